@@ -1,0 +1,2 @@
+/** The call page of the demo. */
+export {};

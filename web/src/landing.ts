@@ -1,0 +1,2 @@
+/** The landing page of the demo. */
+export {};

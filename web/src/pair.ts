@@ -1,0 +1,2 @@
+/** The pair page of the demo. */
+export {};

@@ -1,0 +1,1 @@
+"""The tests of the project, laid out as the source is."""

@@ -1,0 +1,88 @@
+# Five words: setup, demo, test, lint, bench. `make help` says what each does.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/fairlead/target
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+WEB_SOURCES := $(shell find web/src web/public -type f) web/build.mjs web/package-lock.json
+CARGO_TESTED := --workspace --exclude fairlead-python
+
+.PHONY: help setup demo test lint bench fuzz unit e2e rust web clean
+
+help:
+	@echo 'make setup   everything into .venv and web/node_modules; .venv/bin/fairlead is the command'
+	@echo 'make demo    a world of five regions and a page to call across it'
+	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
+	@echo 'make lint    formatting, types, walls between the rooms'
+	@echo 'make bench   figures of the packet path, release build'
+	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'
+
+setup: .venv/.core web/node_modules/.installed
+
+.venv/.dependencies: pyproject.toml constraints.txt
+	@command -v cargo >/dev/null || { echo 'cargo is not installed: get Rust 1.89 or later from rustup.rs' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one, make PYTHON=python3.12" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python tools/requirements.py | $(BIN)/pip install --quiet -r /dev/stdin
+	@touch $@
+
+.venv/.core: .venv/.dependencies $(RUST_SOURCES)
+	$(BIN)/maturin develop --quiet
+	@touch $@
+
+web/node_modules/.installed: web/package-lock.json web/package.json
+	@command -v npm >/dev/null || { echo 'npm is not installed: get Node.js 20 or later, the demo page and the browser tests need it' >&2; exit 2; }
+	cd web && npm ci --silent
+	@touch $@
+
+web/dist/.built: web/node_modules/.installed $(WEB_SOURCES)
+	cd web && npm run --silent build
+	@touch $@
+
+web: web/dist/.built
+
+demo: setup web
+	$(BIN)/fairlead world --demo
+
+test: lint rust unit e2e
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fairlead._core --ignore-disjoint-bases
+	$(BIN)/lint-imports
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cd web && npx --no-install tsc --noEmit
+
+rust: setup
+	cargo test --quiet $(CARGO_TESTED)
+
+unit: setup
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/test_house.py
+
+e2e: setup web
+	$(BIN)/python -m pytest -q tests/e2e
+
+bench: setup
+	$(BIN)/maturin develop --quiet --release
+	$(BIN)/python bench/forward.py; status=$$?; rm -f .venv/.core; exit $$status
+
+FUZZ_SECONDS ?= 30
+fuzz:
+	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is not installed: cargo install cargo-fuzz' >&2; exit 2; }
+	cd crates/wire && for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+
+clean:
+	rm -rf .venv web/node_modules web/dist src/fairlead/*.so

@@ -1,0 +1,212 @@
+//! Commands from Python: twins of `src/fairlead/protocol/node.py`.
+
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+/// See `protocol/node.py` for what each does.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub enum Command {
+    AddParticipant {
+        participant: u64,
+        room: ByteBuf,
+        sid: String,
+        identity: String,
+        agent: bool,
+        can_publish_data: bool,
+        can_subscribe: bool,
+        single: bool,
+        negotiated_channels: bool,
+    },
+    UpdateParticipant {
+        participant: u64,
+        can_publish_data: bool,
+        can_subscribe: bool,
+    },
+    RemoveParticipant {
+        participant: u64,
+    },
+    AcceptOffer {
+        participant: u64,
+        transport: String,
+        offer_id: u32,
+        sdp: String,
+    },
+    CreateOffer {
+        participant: u64,
+        offer_id: u32,
+        sections: Vec<Section>,
+        restart_ice: bool,
+    },
+    AcceptAnswer {
+        participant: u64,
+        offer_id: u32,
+        sdp: String,
+    },
+    AddCandidate {
+        participant: u64,
+        transport: String,
+        candidate: String,
+    },
+    AddTrack {
+        track: String,
+        room: ByteBuf,
+        kind: String,
+        layers: Vec<Layer>,
+        publisher: Option<u64>,
+    },
+    RemoveTrack {
+        track: String,
+    },
+    Publish {
+        participant: u64,
+        mid: String,
+        track: String,
+    },
+    SetMuted {
+        track: String,
+        muted: bool,
+    },
+    Subscribe {
+        participant: u64,
+        transport: String,
+        mid: String,
+        track: String,
+    },
+    Unsubscribe {
+        participant: u64,
+        track: String,
+    },
+    SetQuality {
+        participant: u64,
+        track: String,
+        quality: Option<u8>,
+    },
+    SendData {
+        room: ByteBuf,
+        packet: ByteBuf,
+        reliable: bool,
+    },
+    SetRoomNodes {
+        room: ByteBuf,
+        nodes: Vec<u16>,
+    },
+    AddPeer {
+        node: u16,
+        public_key: ByteBuf,
+        address: String,
+    },
+    RemovePeer {
+        node: u16,
+    },
+    SetRoutes {
+        routes: Vec<Route>,
+    },
+    SetEmulation {
+        node: u16,
+        delay_ms: f64,
+        jitter_ms: f64,
+        loss: f64,
+        rate_kbps: Option<u32>,
+        cut: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub mid: Option<String>,
+    pub kind: String,
+    pub active: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub stream: u64,
+    pub rid: Option<String>,
+    pub quality: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub destination: u16,
+    pub via: Vec<u16>,
+}
+
+impl Command {
+    /// Read one command. Err: a sentence naming what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Command, String> {
+        let command: Command = rmp_serde::from_slice(bytes)
+            .map_err(|e| format!("command of {} bytes can't be read: {e}", bytes.len()))?;
+        command.check()?;
+        Ok(command)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str, value: &str, allowed: &str| {
+            Err(format!("{what} is {value:?}; allowed: {allowed}"))
+        };
+        match self {
+            Command::AddParticipant { room, .. }
+            | Command::AddTrack { room, .. }
+            | Command::SendData { room, .. }
+            | Command::SetRoomNodes { room, .. }
+                if room.len() != 16 =>
+            {
+                wrong("room", &format!("{} bytes", room.len()), "16 bytes")
+            }
+            Command::AddPeer { public_key, .. } if public_key.len() != 32 => {
+                let has = format!("{} bytes", public_key.len());
+                wrong("public_key", &has, "32 bytes")
+            }
+            Command::AddPeer { address, .. } if address.parse::<std::net::SocketAddr>().is_err() => {
+                wrong("address", address, "ip:port")
+            }
+            Command::AcceptOffer { transport, .. }
+            | Command::AddCandidate { transport, .. }
+            | Command::Subscribe { transport, .. }
+                if transport != "publisher" && transport != "subscriber" =>
+            {
+                wrong("transport", transport, "publisher, subscriber")
+            }
+            Command::AddTrack { kind, .. } if kind != "audio" && kind != "video" => {
+                wrong("kind", kind, "audio, video")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The participant that a command is about: its worker alone acts on it. None: every worker's.
+    pub fn participant(&self) -> Option<u64> {
+        match self {
+            Command::AddParticipant { participant, .. }
+            | Command::UpdateParticipant { participant, .. }
+            | Command::RemoveParticipant { participant }
+            | Command::AcceptOffer { participant, .. }
+            | Command::CreateOffer { participant, .. }
+            | Command::AcceptAnswer { participant, .. }
+            | Command::AddCandidate { participant, .. }
+            | Command::Publish { participant, .. }
+            | Command::Subscribe { participant, .. }
+            | Command::Unsubscribe { participant, .. }
+            | Command::SetQuality { participant, .. } => Some(*participant),
+            Command::AddTrack { .. }
+            | Command::RemoveTrack { .. }
+            | Command::SetMuted { .. }
+            | Command::SendData { .. }
+            | Command::SetRoomNodes { .. }
+            | Command::AddPeer { .. }
+            | Command::RemovePeer { .. }
+            | Command::SetRoutes { .. }
+            | Command::SetEmulation { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Events for Python: twins of `src/fairlead/protocol/node.py`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// See `protocol/node.py` for what each means.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    Answered {
+        participant: u64,
+        transport: &'static str,
+        offer_id: u32,
+        sdp: String,
+    },
+    Offered {
+        participant: u64,
+        offer_id: u32,
+        sdp: String,
+        mids: Vec<String>,
+    },
+    NegotiationFailed {
+        participant: u64,
+        transport: &'static str,
+        offer_id: u32,
+        reason: String,
+    },
+    TransportState {
+        participant: u64,
+        transport: &'static str,
+        state: &'static str,
+    },
+    TrackLive {
+        track: String,
+        mime: &'static str,
+    },
+    Levels {
+        levels: Vec<Level>,
+    },
+    SubscriptionLive {
+        participant: u64,
+        track: String,
+    },
+    LinkReport {
+        links: Vec<Link>,
+    },
+    Counters {
+        counts: BTreeMap<String, u64>,
+    },
+    Fatal {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub struct Level {
+    pub track: String,
+    pub level: f32,
+    pub active: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub struct Link {
+    pub node: u16,
+    pub state: &'static str,
+    pub rtt_ms: Option<f64>,
+    pub jitter_ms: f64,
+    pub loss: f64,
+    pub residual_loss: f64,
+    pub sent_packets: u64,
+    pub received_packets: u64,
+}
+
+impl Event {
+    /// To msgpack, as a map with its type in it.
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("an event has nothing that msgpack can't hold")
+    }
+}

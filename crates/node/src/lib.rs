@@ -1,0 +1,15 @@
+//! A node's core: the SFU for its clients and the mesh to its peers behind one `handle`.
+//!
+//! A node has one such core per worker. The first worker's has the mesh; the others reach it, and
+//! one another, over the bus, which treats another worker like another node.
+
+mod bus;
+mod command;
+mod event;
+mod node;
+
+pub use bus::{Bus, Target};
+pub use command::{Command, Layer, Route, Section};
+pub use event::{Event, Level, Link};
+pub use node::{Config, Input, MeshTransmit, Node, Outputs};
+pub use sfu::{Protocol, Transmit as ClientTransmit, participant_of_ufrag};

@@ -1,0 +1,809 @@
+//! One worker's core: its clients, the bus to the other workers and, on the first, the mesh.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesh::Mesh;
+use sfu::{Kind, ParticipantInfo, Sfu, Side, TrackInfo, Transmit, TransportState};
+use wire::{MediaPacket, NodeId, RoomKey, StreamId};
+
+use crate::bus::{Bus, Target};
+use crate::command::Command;
+use crate::event::{Event, Level, Link};
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The worker that has the mesh.
+const MESH_WORKER: u16 = 0;
+
+/// How a worker's core starts.
+#[derive(Debug)]
+pub struct Config {
+    pub worker: u16,
+    pub workers: u16,
+    pub node: NodeId,
+    /// Where clients reach this node; offered as ICE candidates.
+    pub udp_candidates: Vec<SocketAddr>,
+    pub tcp_candidates: Vec<SocketAddr>,
+    /// On the first worker only.
+    pub mesh: Option<mesh::Config>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    Timeout,
+    /// A datagram, or one RFC 4571 frame, from a client.
+    Client {
+        protocol: sfu::Protocol,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// A client's TCP connection ended.
+    ClientClosed {
+        from: SocketAddr,
+    },
+    /// A datagram from another node.
+    Mesh {
+        from: SocketAddr,
+        bytes: &'a mut [u8],
+    },
+    Command(Command),
+    Bus(Bus),
+}
+
+/// A datagram to another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshTransmit {
+    pub peer: NodeId,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// What to do about it; the caller empties it.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    pub client: Vec<Transmit>,
+    pub mesh: Vec<MeshTransmit>,
+    pub events: Vec<Event>,
+    pub bus: Vec<(Target, Bus)>,
+}
+
+/// Who needs a stream, seen from one worker.
+#[derive(Debug, Default)]
+struct Needs {
+    /// Subscribers of this worker.
+    sfu: bool,
+    /// Other nodes (on the mesh's worker).
+    mesh: bool,
+    workers: BTreeSet<u16>,
+    /// What was last said to where the stream comes from.
+    told: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Node {
+    worker: u16,
+    workers: u16,
+    node: NodeId,
+    sfu: Sfu,
+    mesh: Option<Mesh>,
+    needs: HashMap<StreamId, Needs>,
+    room_nodes: HashMap<RoomKey, Vec<NodeId>>,
+    next_report: Instant,
+    sfu_out: Vec<sfu::Output>,
+    mesh_out: Vec<mesh::Output>,
+}
+
+impl Node {
+    pub fn new(config: Config, now: Instant) -> Self {
+        let sfu = sfu::Config {
+            udp: config.udp_candidates,
+            tcp: config.tcp_candidates,
+        };
+        Self {
+            worker: config.worker,
+            workers: config.workers.max(1),
+            node: config.node,
+            sfu: Sfu::new(sfu, now),
+            mesh: config.mesh.map(|c| Mesh::new(c, now)),
+            needs: HashMap::new(),
+            room_nodes: HashMap::new(),
+            next_report: now + REPORT_INTERVAL,
+            sfu_out: Vec::new(),
+            mesh_out: Vec::new(),
+        }
+    }
+
+    /// The key by which peers pin this node; None on workers without the mesh.
+    pub fn public_key(&self) -> Option<[u8; 32]> {
+        self.mesh.as_ref().map(Mesh::public_key)
+    }
+
+    /// When `handle(Timeout)` is due next.
+    pub fn deadline(&self) -> Option<Instant> {
+        [
+            self.sfu.deadline(),
+            self.mesh.as_ref().and_then(Mesh::deadline),
+            Some(self.next_report),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Take one input. What goes to clients may wait for the `Timeout` that is then due at once.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outputs) {
+        match input {
+            Input::Timeout => {
+                self.sfu(now, sfu::Input::Timeout);
+                self.mesh(now, mesh::Input::Timeout);
+                if now >= self.next_report {
+                    self.next_report = now + REPORT_INTERVAL;
+                    self.report(out);
+                }
+            }
+            Input::Client {
+                protocol,
+                from,
+                to,
+                bytes,
+            } => self.sfu(
+                now,
+                sfu::Input::Datagram {
+                    protocol,
+                    from,
+                    to,
+                    bytes,
+                },
+            ),
+            Input::ClientClosed { from } => self.sfu(now, sfu::Input::Closed { from }),
+            Input::Mesh { from, bytes } => self.mesh(now, mesh::Input::Datagram { from, bytes }),
+            Input::Command(command) => self.command(now, command, out),
+            Input::Bus(bus) => self.bus(now, bus, out),
+        }
+        self.settle(now, out);
+    }
+
+    fn sfu(&mut self, now: Instant, input: sfu::Input<'_>) {
+        self.sfu.handle(now, input, &mut self.sfu_out);
+    }
+
+    fn mesh(&mut self, now: Instant, input: mesh::Input<'_>) {
+        if let Some(mesh) = &mut self.mesh {
+            mesh.handle(now, input, &mut self.mesh_out);
+        }
+    }
+
+    /// Carry outputs between the parts until none is left.
+    fn settle(&mut self, now: Instant, out: &mut Outputs) {
+        while !self.sfu_out.is_empty() || !self.mesh_out.is_empty() {
+            let mut outputs = std::mem::take(&mut self.sfu_out);
+            for output in outputs.drain(..) {
+                self.from_sfu(now, output, out);
+            }
+            if self.sfu_out.is_empty() {
+                self.sfu_out = outputs;
+            }
+            let mut outputs = std::mem::take(&mut self.mesh_out);
+            for output in outputs.drain(..) {
+                self.from_mesh(now, output, out);
+            }
+            if self.mesh_out.is_empty() {
+                self.mesh_out = outputs;
+            }
+        }
+    }
+
+    fn from_sfu(&mut self, now: Instant, output: sfu::Output, out: &mut Outputs) {
+        match output {
+            sfu::Output::Transmit(transmit) => out.client.push(transmit),
+            sfu::Output::Media { stream, packet } => self.fan_out(now, stream, &packet, out),
+            sfu::Output::Data {
+                room,
+                reliable,
+                bytes,
+            } => {
+                self.data_to_nodes(now, room, reliable, &bytes);
+                self.data_to_workers(room, reliable, bytes, true, out);
+            }
+            sfu::Output::Want { stream, wanted } => {
+                self.needs.entry(stream).or_default().sfu = wanted;
+                self.tell_source(now, stream, out);
+            }
+            sfu::Output::NeedKeyframe { stream } => self.ask_keyframe(now, stream, out),
+            sfu::Output::Answered {
+                participant,
+                side,
+                offer_id,
+                sdp,
+            } => out.events.push(Event::Answered {
+                participant,
+                transport: side_name(side),
+                offer_id,
+                sdp,
+            }),
+            sfu::Output::Offered {
+                participant,
+                offer_id,
+                sdp,
+                mids,
+            } => out.events.push(Event::Offered {
+                participant,
+                offer_id,
+                sdp,
+                mids,
+            }),
+            sfu::Output::NegotiationFailed {
+                participant,
+                side,
+                offer_id,
+                reason,
+            } => out.events.push(Event::NegotiationFailed {
+                participant,
+                transport: side_name(side),
+                offer_id,
+                reason,
+            }),
+            sfu::Output::TransportState {
+                participant,
+                side,
+                state,
+            } => out.events.push(Event::TransportState {
+                participant,
+                transport: side_name(side),
+                state: match state {
+                    TransportState::Connected => "connected",
+                    TransportState::Disconnected => "disconnected",
+                    TransportState::Closed => "closed",
+                },
+            }),
+            sfu::Output::TrackLive { track, mime } => {
+                out.events.push(Event::TrackLive { track, mime });
+            }
+            sfu::Output::SubscriptionLive { participant, track } => {
+                out.events.push(Event::SubscriptionLive { participant, track });
+            }
+            sfu::Output::Levels(levels) => {
+                let levels = levels.into_iter().map(|(track, level, active)| Level {
+                    track,
+                    level,
+                    active,
+                });
+                out.events.push(Event::Levels {
+                    levels: levels.collect(),
+                });
+            }
+        }
+    }
+
+    fn from_mesh(&mut self, now: Instant, output: mesh::Output, out: &mut Outputs) {
+        match output {
+            mesh::Output::Transmit { to, peer, bytes } => {
+                out.mesh.push(MeshTransmit { peer, to, bytes });
+            }
+            mesh::Output::Media { stream, packet } => {
+                self.arrived(now, stream, Arc::new(packet), out);
+            }
+            mesh::Output::Data {
+                room,
+                reliable,
+                bytes,
+                from: _,
+            } => {
+                let bytes_here = &bytes;
+                self.sfu(
+                    now,
+                    sfu::Input::Data {
+                        room,
+                        reliable,
+                        bytes: bytes_here,
+                    },
+                );
+                self.data_to_workers(room, reliable, bytes, false, out);
+            }
+            mesh::Output::Wanted { stream, wanted } => {
+                self.needs.entry(stream).or_default().mesh = wanted;
+                self.tell_source(now, stream, out);
+            }
+            mesh::Output::RequestKeyframe { stream } => self.ask_keyframe(now, stream, out),
+            mesh::Output::LinkChanged { .. } => self.report_links(out),
+        }
+    }
+
+    fn bus(&mut self, now: Instant, bus: Bus, out: &mut Outputs) {
+        match bus {
+            Bus::Media { stream, packet } => self.arrived(now, stream, packet, out),
+            Bus::Data {
+                room,
+                reliable,
+                bytes,
+                local,
+            } => {
+                self.sfu(
+                    now,
+                    sfu::Input::Data {
+                        room,
+                        reliable,
+                        bytes: &bytes,
+                    },
+                );
+                if local {
+                    self.data_to_nodes(now, room, reliable, &bytes);
+                }
+            }
+            Bus::Want {
+                stream,
+                wanted,
+                from,
+            } => {
+                let workers = &mut self.needs.entry(stream).or_default().workers;
+                match wanted {
+                    true => workers.insert(from),
+                    false => workers.remove(&from),
+                };
+                self.tell_source(now, stream, out);
+            }
+            Bus::NeedKeyframe { stream } => {
+                let from_elsewhere = stream.origin() != self.node;
+                if from_elsewhere {
+                    self.mesh(now, mesh::Input::RequestKeyframe { stream });
+                } else if self.sfu.publishes(stream) {
+                    self.sfu(now, sfu::Input::KeyframeWanted { stream });
+                }
+            }
+        }
+    }
+
+    /// A stream's packet came from another worker or node.
+    fn arrived(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        packet: Arc<MediaPacket>,
+        out: &mut Outputs,
+    ) {
+        if self.needs.get(&stream).is_some_and(|n| n.sfu) {
+            let input = sfu::Input::Media {
+                stream,
+                packet: &packet,
+            };
+            self.sfu(now, input);
+        }
+        self.fan_out(now, stream, &packet, out);
+    }
+
+    /// Hand a packet to the workers and nodes that need its stream.
+    fn fan_out(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        packet: &Arc<MediaPacket>,
+        out: &mut Outputs,
+    ) {
+        let Some(needs) = self.needs.get(&stream) else {
+            return;
+        };
+        for worker in &needs.workers {
+            let packet = Arc::clone(packet);
+            out.bus
+                .push((Target::Worker(*worker), Bus::Media { stream, packet }));
+        }
+        if needs.mesh {
+            self.mesh(now, mesh::Input::Media { stream, packet });
+        }
+    }
+
+    /// Let a stream's source know whether anybody behind this worker needs it.
+    fn tell_source(&mut self, now: Instant, stream: StreamId, out: &mut Outputs) {
+        let here = self.sfu.publishes(stream);
+        let Some(needs) = self.needs.get_mut(&stream) else {
+            return;
+        };
+        let others = needs.mesh || !needs.workers.is_empty();
+        let wanted = others || (needs.sfu && !here);
+        let changed = wanted != needs.told;
+        needs.told = wanted;
+        if !wanted && !needs.sfu {
+            self.needs.remove(&stream);
+        }
+        if here {
+            self.sfu(now, sfu::Input::Wanted { stream, wanted });
+            return;
+        }
+        if !changed {
+            return;
+        }
+        let from = self.worker;
+        let want = Bus::Want {
+            stream,
+            wanted,
+            from,
+        };
+        if stream.origin() == self.node {
+            self.to_others(want, out);
+        } else if self.worker == MESH_WORKER {
+            self.mesh(
+                now,
+                match wanted {
+                    true => mesh::Input::Want { stream },
+                    false => mesh::Input::Unwant { stream },
+                },
+            );
+        } else {
+            out.bus.push((Target::Worker(MESH_WORKER), want));
+        }
+    }
+
+    fn ask_keyframe(&mut self, now: Instant, stream: StreamId, out: &mut Outputs) {
+        if self.sfu.publishes(stream) {
+            self.sfu(now, sfu::Input::KeyframeWanted { stream });
+        } else if stream.origin() == self.node {
+            self.to_others(Bus::NeedKeyframe { stream }, out);
+        } else if self.worker == MESH_WORKER {
+            self.mesh(now, mesh::Input::RequestKeyframe { stream });
+        } else {
+            let ask = Bus::NeedKeyframe { stream };
+            out.bus.push((Target::Worker(MESH_WORKER), ask));
+        }
+    }
+
+    fn to_others(&self, bus: Bus, out: &mut Outputs) {
+        if self.workers > 1 {
+            out.bus.push((Target::Others, bus));
+        }
+    }
+
+    fn data_to_nodes(&mut self, now: Instant, room: RoomKey, reliable: bool, bytes: &Arc<[u8]>) {
+        let (Some(mesh), Some(nodes)) = (&mut self.mesh, self.room_nodes.get(&room)) else {
+            return;
+        };
+        let input = mesh::Input::Data {
+            room,
+            reliable,
+            bytes: Arc::clone(bytes),
+            nodes,
+        };
+        mesh.handle(now, input, &mut self.mesh_out);
+    }
+
+    fn data_to_workers(
+        &self,
+        room: RoomKey,
+        reliable: bool,
+        bytes: Arc<[u8]>,
+        local: bool,
+        out: &mut Outputs,
+    ) {
+        let data = Bus::Data {
+            room,
+            reliable,
+            bytes,
+            local,
+        };
+        self.to_others(data, out);
+    }
+
+    fn mine(&self, participant: u64) -> bool {
+        participant % u64::from(self.workers) == u64::from(self.worker)
+    }
+
+    fn command(&mut self, now: Instant, command: Command, out: &mut Outputs) {
+        if command.participant().is_some_and(|p| !self.mine(p)) {
+            return;
+        }
+        match command {
+            Command::AddParticipant {
+                participant,
+                room,
+                sid,
+                identity,
+                agent,
+                can_publish_data,
+                can_subscribe,
+                single,
+                negotiated_channels,
+            } => self.sfu(
+                now,
+                sfu::Input::AddParticipant(ParticipantInfo {
+                    participant,
+                    room: room_key(&room),
+                    sid,
+                    identity,
+                    agent,
+                    can_publish_data,
+                    can_subscribe,
+                    single,
+                    negotiated_channels,
+                }),
+            ),
+            Command::UpdateParticipant {
+                participant,
+                can_publish_data,
+                can_subscribe,
+            } => self.sfu(
+                now,
+                sfu::Input::UpdateParticipant {
+                    participant,
+                    can_publish_data,
+                    can_subscribe,
+                },
+            ),
+            Command::RemoveParticipant { participant } => {
+                self.sfu(now, sfu::Input::RemoveParticipant(participant));
+            }
+            Command::AcceptOffer {
+                participant,
+                transport,
+                offer_id,
+                sdp,
+            } => self.sfu(
+                now,
+                sfu::Input::AcceptOffer {
+                    participant,
+                    side: side(&transport),
+                    offer_id,
+                    sdp: &sdp,
+                },
+            ),
+            Command::CreateOffer {
+                participant,
+                offer_id,
+                sections,
+                restart_ice,
+            } => {
+                let sections: Vec<sfu::Section> = sections
+                    .into_iter()
+                    .map(|s| sfu::Section {
+                        kind: kind(&s.kind),
+                        mid: s.mid,
+                        active: s.active,
+                    })
+                    .collect();
+                self.sfu(
+                    now,
+                    sfu::Input::CreateOffer {
+                        participant,
+                        offer_id,
+                        sections: &sections,
+                        restart_ice,
+                    },
+                );
+            }
+            Command::AcceptAnswer {
+                participant,
+                offer_id,
+                sdp,
+            } => self.sfu(
+                now,
+                sfu::Input::AcceptAnswer {
+                    participant,
+                    offer_id,
+                    sdp: &sdp,
+                },
+            ),
+            Command::AddCandidate {
+                participant,
+                transport,
+                candidate,
+            } => self.sfu(
+                now,
+                sfu::Input::AddCandidate {
+                    participant,
+                    side: side(&transport),
+                    candidate: &candidate,
+                },
+            ),
+            Command::AddTrack {
+                track,
+                room,
+                kind: name,
+                layers,
+                publisher,
+            } => {
+                let layers: Vec<sfu::Layer> = layers
+                    .into_iter()
+                    .map(|l| sfu::Layer {
+                        stream: StreamId(l.stream),
+                        rid: l.rid,
+                        quality: l.quality,
+                    })
+                    .collect();
+                let streams: Vec<StreamId> = layers.iter().map(|l| l.stream).collect();
+                let info = TrackInfo {
+                    sid: track,
+                    room: room_key(&room),
+                    kind: kind(&name),
+                    layers,
+                    publisher: publisher.filter(|p| self.mine(*p)),
+                };
+                self.sfu(now, sfu::Input::AddTrack(info));
+                // Whoever asked before the track was known here is served now.
+                for stream in streams {
+                    self.tell_source(now, stream, out);
+                }
+            }
+            Command::RemoveTrack { track } => self.sfu(now, sfu::Input::RemoveTrack(&track)),
+            Command::Publish {
+                participant,
+                mid,
+                track,
+            } => self.sfu(
+                now,
+                sfu::Input::Publish {
+                    participant,
+                    mid: &mid,
+                    track: &track,
+                },
+            ),
+            Command::SetMuted { track, muted } => self.sfu(
+                now,
+                sfu::Input::SetMuted {
+                    track: &track,
+                    muted,
+                },
+            ),
+            Command::Subscribe {
+                participant,
+                transport,
+                mid,
+                track,
+            } => self.sfu(
+                now,
+                sfu::Input::Subscribe {
+                    participant,
+                    side: side(&transport),
+                    mid: &mid,
+                    track: &track,
+                },
+            ),
+            Command::Unsubscribe { participant, track } => self.sfu(
+                now,
+                sfu::Input::Unsubscribe {
+                    participant,
+                    track: &track,
+                },
+            ),
+            Command::SetQuality {
+                participant,
+                track,
+                quality,
+            } => self.sfu(
+                now,
+                sfu::Input::SetQuality {
+                    participant,
+                    track: &track,
+                    quality,
+                },
+            ),
+            Command::SendData {
+                room,
+                packet,
+                reliable,
+            } => {
+                let bytes: Arc<[u8]> = packet.into_vec().into();
+                let room = room_key(&room);
+                let input = sfu::Input::Data {
+                    room,
+                    reliable,
+                    bytes: &bytes,
+                };
+                self.sfu(now, input);
+                self.data_to_nodes(now, room, reliable, &bytes);
+            }
+            Command::SetRoomNodes { room, nodes } => {
+                let room = room_key(&room);
+                match nodes.is_empty() {
+                    true => self.room_nodes.remove(&room),
+                    false => self
+                        .room_nodes
+                        .insert(room, nodes.into_iter().map(NodeId).collect()),
+                };
+            }
+            Command::AddPeer {
+                node,
+                public_key,
+                address,
+            } => {
+                // Both were checked when the command was read.
+                let key = <[u8; 32]>::try_from(public_key.as_slice());
+                if let (Ok(public_key), Ok(address)) = (key, address.parse()) {
+                    let node = NodeId(node);
+                    let input = mesh::Input::AddPeer {
+                        node,
+                        public_key,
+                        address,
+                    };
+                    self.mesh(now, input);
+                }
+            }
+            Command::RemovePeer { node } => {
+                let node = NodeId(node);
+                self.mesh(now, mesh::Input::RemovePeer { node });
+            }
+            Command::SetRoutes { routes } => {
+                let routes: Vec<mesh::Route> = routes
+                    .into_iter()
+                    .map(|r| mesh::Route {
+                        destination: NodeId(r.destination),
+                        via: r.via.into_iter().map(NodeId).collect(),
+                    })
+                    .collect();
+                self.mesh(now, mesh::Input::SetRoutes(&routes));
+            }
+            // The weather of emulated links belongs to whoever has the sockets.
+            Command::SetEmulation { .. } => {}
+        }
+    }
+
+    fn report(&mut self, out: &mut Outputs) {
+        let worker = self.worker;
+        let mesh = self.mesh.as_ref().map(Mesh::counts);
+        let sizes = self.sfu.sizes();
+        let counts = self
+            .sfu
+            .counts()
+            .iter()
+            .map(|(k, v)| (*k, *v))
+            .chain(sizes)
+            .chain(mesh.into_iter().flatten().map(|(k, v)| (*k, *v)))
+            .chain([("needs", self.needs.len() as u64)])
+            .map(|(name, count)| match worker {
+                0 => (name.to_owned(), count),
+                _ => (format!("{name}/{worker}"), count),
+            })
+            .collect();
+        out.events.push(Event::Counters { counts });
+        self.report_links(out);
+    }
+
+    fn report_links(&self, out: &mut Outputs) {
+        let Some(mesh) = &self.mesh else { return };
+        let links = mesh.links().into_iter().map(|l| Link {
+            node: l.node.0,
+            state: match l.state {
+                mesh::LinkState::Connecting => "connecting",
+                mesh::LinkState::Up => "up",
+                mesh::LinkState::Down => "down",
+            },
+            rtt_ms: l.rtt.map(|d| d.as_secs_f64() * 1e3),
+            jitter_ms: l.jitter.as_secs_f64() * 1e3,
+            loss: l.loss,
+            residual_loss: l.residual_loss,
+            sent_packets: l.sent_packets,
+            received_packets: l.received_packets,
+        });
+        out.events.push(Event::LinkReport {
+            links: links.collect(),
+        });
+    }
+}
+
+fn room_key(bytes: &[u8]) -> RoomKey {
+    // The length was checked when the command was read.
+    RoomKey(bytes.try_into().unwrap_or_default())
+}
+
+fn side(name: &str) -> Side {
+    match name {
+        "subscriber" => Side::Subscriber,
+        _ => Side::Publisher,
+    }
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Publisher => "publisher",
+        Side::Subscriber => "subscriber",
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        "video" => Kind::Video,
+        _ => Kind::Audio,
+    }
+}

@@ -1,0 +1,88 @@
+//! One session on this worker: its transports and what it may do.
+
+use wire::RoomKey;
+
+use crate::transport::{Side, Transport};
+
+/// What a node is told of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipantInfo {
+    pub participant: u64,
+    pub room: RoomKey,
+    pub sid: String,
+    pub identity: String,
+    pub agent: bool,
+    pub can_publish_data: bool,
+    pub can_subscribe: bool,
+    /// One connection for both ways.
+    pub single: bool,
+    /// Data channels have the agreed ids.
+    pub negotiated_channels: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(crate) info: ParticipantInfo,
+    pub(crate) publisher: Option<Transport>,
+    pub(crate) subscriber: Option<Transport>,
+    /// Estimate toward the client, bits per second.
+    pub(crate) estimate: Option<u64>,
+}
+
+impl Participant {
+    pub(crate) fn new(info: ParticipantInfo) -> Self {
+        Self {
+            info,
+            publisher: None,
+            subscriber: None,
+            estimate: None,
+        }
+    }
+
+    pub(crate) fn transport(&mut self, side: Side) -> Option<&mut Transport> {
+        match side {
+            Side::Publisher => self.publisher.as_mut(),
+            Side::Subscriber => self.subscriber.as_mut(),
+        }
+    }
+
+    /// The transport whose data channels reach the client.
+    pub(crate) fn data_side(&self) -> Side {
+        if self.info.single {
+            Side::Publisher
+        } else {
+            Side::Subscriber
+        }
+    }
+}
+
+/// The local ICE user fragment of a transport: names participant and side, so that any worker can
+/// tell whose a stranger's first packet is. `salt` is random.
+pub(crate) fn ufrag(participant: u64, side: Side, salt: &str) -> String {
+    let side = match side {
+        Side::Publisher => 'P',
+        Side::Subscriber => 'S',
+    };
+    format!("F{participant:x}{side}{salt}")
+}
+
+/// The participant that a local ICE user fragment names.
+pub fn participant_of_ufrag(ufrag: &str) -> Option<u64> {
+    let rest = ufrag.strip_prefix('F')?;
+    let end = rest.find(['P', 'S'])?;
+    u64::from_str_radix(&rest[..end], 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ufrag_names_its_participant() {
+        for p in [0, 7, u64::MAX] {
+            assert_eq!(participant_of_ufrag(&ufrag(p, Side::Subscriber, "xyPS")), Some(p));
+        }
+        assert_eq!(participant_of_ufrag("Fzz"), None);
+        assert_eq!(participant_of_ufrag("abcd"), None);
+    }
+}

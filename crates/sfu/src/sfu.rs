@@ -1,0 +1,658 @@
+//! The clients of one worker behind one `handle`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wire::{MediaPacket, RoomKey, StreamId};
+
+use crate::levels;
+use crate::participant::{Participant, ParticipantInfo, ufrag};
+use crate::stream::Stream;
+use crate::track::{Track, TrackInfo, TrackKey};
+use crate::transport::{Happened, Protocol, Section, Side, Transmit, Transport, TransportState};
+
+/// Addresses that one transport may be spoken to from; the longest unused is forgotten.
+const MAX_ADDRESSES: usize = 16;
+
+/// Where clients reach this worker.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub udp: Vec<SocketAddr>,
+    pub tcp: Vec<SocketAddr>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    Timeout,
+    /// A datagram (or one frame of a TCP connection) from a client.
+    Datagram {
+        protocol: Protocol,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// A client's TCP connection ended.
+    Closed { from: SocketAddr },
+    /// A packet of a stream from another worker or node.
+    Media {
+        stream: StreamId,
+        packet: &'a Arc<MediaPacket>,
+    },
+    /// A stamped DataPacket of a room, from another worker, node or the API.
+    Data {
+        room: RoomKey,
+        reliable: bool,
+        bytes: &'a Arc<[u8]>,
+    },
+    /// Others want, or no longer want, a stream that is published here.
+    Wanted { stream: StreamId, wanted: bool },
+    /// Others need a keyframe of a stream that is published here.
+    KeyframeWanted { stream: StreamId },
+    AddParticipant(ParticipantInfo),
+    UpdateParticipant {
+        participant: u64,
+        can_publish_data: bool,
+        can_subscribe: bool,
+    },
+    RemoveParticipant(u64),
+    AcceptOffer {
+        participant: u64,
+        side: Side,
+        offer_id: u32,
+        sdp: &'a str,
+    },
+    CreateOffer {
+        participant: u64,
+        offer_id: u32,
+        sections: &'a [Section],
+        restart_ice: bool,
+    },
+    AcceptAnswer {
+        participant: u64,
+        offer_id: u32,
+        sdp: &'a str,
+    },
+    AddCandidate {
+        participant: u64,
+        side: Side,
+        candidate: &'a str,
+    },
+    AddTrack(TrackInfo),
+    RemoveTrack(&'a str),
+    Publish {
+        participant: u64,
+        mid: &'a str,
+        track: &'a str,
+    },
+    SetMuted { track: &'a str, muted: bool },
+    Subscribe {
+        participant: u64,
+        side: Side,
+        mid: &'a str,
+        track: &'a str,
+    },
+    Unsubscribe { participant: u64, track: &'a str },
+    SetQuality {
+        participant: u64,
+        track: &'a str,
+        quality: Option<u8>,
+    },
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub enum Output {
+    Transmit(Transmit),
+    /// A packet of a local stream that others want.
+    Media {
+        stream: StreamId,
+        packet: Arc<MediaPacket>,
+    },
+    /// A local participant's stamped DataPacket, for the room's other workers and nodes.
+    Data {
+        room: RoomKey,
+        reliable: bool,
+        bytes: Arc<[u8]>,
+    },
+    /// Subscribers here need, or no longer need, a stream from elsewhere.
+    Want { stream: StreamId, wanted: bool },
+    /// A subscriber here needs a keyframe of a stream from elsewhere.
+    NeedKeyframe { stream: StreamId },
+    Answered {
+        participant: u64,
+        side: Side,
+        offer_id: u32,
+        sdp: String,
+    },
+    Offered {
+        participant: u64,
+        offer_id: u32,
+        sdp: String,
+        mids: Vec<String>,
+    },
+    NegotiationFailed {
+        participant: u64,
+        side: Side,
+        offer_id: u32,
+        reason: String,
+    },
+    TransportState {
+        participant: u64,
+        side: Side,
+        state: TransportState,
+    },
+    TrackLive { track: String, mime: &'static str },
+    SubscriptionLive { participant: u64, track: String },
+    /// Tracks whose loudness (0 to 1) or activity changed.
+    Levels(Vec<(String, f32, bool)>),
+}
+
+/// What a participant's transport is known by.
+pub(crate) type TransportKey = (u64, Side);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sfu {
+    pub(crate) config: Config,
+    pub(crate) participants: HashMap<u64, Participant>,
+    pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
+    pub(crate) tracks: HashMap<TrackKey, Track>,
+    pub(crate) track_keys: HashMap<String, TrackKey>,
+    next_track: TrackKey,
+    pub(crate) streams: HashMap<StreamId, Stream>,
+    addresses: HashMap<SocketAddr, TransportKey>,
+    ufrags: HashMap<String, TransportKey>,
+    /// Deadline of each transport, soonest first; `scheduled` holds the entry that is valid.
+    deadlines: BTreeSet<(Instant, TransportKey)>,
+    scheduled: HashMap<TransportKey, Instant>,
+    pub(crate) next_tick: Instant,
+    transmits: Vec<Transmit>,
+    happened: Vec<Happened>,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Sfu {
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            config,
+            participants: HashMap::new(),
+            rooms: HashMap::new(),
+            tracks: HashMap::new(),
+            track_keys: HashMap::new(),
+            next_track: 0,
+            streams: HashMap::new(),
+            addresses: HashMap::new(),
+            ufrags: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            scheduled: HashMap::new(),
+            next_tick: now + levels::WINDOW,
+            transmits: Vec::new(),
+            happened: Vec::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    /// How much of everything is held: for leak checks and metrics.
+    pub fn sizes(&self) -> [(&'static str, u64); 6] {
+        let subscriptions: usize = self.tracks.values().map(|t| t.subscriptions.len()).sum();
+        [
+            ("participants", self.participants.len() as u64),
+            ("tracks", self.tracks.len() as u64),
+            ("streams", self.streams.len() as u64),
+            ("subscriptions", subscriptions as u64),
+            ("transports", self.scheduled.len() as u64),
+            ("client_addresses", self.addresses.len() as u64),
+        ]
+    }
+
+    /// When `handle(Timeout)` is due next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let transport = self.deadlines.first().map(|(at, _)| *at);
+        Some(transport.map_or(self.next_tick, |t| t.min(self.next_tick)))
+    }
+
+    /// Whether this worker has the transport that a client's user fragment names.
+    pub fn knows_ufrag(&self, ufrag: &str) -> bool {
+        self.ufrags.contains_key(ufrag)
+    }
+
+    /// Whether a client of this worker publishes the stream.
+    pub fn publishes(&self, stream: StreamId) -> bool {
+        let track = self.streams.get(&stream).and_then(|s| self.tracks.get(&s.track));
+        track.is_some_and(|t| t.info.publisher.is_some())
+    }
+
+    /// Take one input. Packets for clients leave with the `Timeout` that is due at once.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
+        match input {
+            Input::Timeout => self.timeout(now, out),
+            Input::Datagram {
+                protocol,
+                from,
+                to,
+                bytes,
+            } => self.datagram(now, protocol, from, to, bytes, out),
+            Input::Closed { from } => {
+                self.addresses.remove(&from);
+            }
+            Input::Media { stream, packet } => self.media(now, stream, packet, out),
+            Input::Data {
+                room,
+                reliable,
+                bytes,
+            } => self.deliver(now, room, reliable, bytes, None),
+            Input::Wanted { stream, wanted } => self.export(stream, wanted),
+            Input::KeyframeWanted { stream } => self.need_keyframe(now, stream, out),
+            Input::AddParticipant(info) => self.add_participant(info),
+            Input::UpdateParticipant {
+                participant,
+                can_publish_data,
+                can_subscribe,
+            } => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.info.can_publish_data = can_publish_data;
+                    p.info.can_subscribe = can_subscribe;
+                }
+            }
+            Input::RemoveParticipant(participant) => self.remove_participant(now, participant, out),
+            Input::AcceptOffer {
+                participant,
+                side,
+                offer_id,
+                sdp,
+            } => self.accept_offer(now, participant, side, offer_id, sdp, out),
+            Input::CreateOffer {
+                participant,
+                offer_id,
+                sections,
+                restart_ice,
+            } => {
+                let side = Side::Subscriber;
+                let made = self
+                    .open(now, participant, side)
+                    .and_then(|t| t.create_offer(now, offer_id, sections, restart_ice));
+                self.touched((participant, side));
+                out.push(match made {
+                    Ok((sdp, mids)) => Output::Offered {
+                        participant,
+                        offer_id,
+                        sdp,
+                        mids,
+                    },
+                    Err(reason) => failed(participant, side, offer_id, reason),
+                });
+            }
+            Input::AcceptAnswer {
+                participant,
+                offer_id,
+                sdp,
+            } => {
+                let side = Side::Subscriber;
+                let taken = self
+                    .open(now, participant, side)
+                    .and_then(|t| t.accept_answer(now, offer_id, sdp));
+                self.touched((participant, side));
+                if let Err(reason) = taken {
+                    out.push(failed(participant, side, offer_id, reason));
+                }
+            }
+            Input::AddCandidate {
+                participant,
+                side,
+                candidate,
+            } => {
+                let transport = self.transport((participant, side));
+                if !transport.is_some_and(|t| t.add_candidate(now, candidate)) {
+                    self.count("candidate_ignored");
+                }
+                self.touched((participant, side));
+            }
+            Input::AddTrack(info) => self.add_track(now, info),
+            Input::RemoveTrack(sid) => self.remove_track(sid, out),
+            Input::Publish {
+                participant,
+                mid,
+                track,
+            } => self.publish(participant, mid, track),
+            Input::SetMuted { track, muted } => self.set_muted(now, track, muted, out),
+            Input::Subscribe {
+                participant,
+                side,
+                mid,
+                track,
+            } => self.subscribe(now, participant, side, mid, track, out),
+            Input::Unsubscribe { participant, track } => self.unsubscribe(participant, track, out),
+            Input::SetQuality {
+                participant,
+                track,
+                quality,
+            } => self.set_quality(now, participant, track, quality, out),
+        }
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn transport(&mut self, (participant, side): TransportKey) -> Option<&mut Transport> {
+        self.participants.get_mut(&participant)?.transport(side)
+    }
+
+    fn datagram(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(key) = self.owner(from, bytes) else {
+            self.count("client_unknown");
+            return;
+        };
+        let Some(transport) = self.transport(key) else {
+            self.count("client_unknown");
+            return;
+        };
+        if transport.receive(now, protocol, from, to, bytes).is_err() {
+            self.count("client_malformed");
+        }
+        self.poll(now, key, out);
+    }
+
+    /// Whose a datagram is. STUN says so itself, and is believed only with the password: nobody
+    /// else moves a session's address.
+    fn owner(&mut self, from: SocketAddr, bytes: &[u8]) -> Option<TransportKey> {
+        let is_stun = bytes.first().is_some_and(|b| *b < 4);
+        let known = self.addresses.get(&from).copied();
+        if !is_stun {
+            return known;
+        }
+        let key = match stun_ufrag(bytes) {
+            Some(ufrag) => *self.ufrags.get(ufrag)?,
+            None => return known,
+        };
+        if known == Some(key) {
+            return known;
+        }
+        let transport = self.transport(key)?;
+        if !transport.authenticates(bytes) {
+            self.count("stun_forged");
+            return None;
+        }
+        transport.addresses.push_back(from);
+        let forgotten = match transport.addresses.len() > MAX_ADDRESSES {
+            true => transport.addresses.pop_front(),
+            false => None,
+        };
+        if let Some(old) = forgotten
+            && self.addresses.get(&old) == Some(&key)
+        {
+            self.addresses.remove(&old);
+        }
+        self.addresses.insert(from, key);
+        Some(key)
+    }
+
+    fn add_participant(&mut self, info: ParticipantInfo) {
+        let members = self.rooms.entry(info.room).or_default();
+        members.insert(info.participant);
+        self.participants
+            .insert(info.participant, Participant::new(info));
+    }
+
+    fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
+        let subscribed: Vec<String> = self
+            .tracks
+            .values()
+            .filter(|t| t.subscriptions.iter().any(|s| s.participant == participant))
+            .map(|t| t.info.sid.clone())
+            .collect();
+        for sid in subscribed {
+            self.unsubscribe(participant, &sid, out);
+        }
+        for side in [Side::Publisher, Side::Subscriber] {
+            let key = (participant, side);
+            if let Some(t) = self.transport(key) {
+                t.close(now);
+                // What str0m has to say about its own end is no news: only its packets count.
+                self.drain(now, key);
+                self.send_transmits(out);
+                self.happened.clear();
+            }
+            self.forget_transport(key);
+        }
+        let Some(gone) = self.participants.remove(&participant) else {
+            return;
+        };
+        if let Some(members) = self.rooms.get_mut(&gone.info.room) {
+            members.remove(&participant);
+            if members.is_empty() {
+                self.rooms.remove(&gone.info.room);
+            }
+        }
+    }
+
+    fn forget_transport(&mut self, key: TransportKey) {
+        if let Some(at) = self.scheduled.remove(&key) {
+            self.deadlines.remove(&(at, key));
+        }
+        self.ufrags.retain(|_, k| *k != key);
+        let addresses = self.transport(key).map(|t| std::mem::take(&mut t.addresses));
+        for address in addresses.into_iter().flatten() {
+            if self.addresses.get(&address) == Some(&key) {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+
+    /// The transport, made if it is not there yet.
+    fn open(&mut self, now: Instant, participant: u64, side: Side) -> Result<&mut Transport, String> {
+        let Some(p) = self.participants.get_mut(&participant) else {
+            return Err(format!("participant {participant} is not on this node"));
+        };
+        let slot = match side {
+            Side::Publisher => &mut p.publisher,
+            Side::Subscriber => &mut p.subscriber,
+        };
+        if slot.is_none() {
+            let name = |salt: &str| ufrag(participant, side, salt);
+            let mut transport = Transport::new(now, &self.config.udp, &self.config.tcp, name);
+            let key = (participant, side);
+            self.ufrags.insert(transport.local_ufrag(), key);
+            *slot = Some(transport);
+        }
+        slot.as_mut().ok_or_else(|| "no transport".into())
+    }
+
+    fn accept_offer(
+        &mut self,
+        now: Instant,
+        participant: u64,
+        side: Side,
+        offer_id: u32,
+        sdp: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let agreed = self
+            .participants
+            .get(&participant)
+            .is_some_and(|p| p.info.negotiated_channels);
+        let answered = self.open(now, participant, side).and_then(|t| {
+            let answer = t.accept_offer(now, sdp, agreed)?;
+            Ok((answer, t.local_ufrag()))
+        });
+        out.push(match answered {
+            Ok((sdp, ufrag)) => {
+                // An ICE restart gives the transport a new name; checks under the old one end.
+                self.ufrags.insert(ufrag, (participant, side));
+                Output::Answered {
+                    participant,
+                    side,
+                    offer_id,
+                    sdp,
+                }
+            }
+            Err(reason) => failed(participant, side, offer_id, reason),
+        });
+        self.touched((participant, side));
+    }
+
+    /// Note that a transport's deadline may have changed.
+    pub(crate) fn touched(&mut self, key: TransportKey) {
+        let Some(at) = self.transport(key).map(|t| t.deadline) else {
+            return;
+        };
+        match self.scheduled.insert(key, at) {
+            Some(before) if before == at => {}
+            before => {
+                if let Some(before) = before {
+                    self.deadlines.remove(&(before, key));
+                }
+                self.deadlines.insert((at, key));
+            }
+        }
+    }
+
+    fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+        // Each due transport once: one that stays due is served again by the next call.
+        let due: Vec<TransportKey> = self
+            .deadlines
+            .range(..=(now, (u64::MAX, Side::Subscriber)))
+            .map(|(_, key)| *key)
+            .collect();
+        for key in due {
+            self.poll(now, key, out);
+        }
+        if now >= self.next_tick {
+            self.next_tick = now + levels::WINDOW;
+            self.tick(now, out);
+        }
+    }
+
+    fn drain(&mut self, now: Instant, key: TransportKey) {
+        let mut transmits = std::mem::take(&mut self.transmits);
+        let mut happened = std::mem::take(&mut self.happened);
+        if let Some(transport) = self.transport(key) {
+            transport.poll(now, &mut transmits, &mut happened);
+        }
+        self.transmits = transmits;
+        self.happened = happened;
+    }
+
+    fn send_transmits(&mut self, out: &mut Vec<Output>) {
+        out.extend(self.transmits.drain(..).map(Output::Transmit));
+    }
+
+    /// Drain a transport and act on what it says.
+    fn poll(&mut self, now: Instant, key: TransportKey, out: &mut Vec<Output>) {
+        self.drain(now, key);
+        self.send_transmits(out);
+        self.touched(key);
+        let mut happened = std::mem::take(&mut self.happened);
+        for event in happened.drain(..) {
+            self.happened(now, key, event, out);
+        }
+        self.happened = happened;
+    }
+
+    fn happened(&mut self, now: Instant, key: TransportKey, event: Happened, out: &mut Vec<Output>) {
+        let (participant, side) = key;
+        match event {
+            Happened::State(state) => out.push(Output::TransportState {
+                participant,
+                side,
+                state,
+            }),
+            Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
+            Happened::Unbound => self.count("media_unbound"),
+            Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),
+            Happened::Message { reliable, bytes } => {
+                self.message(now, participant, reliable, &bytes, out);
+            }
+            Happened::ChannelsOpen => self.touched(key),
+            Happened::Estimate(estimate) => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.estimate = Some(estimate);
+                }
+            }
+        }
+    }
+
+    fn add_track(&mut self, now: Instant, info: TrackInfo) {
+        if self.track_keys.contains_key(&info.sid) {
+            self.count("track_known_already");
+            return;
+        }
+        let key = self.next_track;
+        self.next_track += 1;
+        for layer in &info.layers {
+            self.streams.insert(layer.stream, Stream::new(key, now));
+        }
+        self.track_keys.insert(info.sid.clone(), key);
+        self.tracks.insert(key, Track::new(info));
+    }
+
+    fn remove_track(&mut self, sid: &str, out: &mut Vec<Output>) {
+        let Some(key) = self.track_keys.remove(sid) else {
+            return;
+        };
+        let Some(track) = self.tracks.remove(&key) else {
+            return;
+        };
+        for layer in &track.info.layers {
+            if let Some(publisher) = track.info.publisher
+                && let Some(t) = self.transport((publisher, Side::Publisher))
+            {
+                t.unbind(layer.stream);
+            }
+            if let Some(stream) = self.streams.remove(&layer.stream)
+                && stream.wanted_since.is_some()
+            {
+                out.push(Output::Want {
+                    stream: layer.stream,
+                    wanted: false,
+                });
+            }
+        }
+    }
+
+    fn publish(&mut self, participant: u64, mid: &str, track: &str) {
+        let Some(track) = self.track_keys.get(track).and_then(|k| self.tracks.get_mut(k)) else {
+            self.count("publish_unknown_track");
+            return;
+        };
+        track.mid = Some(mid.into());
+        let layers = track.info.layers.clone();
+        let single = layers.len() == 1;
+        if let Some(t) = self.transport((participant, Side::Publisher)) {
+            for layer in layers {
+                let rid = if single { None } else { layer.rid.as_deref() };
+                t.bind(mid, rid, layer.stream);
+            }
+        }
+    }
+}
+
+fn failed(participant: u64, side: Side, offer_id: u32, reason: String) -> Output {
+    Output::NegotiationFailed {
+        participant,
+        side,
+        offer_id,
+        reason,
+    }
+}
+
+/// The receiver's part of a STUN message's USERNAME, before the colon (RFC 8445 section 7.2.2).
+fn stun_ufrag(bytes: &[u8]) -> Option<&str> {
+    wire::stun_username(bytes)?.split(':').next()
+}

@@ -1,0 +1,90 @@
+//! One stream as this worker sees it: how fast it comes, who wants it, when a keyframe was asked.
+
+use std::time::{Duration, Instant};
+
+use crate::track::TrackKey;
+
+/// One keyframe request per stream in this time, however many ask.
+pub(crate) const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// A layer without a packet for this long is not being sent.
+pub(crate) const ALIVE: Duration = Duration::from_millis(1_500);
+
+/// What is known of one stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) track: TrackKey,
+    /// Other workers or nodes want it (local streams only).
+    pub(crate) exported: bool,
+    /// Asked for from its origin (remote streams only), since then.
+    pub(crate) wanted_since: Option<Instant>,
+    pub(crate) last_packet: Option<Instant>,
+    keyframe_asked: Option<Instant>,
+    keyframe_due: bool,
+    window_start: Instant,
+    window_bytes: u64,
+    /// Bits per second over the last whole window; None before that.
+    pub(crate) bitrate: Option<u64>,
+}
+
+impl Stream {
+    pub(crate) fn new(track: TrackKey, now: Instant) -> Self {
+        Self {
+            track,
+            exported: false,
+            wanted_since: None,
+            last_packet: None,
+            keyframe_asked: None,
+            keyframe_due: false,
+            window_start: now,
+            window_bytes: 0,
+            bitrate: None,
+        }
+    }
+
+    pub(crate) fn observe(&mut self, now: Instant, bytes: usize) {
+        const WINDOW: Duration = Duration::from_secs(1);
+        self.last_packet = Some(now);
+        self.window_bytes += bytes as u64;
+        let elapsed = now.saturating_duration_since(self.window_start);
+        if elapsed >= WINDOW {
+            let bits = self.window_bytes as f64 * 8.0 / elapsed.as_secs_f64();
+            self.bitrate = Some(bits as u64);
+            self.window_start = now;
+            self.window_bytes = 0;
+        }
+    }
+
+    /// Whether packets may be expected: they come, or it was only just asked for.
+    pub(crate) fn alive(&self, now: Instant, local: bool) -> bool {
+        let recent = |t: Option<Instant>| {
+            t.is_some_and(|t| now.saturating_duration_since(t) < ALIVE)
+        };
+        recent(self.last_packet)
+            || (!local && (self.wanted_since.is_none() || recent(self.wanted_since)))
+    }
+
+    /// Note that somebody needs a keyframe.
+    pub(crate) fn need_keyframe(&mut self) {
+        self.keyframe_due = true;
+    }
+
+    /// Whether to ask for one now; if it is too soon, it stays due.
+    pub(crate) fn take_keyframe_request(&mut self, now: Instant) -> bool {
+        let rested = self
+            .keyframe_asked
+            .is_none_or(|t| now.saturating_duration_since(t) >= KEYFRAME_INTERVAL);
+        if self.keyframe_due && rested {
+            self.keyframe_due = false;
+            self.keyframe_asked = Some(now);
+            return true;
+        }
+        false
+    }
+
+    pub(crate) fn keyframe_deadline(&self) -> Option<Instant> {
+        match (self.keyframe_due, self.keyframe_asked) {
+            (true, Some(t)) => Some(t + KEYFRAME_INTERVAL),
+            _ => None,
+        }
+    }
+}

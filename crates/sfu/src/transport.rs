@@ -1,0 +1,664 @@
+//! One peer connection to a client: the only file that drives str0m.
+//!
+//! str0m asks to be drained after every change; this file drains it in `poll` alone, and marks
+//! itself due after each change, so that the rule can't be forgotten elsewhere.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::config::CryptoProvider;
+use str0m::ice::StunMessage;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt, Rid};
+use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
+use str0m::rtp::{
+    AbsCaptureTime, ExtensionValues, RtpPacket, RtpWrite, SeqNo, Ssrc, VideoOrientation,
+};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Output, Rtc, RtcConfig};
+use wire::{Format, MediaPacket, StreamId};
+
+use crate::codec::{self, DescriptorBytes, PayloadTypes};
+use crate::forwarder::Placed;
+use crate::keyframe::starts_keyframe;
+use crate::track::Kind;
+
+pub(crate) use str0m::media::Mid;
+
+/// Bandwidth toward a client is taken to be this before it was measured, bits per second.
+const INITIAL_ESTIMATE: u64 = 3_000_000;
+/// Bytes of reliable messages that wait for a slow client; over that the new message is dropped
+/// and counted.
+const MAX_BACKLOG: usize = 4 * 1024 * 1024;
+/// Reliable messages held for a client whose channels are not open yet (livekit.md 1.12).
+const MAX_HELD: usize = 100 * 1024;
+const MAX_HELD_AGE: Duration = Duration::from_secs(10);
+const NTP_TO_UNIX: u64 = 2_208_988_800;
+
+const RELIABLE: &str = "_reliable";
+const LOSSY: &str = "_lossy";
+
+/// What carries a client's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    Udp,
+    Tcp,
+}
+
+/// Which of a participant's connections; a single connection is its publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Publisher,
+    Subscriber,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportState {
+    Connected,
+    Disconnected,
+    Closed,
+}
+
+/// One m-line of a server offer; `mid` is None for a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    pub mid: Option<String>,
+    pub kind: Kind,
+    pub active: bool,
+}
+
+/// What a transport has to tell after it was polled.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    State(TransportState),
+    Packet(StreamId, MediaPacket),
+    /// A packet that belongs to no published track, or has no format of ours.
+    Unbound,
+    KeyframeRequest(Mid),
+    Message { reliable: bool, bytes: Vec<u8> },
+    ChannelsOpen,
+    Estimate(u64),
+}
+
+/// A datagram to send: from which of our addresses, to which of the client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    pub protocol: Protocol,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// How a message for a client's data channel went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Taken,
+    Dropped,
+}
+
+pub(crate) struct Transport {
+    rtc: Rtc,
+    pub(crate) deadline: Instant,
+    pub(crate) addresses: VecDeque<SocketAddr>,
+    types: PayloadTypes,
+    bindings: Vec<(Mid, Option<Rid>, StreamId)>,
+    sources: HashMap<Ssrc, Option<StreamId>>,
+    senders: HashMap<Mid, Vec<(Format, Pt)>>,
+    reliable: Option<ChannelId>,
+    lossy: Option<ChannelId>,
+    channels_agreed: bool,
+    backlog: VecDeque<Arc<[u8]>>,
+    backlog_bytes: usize,
+    created: Instant,
+    offer: Option<(u32, SdpPendingOffer)>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// A connection that answers at these addresses. `ufrag_prefix` begins its ICE user fragment.
+    pub(crate) fn new(
+        now: Instant,
+        udp: &[SocketAddr],
+        tcp: &[SocketAddr],
+        ufrag: impl FnOnce(&str) -> String,
+    ) -> Self {
+        let random = IceCreds::new();
+        let creds = IceCreds {
+            ufrag: ufrag(&random.ufrag),
+            pass: random.pass,
+        };
+        let mut rtc = config().clone().set_local_ice_credentials(creds).build(now);
+        let udp = udp.iter().map(|a| Candidate::builder().udp().host(*a).build());
+        let tcp = tcp.iter().map(|a| {
+            let tcp = Candidate::builder().tcp().host(*a);
+            tcp.tcptype(TcpType::Passive).build()
+        });
+        for candidate in udp.chain(tcp).flatten() {
+            rtc.add_local_candidate(candidate);
+        }
+        Self {
+            rtc,
+            deadline: now,
+            addresses: VecDeque::new(),
+            types: PayloadTypes::new(),
+            bindings: Vec::new(),
+            sources: HashMap::new(),
+            senders: HashMap::new(),
+            reliable: None,
+            lossy: None,
+            channels_agreed: false,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            created: now,
+            offer: None,
+            closed: false,
+        }
+    }
+
+    /// The user fragment by which a client's connectivity checks name this transport.
+    pub(crate) fn local_ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Whether a STUN message was made by someone who knows this transport's password.
+    pub(crate) fn authenticates(&mut self, bytes: &[u8]) -> bool {
+        let password = self.rtc.direct_api().local_ice_credentials().pass;
+        StunMessage::parse(bytes).is_ok_and(|m| {
+            m.verify(password.as_bytes(), |key, parts| {
+                crypto().sha1_hmac_provider.sha1_hmac(key, parts)
+            })
+        })
+    }
+
+    /// Take a datagram of the client's. Err: it is nothing that WebRTC knows.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), ()> {
+        let protocol = match protocol {
+            Protocol::Udp => NetProtocol::Udp,
+            Protocol::Tcp => NetProtocol::Tcp,
+        };
+        let receive = Receive::new(protocol, from, to, bytes).map_err(|_| ())?;
+        let input = str0m::Input::Receive(now, receive);
+        // An error here is the client's: str0m keeps going, the datagram is lost.
+        let taken = self.rtc.handle_input(input).map_err(|_| ());
+        self.deadline = now;
+        taken
+    }
+
+    /// Answer an offer. Err: a sentence for the log.
+    pub(crate) fn accept_offer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        agreed_channels: bool,
+    ) -> Result<String, String> {
+        let sdp = without_snap(sdp);
+        let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
+        let answer = self
+            .rtc
+            .sdp_api()
+            .accept_offer(offer)
+            .map_err(|e| e.to_string())?;
+        self.deadline = now;
+        self.negotiated();
+        if agreed_channels && !self.channels_agreed {
+            self.channels_agreed = true;
+            let mut api = self.rtc.direct_api();
+            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(100))));
+            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(101))));
+        }
+        Ok(answer.to_sdp_string())
+    }
+
+    /// Make an offer with exactly these sections after the data section. Err: nothing to offer.
+    pub(crate) fn create_offer(
+        &mut self,
+        now: Instant,
+        id: u32,
+        sections: &[Section],
+        restart_ice: bool,
+    ) -> Result<(String, Vec<String>), String> {
+        let first = self.reliable.is_none();
+        let mut api = self.rtc.sdp_api();
+        if first {
+            self.reliable = Some(api.add_channel_with_config(channel(RELIABLE, None)));
+            self.lossy = Some(api.add_channel_with_config(channel(LOSSY, None)));
+        }
+        let mut mids = Vec::with_capacity(sections.len());
+        for section in sections {
+            let direction = match section.active {
+                true => Direction::SendOnly,
+                false => Direction::Inactive,
+            };
+            let mid = match &section.mid {
+                Some(mid) => {
+                    let mid = Mid::from(mid.as_str());
+                    api.set_direction(mid, direction);
+                    mid
+                }
+                None => {
+                    let kind = match section.kind {
+                        Kind::Audio => MediaKind::Audio,
+                        Kind::Video => MediaKind::Video,
+                    };
+                    api.add_media(kind, direction, None, None, None)
+                }
+            };
+            mids.push(mid.to_string());
+        }
+        if restart_ice {
+            api.ice_restart(true);
+        }
+        let Some((offer, pending)) = api.apply() else {
+            return Err("the offer would change nothing".into());
+        };
+        self.deadline = now;
+        self.offer = Some((id, pending));
+        Ok((offer.to_sdp_string(), mids))
+    }
+
+    /// Take the answer to the offer `id` (0: whichever is open).
+    pub(crate) fn accept_answer(
+        &mut self,
+        now: Instant,
+        id: u32,
+        sdp: &str,
+    ) -> Result<(), String> {
+        match &self.offer {
+            Some((open, _)) if id == 0 || id == *open => {}
+            Some((open, _)) => return Err(format!("answer {id} is not for offer {open}")),
+            None => return Err(format!("answer {id} comes without an offer")),
+        }
+        let answer = SdpAnswer::from_sdp_string(&without_snap(sdp)).map_err(|e| e.to_string())?;
+        let Some((_, pending)) = self.offer.take() else {
+            return Err(format!("answer {id} comes without an offer"));
+        };
+        self.deadline = now;
+        self.rtc
+            .sdp_api()
+            .accept_answer(pending, answer)
+            .map_err(|e| e.to_string())?;
+        self.negotiated();
+        Ok(())
+    }
+
+    /// Learn what the last negotiation agreed on.
+    fn negotiated(&mut self) {
+        self.types.learn(self.rtc.codec_config());
+        self.senders.clear();
+        self.sources.clear();
+    }
+
+    /// Take a trickled candidate; false if it can't be used (an mDNS name, say).
+    pub(crate) fn add_candidate(&mut self, now: Instant, candidate: &str) -> bool {
+        match Candidate::from_sdp_string(candidate) {
+            Ok(candidate) => {
+                self.rtc.add_remote_candidate(candidate);
+                self.deadline = now;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Let what arrives on an m-line (and rid) be a stream.
+    pub(crate) fn bind(&mut self, mid: &str, rid: Option<&str>, stream: StreamId) {
+        let (mid, rid) = (Mid::from(mid), rid.map(Rid::from));
+        self.bindings.retain(|(m, r, _)| (*m, *r) != (mid, rid));
+        self.bindings.push((mid, rid, stream));
+        self.sources.clear();
+    }
+
+    pub(crate) fn unbind(&mut self, stream: StreamId) {
+        self.bindings.retain(|(_, _, s)| *s != stream);
+        self.sources.clear();
+    }
+
+    /// Ask the publisher for a keyframe of a stream.
+    pub(crate) fn request_keyframe(&mut self, now: Instant, stream: StreamId) {
+        let Some((mid, rid, _)) = self.bindings.iter().find(|(_, _, s)| *s == stream) else {
+            return;
+        };
+        let (mid, rid) = (*mid, *rid);
+        let mut api = self.rtc.direct_api();
+        if let Some(rx) = api.stream_rx_by_mid(mid, rid) {
+            rx.request_keyframe(KeyframeRequestKind::Pli);
+            self.deadline = now;
+        }
+    }
+
+    /// Tell the pacer how much video would be sent if there were room for it, bits per second.
+    pub(crate) fn set_desired(&mut self, desired: u64) {
+        let least = Bitrate::from(0);
+        self.rtc.bwe().set_bitrate(least, Bitrate::from(desired));
+    }
+
+    /// Queue a packet for the client; it leaves with the next `poll`. False: the m-line has no
+    /// payload type for it.
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        mid: Mid,
+        packet: &MediaPacket,
+        placed: Placed,
+        vp8: Option<str0m::rtp::Vp8Patch>,
+    ) -> bool {
+        let Some((pt, payload)) = self.payload(mid, packet) else {
+            return false;
+        };
+        let mut api = self.rtc.direct_api();
+        let Some(tx) = api.stream_tx_by_mid(mid, None) else {
+            return false;
+        };
+        let sequence = SeqNo::from(placed.sequence);
+        let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
+            .marker(packet.marker)
+            .nackable(true)
+            .ext_vals(extension_values(packet));
+        if let Some(patch) = vp8 {
+            rtp = rtp.vp8_patch(patch);
+        }
+        tx.write_rtp(rtp);
+        self.deadline = now;
+        true
+    }
+
+    /// The payload type and payload with which this m-line takes a packet.
+    fn payload(&mut self, mid: Mid, packet: &MediaPacket) -> Option<(Pt, Arc<[u8]>)> {
+        let types = match self.senders.get(&mid) {
+            Some(types) => types,
+            None => {
+                let media = self.rtc.media(mid)?;
+                let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
+                self.senders.entry(mid).or_insert(types)
+            }
+        };
+        let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
+        if let Some(pt) = pt(packet.format) {
+            return Some((pt, Arc::clone(&packet.payload)));
+        }
+        match packet.format {
+            // A client without RED gets the primary block alone.
+            Format::Red => {
+                let blocks = wire::red_blocks(&packet.payload).ok()?;
+                Some((pt(Format::Opus)?, blocks.last()?.bytes.into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Send a message on a data channel, or keep it for when there is room.
+    pub(crate) fn send_message(
+        &mut self,
+        now: Instant,
+        reliable: bool,
+        bytes: &Arc<[u8]>,
+    ) -> Sent {
+        let (open, limit) = match self.channel_open(reliable) {
+            true => (true, MAX_BACKLOG),
+            false => (false, MAX_HELD),
+        };
+        self.deadline = now;
+        if open && (!reliable || self.backlog.is_empty()) && self.write_message(reliable, bytes) {
+            return Sent::Taken;
+        }
+        let too_old = !open && now.saturating_duration_since(self.created) > MAX_HELD_AGE;
+        if !reliable || too_old || self.backlog_bytes + bytes.len() > limit {
+            return Sent::Dropped;
+        }
+        self.backlog_bytes += bytes.len();
+        self.backlog.push_back(Arc::clone(bytes));
+        Sent::Taken
+    }
+
+    fn channel_open(&mut self, reliable: bool) -> bool {
+        let id = if reliable { self.reliable } else { self.lossy };
+        id.is_some_and(|id| self.rtc.channel(id).is_some())
+    }
+
+    fn write_message(&mut self, reliable: bool, bytes: &[u8]) -> bool {
+        let id = if reliable { self.reliable } else { self.lossy };
+        id.and_then(|id| self.rtc.channel(id))
+            .is_some_and(|mut c| matches!(c.write(true, bytes), Ok(true)))
+    }
+
+    /// Close, saying goodbye to the client with the next `poll`.
+    pub(crate) fn close(&mut self, now: Instant) {
+        if self.rtc.close().is_err() {
+            self.rtc.disconnect();
+        }
+        self.deadline = now;
+    }
+
+    /// Let time pass and drain str0m.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        transmits: &mut Vec<Transmit>,
+        happened: &mut Vec<Happened>,
+    ) {
+        while let Some(bytes) = self.backlog.front().cloned() {
+            if !self.channel_open(true) || !self.write_message(true, &bytes) {
+                break;
+            }
+            self.backlog_bytes -= bytes.len();
+            self.backlog.pop_front();
+        }
+        if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
+            self.rtc.disconnect();
+        }
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.deadline = at;
+                    break;
+                }
+                Ok(Output::Transmit(t)) => transmits.push(Transmit {
+                    protocol: match t.proto {
+                        NetProtocol::Udp => Protocol::Udp,
+                        _ => Protocol::Tcp,
+                    },
+                    from: t.source,
+                    to: t.destination,
+                    bytes: t.contents.into(),
+                }),
+                Ok(Output::Event(event)) => self.event(event, happened),
+                Err(_) => {
+                    self.rtc.disconnect();
+                    break;
+                }
+            }
+        }
+        if !self.rtc.is_alive() && !self.closed {
+            self.closed = true;
+            happened.push(Happened::State(TransportState::Closed));
+        }
+        if self.closed {
+            // A dead transport waits to be removed; it must not be polled in a circle.
+            self.deadline = now + Duration::from_secs(3600);
+        }
+    }
+
+    fn event(&mut self, event: Event, happened: &mut Vec<Happened>) {
+        match event {
+            Event::Connected => happened.push(Happened::State(TransportState::Connected)),
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                happened.push(Happened::State(TransportState::Disconnected));
+            }
+            Event::RtpPacket(packet) => happened.push(self.packet(packet)),
+            Event::KeyframeRequest(request) => {
+                happened.push(Happened::KeyframeRequest(request.mid));
+            }
+            Event::ChannelOpen(id, label) => {
+                match label.as_str() {
+                    RELIABLE => self.reliable = Some(id),
+                    LOSSY => self.lossy = Some(id),
+                    _ => return,
+                }
+                happened.push(Happened::ChannelsOpen);
+            }
+            Event::ChannelData(data) => {
+                let reliable = Some(data.id) == self.reliable;
+                if reliable || Some(data.id) == self.lossy {
+                    happened.push(Happened::Message {
+                        reliable,
+                        bytes: data.data,
+                    });
+                }
+            }
+            Event::ChannelClose(id) => {
+                // A client that re-opens its channels (protocol 17 against agreed ids) gets new ids.
+                if Some(id) == self.reliable {
+                    self.reliable = None;
+                }
+                if Some(id) == self.lossy {
+                    self.lossy = None;
+                }
+            }
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                happened.push(Happened::Estimate(estimate.as_u64()));
+            }
+            _ => {}
+        }
+    }
+
+    fn packet(&mut self, rtp: RtpPacket) -> Happened {
+        let ssrc = rtp.header.ssrc;
+        let stream = match self.sources.get(&ssrc) {
+            Some(stream) => *stream,
+            None => {
+                let mut api = self.rtc.direct_api();
+                let Some(rx) = api.stream_rx(&ssrc) else {
+                    return Happened::Unbound;
+                };
+                let (mid, rid) = (rx.mid(), rx.rid());
+                let exact = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
+                let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
+                let stream = exact.or_else(whole).map(|(_, _, s)| *s);
+                self.sources.insert(ssrc, stream);
+                stream
+            }
+        };
+        let format = self.types.format(rtp.header.payload_type);
+        match (stream, format) {
+            (Some(stream), Some(format)) => Happened::Packet(stream, media_packet(format, rtp)),
+            _ => Happened::Unbound,
+        }
+    }
+}
+
+fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
+    let values = &rtp.header.ext_vals;
+    let descriptor = values.user_values.get::<DescriptorBytes>();
+    MediaPacket {
+        format,
+        sequence: *rtp.seq_no,
+        timestamp: rtp.header.timestamp,
+        marker: rtp.header.marker,
+        keyframe: starts_keyframe(format, &rtp.payload),
+        audio_level: values.audio_level.map(i8::unsigned_abs),
+        voice_activity: values.voice_activity,
+        orientation: values.video_orientation.map(|o| o as u8),
+        absolute_capture_time: values.abs_capture_time.and_then(ntp),
+        dependency_descriptor: descriptor.map(|d| Arc::clone(&d.0)),
+        payload: rtp.payload,
+    }
+}
+
+fn extension_values(packet: &MediaPacket) -> ExtensionValues {
+    let mut values = ExtensionValues {
+        audio_level: packet.audio_level.map(|l| -(l.min(127) as i8)),
+        voice_activity: packet.voice_activity,
+        video_orientation: packet.orientation.map(VideoOrientation::from),
+        abs_capture_time: packet.absolute_capture_time.and_then(unix),
+        ..Default::default()
+    };
+    if let Some(descriptor) = &packet.dependency_descriptor {
+        values
+            .user_values
+            .set(DescriptorBytes(Arc::clone(descriptor)));
+    }
+    values
+}
+
+/// Capture time as NTP 32.32 fixed point.
+fn ntp(time: AbsCaptureTime) -> Option<u64> {
+    let since = time.capture_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    Some((since.as_secs() + NTP_TO_UNIX) << 32 | fraction)
+}
+
+fn unix(ntp: u64) -> Option<AbsCaptureTime> {
+    let seconds = (ntp >> 32).checked_sub(NTP_TO_UNIX)?;
+    let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000) >> 32;
+    let since = Duration::new(seconds, nanos as u32);
+    Some(AbsCaptureTime {
+        capture_time: SystemTime::UNIX_EPOCH.checked_add(since)?,
+        clock_offset: None,
+    })
+}
+
+/// SDKs offer SNAP (`a=sctp-init`), which the protocol's servers leave unanswered.
+fn without_snap(sdp: &str) -> String {
+    sdp.lines()
+        .filter(|l| !l.starts_with("a=sctp-init"))
+        .flat_map(|l| [l, "\r\n"])
+        .collect()
+}
+
+fn channel(label: &str, negotiated: Option<u16>) -> ChannelConfig {
+    let reliable = label == RELIABLE;
+    ChannelConfig {
+        label: label.into(),
+        ordered: reliable,
+        reliability: match reliable {
+            true => Reliability::Reliable,
+            false => Reliability::MaxRetransmits { retransmits: 0 },
+        },
+        negotiated,
+        ..Default::default()
+    }
+}
+
+fn crypto() -> &'static CryptoProvider {
+    static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
+    PROVIDER.get_or_init(str0m::crypto::from_feature_flags)
+}
+
+/// What all transports have in common. One certificate serves the process: making one costs a
+/// key pair, and browsers pin the fingerprint of each connection's own SDP.
+fn config() -> &'static RtcConfig {
+    static CONFIG: OnceLock<RtcConfig> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let config = Rtc::builder()
+            .set_rtp_mode(true)
+            .set_ice_lite(true)
+            .set_stats_interval(None)
+            .set_extension_map(codec::extensions())
+            .enable_opus(true, true)
+            .enable_pcmu(true, false)
+            .enable_pcma(true, false)
+            .set_sctp_max_message_size(262_144)
+            .enable_bwe(Some(Bitrate::from(INITIAL_ESTIMATE)));
+        match crypto().dtls_provider.generate_certificate() {
+            Some(cert) => config.set_dtls_cert(cert),
+            None => config,
+        }
+    })
+}

@@ -1,0 +1,92 @@
+"""Ids and values that every room of the house speaks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NewType
+
+import msgspec
+
+NodeId = NewType("NodeId", int)
+"""1 to 65535; the high 16 bits of every stream id that the node gives out."""
+RoomName = NewType("RoomName", str)
+Identity = NewType("Identity", str)
+ParticipantSid = NewType("ParticipantSid", str)
+TrackSid = NewType("TrackSid", str)
+StreamId = NewType("StreamId", int)
+"""Origin node in the high 16 bits, a serial number in the low 48."""
+
+
+def room_key(name: str) -> bytes:
+    """The 16 bytes by which the packet path and the cells' keys know a room."""
+    return hashlib.blake2b(name.encode(), digest_size=16, person=b"fairlead-room").digest()
+
+
+def stream_id(node: int, serial: int) -> StreamId:
+    """A stream id from its origin node and that node's serial number."""
+    return StreamId((node << 48) | serial)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what an edge writes into its cell. Each record has one writer: ``node``."""
+
+    node: int
+
+
+class NodeRecord(Record):
+    """One node of the network, as the others need to know it."""
+
+    region: str
+    url: str
+    """Where clients connect, ``ws://host:port``."""
+    mesh_address: str
+    """Where links connect, ``ip:port`` (UDP)."""
+    mesh_key: bytes
+    """X25519 public key, 32 bytes: pinned by every peer."""
+    started_at: int
+    """Unix milliseconds; a restart has a later one."""
+
+
+class RoomRecord(Record):
+    """A room, as one edge holds it. The earliest (created_at, sid) names the room; the greatest
+    (version, node) holds its changeable part."""
+
+    name: str
+    sid: str
+    created_at: int
+    """Unix milliseconds."""
+    version: int
+    """Grows by one on each change, past every version seen."""
+    info: bytes
+    """livekit.Room, protobuf."""
+
+
+class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """One encoding of a track: quality 0 low, 1 medium, 2 high."""
+
+    stream: int
+    quality: int
+
+
+class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The packet-path side of a published track; its TrackInfo is in the participant's info."""
+
+    sid: str
+    kind: str
+    """``audio`` or ``video``."""
+    layers: list[TrackLayer]
+
+
+class ParticipantRecord(Record):
+    """One session. Of two sessions of one identity, the greater ``session`` stays."""
+
+    room: str
+    sid: str
+    identity: str
+    session: tuple[int, int]
+    """(unix microseconds of the join, node): later wins everywhere, the node breaks ties."""
+    info: bytes
+    """livekit.ParticipantInfo, protobuf."""
+    tracks: list[TrackRecord]
+    permissions: bytes = b""
+    """livekit.SubscriptionPermission, protobuf, of this publisher; empty allows everyone."""

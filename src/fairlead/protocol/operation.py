@@ -17,7 +17,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="
     room: str
 
 
-class CreateRoom(Operation):
+class CreateRoom(Operation, frozen=True):
     """Open a room, or give the one that is open. Replies with livekit.Room.
 
     Any edge may run it; the room then lives there until its empty timeout.
@@ -27,18 +27,18 @@ class CreateRoom(Operation):
     """livekit.CreateRoomRequest, protobuf."""
 
 
-class DeleteRoom(Operation):
+class DeleteRoom(Operation, frozen=True):
     """Put everyone out (`ROOM_DELETED`) and close the room on this edge: ask every edge that
     holds it. Replies with livekit.DeleteRoomResponse."""
 
 
-class RemoveParticipant(Operation):
+class RemoveParticipant(Operation, frozen=True):
     """Put one participant out. Replies with livekit.RemoveParticipantResponse."""
 
     identity: str
 
 
-class MuteTrack(Operation):
+class MuteTrack(Operation, frozen=True):
     """Mute a published track, or unmute it. Replies with livekit.MuteRoomTrackResponse."""
 
     identity: str
@@ -46,7 +46,7 @@ class MuteTrack(Operation):
     muted: bool
 
 
-class UpdateParticipant(Operation):
+class UpdateParticipant(Operation, frozen=True):
     """Change metadata, name, attributes or permission. Replies with livekit.ParticipantInfo."""
 
     identity: str
@@ -54,7 +54,7 @@ class UpdateParticipant(Operation):
     """livekit.UpdateParticipantRequest, protobuf."""
 
 
-class UpdateSubscriptions(Operation):
+class UpdateSubscriptions(Operation, frozen=True):
     """Subscribe a participant to tracks, or end that. Replies with
     livekit.UpdateSubscriptionsResponse."""
 
@@ -63,7 +63,7 @@ class UpdateSubscriptions(Operation):
     """livekit.UpdateSubscriptionsRequest, protobuf."""
 
 
-class SendData(Operation):
+class SendData(Operation, frozen=True):
     """Send a data packet as the server to a room, on every node. Any one edge that serves the
     room runs it. Replies with livekit.SendDataResponse."""
 
@@ -71,7 +71,7 @@ class SendData(Operation):
     """livekit.SendDataRequest, protobuf."""
 
 
-class UpdateRoomMetadata(Operation):
+class UpdateRoomMetadata(Operation, frozen=True):
     """Change a room's metadata everywhere. Any one edge that holds the room runs it. Replies
     with livekit.Room."""
 
@@ -120,8 +120,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="typ
 Reply = Done | Failed
 
 _encoder = msgspec.msgpack.Encoder()
-_operations = msgspec.msgpack.Decoder(AnyOperation)
-_replies = msgspec.msgpack.Decoder(Reply)
+_operations: msgspec.msgpack.Decoder[AnyOperation] = msgspec.msgpack.Decoder(AnyOperation)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def encode(message: AnyOperation | Reply) -> bytes:

@@ -1,0 +1,265 @@
+//! A call through one SFU: media, data, keyframes and what must not get through.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::World;
+use sfu::{Input, Kind, Layer, Output, Protocol, Side, TrackInfo};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind};
+use wire::{Format, MediaPacket, RoomKey, StreamId};
+
+const AUDIO: (MediaKind, Direction) = (MediaKind::Audio, Direction::SendOnly);
+const VIDEO: (MediaKind, Direction) = (MediaKind::Video, Direction::SendOnly);
+const HEAR: (MediaKind, Direction) = (MediaKind::Audio, Direction::RecvOnly);
+const SEE: (MediaKind, Direction) = (MediaKind::Video, Direction::RecvOnly);
+
+fn track(sid: &str, kind: Kind, publisher: Option<u64>, streams: &[u64]) -> TrackInfo {
+    let layers = streams.iter().enumerate().map(|(i, s)| Layer {
+        stream: StreamId(*s),
+        rid: None,
+        quality: i as u8,
+    });
+    TrackInfo {
+        sid: sid.into(),
+        room: RoomKey([1; 16]),
+        kind,
+        layers: layers.collect(),
+        publisher,
+    }
+}
+
+fn publish(world: &mut World, client: usize, line: usize, sid: &str, kind: Kind, stream: u64) {
+    let (id, mid) = (world.clients[client].id, world.clients[client].mids[line].to_string());
+    world.input(Input::AddTrack(track(sid, kind, Some(id), &[stream])));
+    world.input(Input::Publish {
+        participant: id,
+        mid: &mid,
+        track: sid,
+    });
+}
+
+fn subscribe(world: &mut World, client: usize, line: usize, sid: &str) {
+    let (id, mid) = (world.clients[client].id, world.clients[client].mids[line].to_string());
+    world.input(Input::Subscribe {
+        participant: id,
+        side: Side::Publisher,
+        mid: &mid,
+        track: sid,
+    });
+}
+
+fn speak(world: &mut World, client: usize, from: u64, packets: u64) {
+    let pt = world.pt(client, Codec::Opus);
+    for sequence in from..from + packets {
+        world.send(client, 0, pt, sequence, &sequence.to_be_bytes());
+        world.run(Duration::from_millis(20));
+    }
+}
+
+fn heard(world: &World, client: usize) -> Vec<u64> {
+    let packets = &world.clients[client].packets;
+    let number = |p: &[u8]| u64::from_be_bytes(p.try_into().unwrap());
+    packets.iter().map(|p| number(&p.payload)).collect()
+}
+
+#[test]
+fn a_voice_reaches_its_subscriber_and_nobody_else() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    let eve = w.join(2, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    speak(&mut w, ann, 100, 50);
+    assert_eq!(heard(&w, bob), (100..150).collect::<Vec<_>>());
+    assert!(w.clients[eve].packets.is_empty());
+    let levels = &w.clients[bob].packets[0].header.ext_vals;
+    assert_eq!(levels.audio_level, Some(-20));
+    assert!(w.events.iter().any(
+        |e| matches!(e, Output::TrackLive { track, mime } if track == "TR_a" && *mime == "audio/opus")
+    ));
+    assert!(w.events.iter().any(
+        |e| matches!(e, Output::Levels(l) if l.iter().any(|(t, level, active)| t == "TR_a" && *level > 0.0 && *active))
+    ));
+}
+
+#[test]
+fn mute_unsubscribe_and_unpublish_stop_the_flow() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    speak(&mut w, ann, 100, 5);
+    w.input(Input::SetMuted { track: "TR_a", muted: true });
+    speak(&mut w, ann, 105, 5);
+    w.input(Input::SetMuted { track: "TR_a", muted: false });
+    speak(&mut w, ann, 110, 5);
+    w.input(Input::Unsubscribe { participant: 2, track: "TR_a" });
+    speak(&mut w, ann, 115, 5);
+    let expected: Vec<u64> = (100..105).chain(110..115).collect();
+    assert_eq!(heard(&w, bob), expected);
+    w.input(Input::RemoveTrack("TR_a"));
+    speak(&mut w, ann, 120, 5);
+    assert!(w.count("media_unbound") > 0);
+    w.input(Input::RemoveParticipant(1));
+    w.input(Input::RemoveParticipant(2));
+    w.run(Duration::from_secs(1));
+    for (what, size) in w.sfu.sizes() {
+        assert_eq!(size, 0, "{what} left behind");
+    }
+}
+
+#[test]
+fn a_lost_packet_is_sent_again() {
+    let mut w = World::new();
+    let ann = w.join(1, &[VIDEO]);
+    let bob = w.join(1, &[SEE]);
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
+    subscribe(&mut w, bob, 0, "TR_v");
+    let pt = w.pt(ann, Codec::Vp8);
+    for sequence in 1..200u64 {
+        // A VP8 keyframe's first packet, numbered.
+        let mut payload = vec![0x10, 0x00];
+        payload.extend(sequence.to_be_bytes());
+        w.send(ann, 0, pt, sequence, &payload);
+        // The client's packets 50 to 52 never arrive at the SFU.
+        let lost = (50..53).contains(&sequence);
+        if lost {
+            let held = std::mem::replace(&mut w.clients[ann].address, "10.9.9.9:1".parse().unwrap());
+            let now = w.now;
+            let rtc = &mut w.clients[ann].rtc;
+            rtc.handle_input(str0m::Input::Timeout(now)).unwrap();
+            while !matches!(rtc.poll_output().unwrap(), str0m::Output::Timeout(_)) {}
+            w.clients[ann].address = held;
+        }
+        w.run(Duration::from_millis(10));
+    }
+    let mut numbers: Vec<u64> = w.clients[bob]
+        .packets
+        .iter()
+        .map(|p| u64::from_be_bytes(p.payload[2..10].try_into().unwrap()))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn keyframe_requests_are_throttled_and_reach_the_publisher() {
+    let mut w = World::new();
+    let ann = w.join(1, &[VIDEO]);
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
+    let pt = w.pt(ann, Codec::Vp8);
+    for sequence in 1..20u64 {
+        w.send(ann, 0, pt, sequence, &[0x10, 0x01, 0, 0]);
+        w.run(Duration::from_millis(10));
+    }
+    let start = w.now;
+    for _ in 0..50 {
+        w.input(Input::KeyframeWanted { stream: StreamId(5) });
+        w.run(Duration::from_millis(20));
+    }
+    let asked = w.clients[ann].keyframe_requests.len();
+    let most = (w.now - start).as_millis() as usize / 500 + 1;
+    assert!((1..=most).contains(&asked), "{asked} requests, at most {most}");
+}
+
+#[test]
+fn data_goes_to_the_room_and_not_back() {
+    let mut w = World::new();
+    let ann = w.join(1, &[]);
+    let bob = w.join(1, &[]);
+    let eve = w.join(2, &[]);
+    // DataPacket{user{payload: "hi"}}
+    let packet = [0x12, 0x04, 0x12, 0x02, b'h', b'i'];
+    let (id, _) = w.clients[ann].channels[0].clone();
+    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &packet).unwrap());
+    w.run(Duration::from_millis(200));
+    assert_eq!(w.clients[bob].messages.len(), 1);
+    assert!(String::from_utf8_lossy(&w.clients[bob].messages[0]).contains("client-1"));
+    assert!(w.clients[ann].messages.is_empty() && w.clients[eve].messages.is_empty());
+    assert!(w.events.iter().any(|e| matches!(e, Output::Data { reliable: true, .. })));
+    // Garbage is counted, and the channel goes on.
+    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &[0xff; 40]).unwrap());
+    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &packet).unwrap());
+    w.run(Duration::from_millis(200));
+    assert_eq!(w.count("data_malformed"), 1);
+    assert_eq!(w.clients[bob].messages.len(), 2);
+}
+
+#[test]
+fn a_remote_stream_is_asked_for_once_and_given_up_with_its_last_subscriber() {
+    let mut w = World::new();
+    let bob = w.join(1, &[HEAR]);
+    let cid = w.join(1, &[HEAR]);
+    w.input(Input::AddTrack(track("TR_r", Kind::Audio, None, &[9])));
+    subscribe(&mut w, bob, 0, "TR_r");
+    subscribe(&mut w, cid, 0, "TR_r");
+    let wants = |w: &World| -> Vec<bool> {
+        let want = |e: &Output| match e {
+            Output::Want { stream: StreamId(9), wanted } => Some(*wanted),
+            _ => None,
+        };
+        w.events.iter().filter_map(want).collect()
+    };
+    assert_eq!(wants(&w), [true]);
+    let packet = Arc::new(MediaPacket {
+        format: Format::Opus,
+        sequence: 70_000,
+        timestamp: 1,
+        marker: false,
+        keyframe: false,
+        audio_level: Some(30),
+        voice_activity: None,
+        orientation: None,
+        absolute_capture_time: None,
+        dependency_descriptor: None,
+        payload: [7u8; 8].as_slice().into(),
+    });
+    w.input(Input::Media { stream: StreamId(9), packet: &packet });
+    w.run(Duration::from_millis(100));
+    assert_eq!(w.clients[bob].packets.len(), 1);
+    assert_eq!(w.clients[cid].packets.len(), 1);
+    w.input(Input::Unsubscribe { participant: 1, track: "TR_r" });
+    assert_eq!(wants(&w), [true]);
+    w.input(Input::RemoveParticipant(2));
+    assert_eq!(wants(&w), [true, false]);
+}
+
+#[test]
+fn strangers_and_forgers_are_counted_and_move_nothing() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    let to = common::SERVER.parse().unwrap();
+    let stranger = "10.6.6.6:666".parse().unwrap();
+    let victim = w.clients[ann].answer.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"));
+    let username = format!("{}:zzzz", victim.unwrap());
+    // A binding request with the victim's name and no password (RFC 8489 section 5).
+    let mut forged = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    forged.extend([9; 12]);
+    forged.extend([0, 6]);
+    forged.extend((username.len() as u16).to_be_bytes());
+    forged.extend(username.bytes());
+    forged.resize(forged.len().next_multiple_of(4), 0);
+    let length = (forged.len() - 20) as u16;
+    forged[2..4].copy_from_slice(&length.to_be_bytes());
+    for bytes in [forged.as_slice(), &[], &[0x80; 12], &[0x16, 0xfe], &[1; 1500], &[0xff; 3]] {
+        for length in 0..=bytes.len().min(64) {
+            let bytes = if length == 64 { bytes } else { &bytes[..length] };
+            w.input(Input::Datagram { protocol: Protocol::Udp, from: stranger, to, bytes });
+        }
+        w.input(Input::Datagram { protocol: Protocol::Udp, from: stranger, to, bytes });
+    }
+    assert!(w.count("stun_forged") > 0);
+    assert!(w.count("client_unknown") > 0);
+    assert_eq!(w.sfu.sizes()[5], ("client_addresses", 2));
+    speak(&mut w, ann, 100, 10);
+    assert_eq!(heard(&w, bob).len(), 10);
+}

@@ -1,0 +1,244 @@
+//! Clients made of str0m around one SFU, in virtual time: no socket, no sleep.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sfu::{Config, Input, Output, ParticipantInfo, Protocol, Sfu, Side};
+use str0m::change::SdpAnswer;
+use str0m::media::{Direction, KeyframeRequest, MediaKind, Mid, Pt};
+use str0m::net::Receive;
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, Rtc};
+use wire::{MediaPacket, RoomKey, StreamId};
+
+pub const SERVER: &str = "10.0.0.1:7882";
+
+pub struct Client {
+    pub id: u64,
+    pub rtc: Rtc,
+    pub address: SocketAddr,
+    pub mids: Vec<Mid>,
+    pub packets: Vec<RtpPacket>,
+    pub messages: Vec<Vec<u8>>,
+    pub keyframe_requests: Vec<KeyframeRequest>,
+    pub connected: bool,
+    pub channels: Vec<(str0m::channel::ChannelId, String)>,
+    pub answer: String,
+    sent: Vec<Datagram>,
+}
+
+pub struct World {
+    pub now: Instant,
+    pub sfu: Sfu,
+    pub clients: Vec<Client>,
+    pub events: Vec<Output>,
+    /// Streams' packets that the SFU handed out for elsewhere.
+    pub exported: Vec<(StreamId, Arc<MediaPacket>)>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let now = Instant::now();
+        let config = Config {
+            udp: vec![SERVER.parse().unwrap()],
+            tcp: vec![],
+        };
+        Self {
+            now,
+            sfu: Sfu::new(config, now),
+            clients: vec![],
+            events: vec![],
+            exported: vec![],
+        }
+    }
+
+    /// Join a client that offers these m-lines and data channels, and run until it is connected.
+    pub fn join(&mut self, room: u8, lines: &[(MediaKind, Direction)]) -> usize {
+        let id = self.clients.len() as u64 + 1;
+        let mut rtc = Rtc::builder()
+            .set_rtp_mode(true)
+            .enable_opus(true, true)
+            .build(self.now);
+        let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let mut api = rtc.sdp_api();
+        let mids = lines
+            .iter()
+            .map(|(kind, direction)| api.add_media(*kind, *direction, None, None, None))
+            .collect();
+        api.add_channel("_reliable".into());
+        api.add_channel_with_config(str0m::channel::ChannelConfig {
+            label: "_lossy".into(),
+            ordered: false,
+            reliability: str0m::channel::Reliability::MaxRetransmits { retransmits: 0 },
+            ..Default::default()
+        });
+        let (offer, pending) = api.apply().unwrap();
+        self.input(Input::AddParticipant(ParticipantInfo {
+            participant: id,
+            room: RoomKey([room; 16]),
+            sid: format!("PA_{id}"),
+            identity: format!("client-{id}"),
+            agent: false,
+            can_publish_data: true,
+            can_subscribe: true,
+            single: true,
+            negotiated_channels: false,
+        }));
+        let sdp = offer.to_sdp_string();
+        self.input(Input::AcceptOffer {
+            participant: id,
+            side: Side::Publisher,
+            offer_id: 1,
+            sdp: &sdp,
+        });
+        let answer = self
+            .events
+            .iter()
+            .rev()
+            .find_map(|e| match e {
+                Output::Answered { sdp, .. } => Some(sdp.clone()),
+                _ => None,
+            })
+            .expect("an answer");
+        rtc.sdp_api()
+            .accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap())
+            .unwrap();
+        self.clients.push(Client {
+            id,
+            rtc,
+            address,
+            mids,
+            packets: vec![],
+            messages: vec![],
+            keyframe_requests: vec![],
+            connected: false,
+            channels: vec![],
+            answer,
+            sent: vec![],
+        });
+        let at = self.clients.len() - 1;
+        self.run_until("connected with channels", |w| {
+            w.clients[at].connected && w.clients[at].channels.len() == 2
+        });
+        at
+    }
+
+    pub fn input(&mut self, input: Input<'_>) {
+        let mut out = vec![];
+        self.sfu.handle(self.now, input, &mut out);
+        self.outputs(out);
+    }
+
+    fn outputs(&mut self, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Transmit(t) => {
+                    let Some(client) = self.clients.iter_mut().find(|c| c.address == t.to) else {
+                        continue;
+                    };
+                    let proto = str0m::net::Protocol::Udp;
+                    if let Ok(r) = Receive::new(proto, t.from, t.to, &t.bytes) {
+                        let input = str0m::Input::Receive(self.now, r);
+                        client.rtc.handle_input(input).unwrap();
+                        // Drained right after, as str0m demands; what it sends goes out in `step`.
+                        drain(client);
+                    }
+                }
+                Output::Media { stream, packet } => self.exported.push((stream, packet)),
+                other => self.events.push(other),
+            }
+        }
+    }
+
+    /// Five milliseconds pass.
+    pub fn step(&mut self) {
+        self.now += Duration::from_millis(5);
+        let mut sent = vec![];
+        for client in &mut self.clients {
+            let input = str0m::Input::Timeout(self.now);
+            client.rtc.handle_input(input).unwrap();
+            drain(client);
+            sent.append(&mut client.sent);
+        }
+        for (from, to, bytes) in sent {
+            self.input(Input::Datagram {
+                protocol: Protocol::Udp,
+                from,
+                to,
+                bytes: &bytes,
+            });
+        }
+        while self.sfu.deadline().is_some_and(|d| d <= self.now) {
+            self.input(Input::Timeout);
+        }
+    }
+
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    pub fn run_until(&mut self, what: &str, mut done: impl FnMut(&World) -> bool) {
+        let end = self.now + Duration::from_secs(20);
+        while !done(self) {
+            assert!(self.now < end, "not {what} within 20 simulated seconds");
+            self.step();
+        }
+    }
+
+    /// Send one RTP packet of the client's m-line.
+    pub fn send(&mut self, client: usize, line: usize, pt: Pt, sequence: u64, payload: &[u8]) {
+        let now = self.now;
+        let client = &mut self.clients[client];
+        let mid = client.mids[line];
+        let mut api = client.rtc.direct_api();
+        let tx = api.stream_tx_by_mid(mid, None).expect("a sending m-line");
+        let values = ExtensionValues {
+            audio_level: Some(-20),
+            voice_activity: Some(true),
+            ..Default::default()
+        };
+        let time = (sequence * 960) as u32;
+        let rtp = RtpWrite::new(pt, sequence.into(), time, now, payload)
+            .nackable(true)
+            .ext_vals(values);
+        tx.write_rtp(rtp);
+    }
+
+    /// The payload type that the client and the SFU agreed on for a codec.
+    pub fn pt(&self, client: usize, codec: str0m::format::Codec) -> Pt {
+        let config = self.clients[client].rtc.codec_config();
+        config.find(|p| p.spec().codec == codec).unwrap().pt()
+    }
+
+    pub fn count(&self, what: &str) -> u64 {
+        self.sfu.counts().get(what).copied().unwrap_or(0)
+    }
+}
+
+type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
+
+fn drain(client: &mut Client) {
+    loop {
+        match client.rtc.poll_output().unwrap() {
+            str0m::Output::Timeout(_) => break,
+            str0m::Output::Transmit(t) => {
+                let datagram = (t.source, t.destination, t.contents.to_vec());
+                client.sent.push(datagram);
+            }
+            str0m::Output::Event(event) => match event {
+                Event::Connected => client.connected = true,
+                Event::RtpPacket(p) => client.packets.push(p),
+                Event::KeyframeRequest(r) => client.keyframe_requests.push(r),
+                Event::ChannelOpen(id, label) => client.channels.push((id, label)),
+                Event::ChannelData(d) => client.messages.push(d.data),
+                _ => {}
+            },
+        }
+    }
+}

@@ -33,7 +33,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     node: int
 
 
-class NodeRecord(Record):
+class NodeRecord(Record, frozen=True):
     """One node of the network, as the others need to know it."""
 
     region: str
@@ -47,7 +47,7 @@ class NodeRecord(Record):
     """Unix milliseconds; a restart has a later one."""
 
 
-class RoomRecord(Record):
+class RoomRecord(Record, frozen=True):
     """A room, as one edge holds it. The earliest (created_at, sid) names the room; the greatest
     (version, node) holds its changeable part."""
 
@@ -77,7 +77,7 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: list[TrackLayer]
 
 
-class ParticipantRecord(Record):
+class ParticipantRecord(Record, frozen=True):
     """One session. Of two sessions of one identity, the greater ``session`` stays."""
 
     room: str
@@ -90,3 +90,23 @@ class ParticipantRecord(Record):
     tracks: list[TrackRecord]
     permissions: bytes = b""
     """livekit.SubscriptionPermission, protobuf, of this publisher; empty allows everyone."""
+
+
+class LinkState(msgspec.Struct, frozen=True, kw_only=True):
+    """One link as the node that writes the record measures it; ``peer`` is the other end."""
+
+    peer: int
+    up: bool
+    rtt_ms: float | None
+    """None before the first round trip."""
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    """Share of the peer's packets lost before repair, 0 to 1."""
+    residual_loss: float = 0.0
+    """The same after repair."""
+
+
+class LinksRecord(Record, frozen=True):
+    """Every link of one node, for the others to compute paths through it."""
+
+    links: list[LinkState]

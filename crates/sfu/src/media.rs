@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::mime;
-use crate::forwarder::Forwarder;
 use crate::selection::{Candidate, choose, share};
 use crate::sfu::{Output, Sfu, TransportKey};
 use crate::track::{Kind, Subscription, Track, TrackKey};
@@ -166,12 +165,18 @@ impl Sfu {
             return;
         }
         // A second subscription of the same participant is a move to another m-line.
-        track.subscriptions.retain(|s| s.participant != participant);
+        let moved = take_subscriptions(track, participant);
+        self.park(moved);
+        let idle = self.participants.get_mut(&participant);
+        let forwarder = idle.and_then(|p| p.idle.remove(&(side, mid.to_owned())));
+        let Some(track) = self.tracks.get_mut(&key) else {
+            return;
+        };
         track.subscriptions.push(Subscription {
             participant,
             side,
             mid: mid.into(),
-            forwarder: Forwarder::default(),
+            forwarder: forwarder.unwrap_or_default(),
             target: None,
             max_quality: Some(2),
             live: false,
@@ -186,9 +191,21 @@ impl Sfu {
             return;
         };
         if let Some(track) = self.tracks.get_mut(&key) {
-            track.subscriptions.retain(|s| s.participant != participant);
+            let ended = take_subscriptions(track, participant);
+            self.park(ended);
         }
         self.withdraw_wants(key, out);
+    }
+
+    /// Keep the numbering of m-lines whose subscriptions ended.
+    pub(crate) fn park(&mut self, ended: Vec<Subscription>) {
+        for mut subscription in ended {
+            subscription.forwarder.pause();
+            if let Some(p) = self.participants.get_mut(&subscription.participant) {
+                let line = (subscription.side, subscription.mid);
+                p.idle.insert(line, subscription.forwarder);
+            }
+        }
     }
 
     pub(crate) fn set_quality(
@@ -443,4 +460,11 @@ impl Sfu {
             self.ask_keyframe(now, stream, out);
         }
     }
+}
+
+fn take_subscriptions(track: &mut Track, participant: u64) -> Vec<Subscription> {
+    let all = std::mem::take(&mut track.subscriptions);
+    let (ended, kept) = all.into_iter().partition(|s| s.participant == participant);
+    track.subscriptions = kept;
+    ended
 }

@@ -1,7 +1,10 @@
 //! One session on this worker: its transports and what it may do.
 
+use std::collections::HashMap;
+
 use wire::RoomKey;
 
+use crate::forwarder::Forwarder;
 use crate::transport::{Side, Transport};
 
 /// What a node is told of a session.
@@ -27,6 +30,8 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
+    pub(crate) idle: HashMap<(Side, String), Forwarder>,
 }
 
 impl Participant {
@@ -36,6 +41,7 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            idle: HashMap::new(),
         }
     }
 

@@ -606,9 +606,10 @@ impl Sfu {
         let Some(key) = self.track_keys.remove(sid) else {
             return;
         };
-        let Some(track) = self.tracks.remove(&key) else {
+        let Some(mut track) = self.tracks.remove(&key) else {
             return;
         };
+        self.park(std::mem::take(&mut track.subscriptions));
         for layer in &track.info.layers {
             if let Some(publisher) = track.info.publisher
                 && let Some(t) = self.transport((publisher, Side::Publisher))

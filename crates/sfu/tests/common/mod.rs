@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sfu::{Config, Input, Output, ParticipantInfo, Protocol, Sfu, Side};
 use str0m::change::SdpAnswer;
-use str0m::media::{Direction, KeyframeRequest, MediaKind, Mid, Pt};
+use str0m::media::{Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::Receive;
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Rtc};
@@ -56,6 +56,16 @@ impl World {
 
     /// Join a client that offers these m-lines and data channels, and run until it is connected.
     pub fn join(&mut self, room: u8, lines: &[(MediaKind, Direction)]) -> usize {
+        self.join_with(room, lines, &[])
+    }
+
+    /// The same, each m-line with these simulcast rids.
+    pub fn join_with(
+        &mut self,
+        room: u8,
+        lines: &[(MediaKind, Direction)],
+        rids: &[&str],
+    ) -> usize {
         let id = self.clients.len() as u64 + 1;
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
@@ -66,7 +76,12 @@ impl World {
         let mut api = rtc.sdp_api();
         let mids = lines
             .iter()
-            .map(|(kind, direction)| api.add_media(*kind, *direction, None, None, None))
+            .map(|(kind, direction)| {
+                let send: Vec<_> = rids.iter().map(|r| SimulcastLayer::new(r)).collect();
+                let simulcast = Simulcast { send, recv: vec![] };
+                let simulcast = (!rids.is_empty()).then_some(simulcast);
+                api.add_media(*kind, *direction, None, None, simulcast)
+            })
             .collect();
         api.add_channel("_reliable".into());
         api.add_channel_with_config(str0m::channel::ChannelConfig {
@@ -106,24 +121,31 @@ impl World {
         rtc.sdp_api()
             .accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap())
             .unwrap();
+        let at = self.adopt(id, rtc, address);
+        self.clients[at].mids = mids;
+        self.clients[at].answer = answer;
+        self.run_until("connected with channels", |w| {
+            w.clients[at].connected && w.clients[at].channels.len() == 2
+        });
+        at
+    }
+
+    /// Take in a client whose negotiation the test does itself.
+    pub fn adopt(&mut self, id: u64, rtc: Rtc, address: SocketAddr) -> usize {
         self.clients.push(Client {
             id,
             rtc,
             address,
-            mids,
+            mids: vec![],
             packets: vec![],
             messages: vec![],
             keyframe_requests: vec![],
             connected: false,
             channels: vec![],
-            answer,
+            answer: String::new(),
             sent: vec![],
         });
-        let at = self.clients.len() - 1;
-        self.run_until("connected with channels", |w| {
-            w.clients[at].connected && w.clients[at].channels.len() == 2
-        });
-        at
+        self.clients.len() - 1
     }
 
     pub fn input(&mut self, input: Input<'_>) {
@@ -193,12 +215,28 @@ impl World {
 
     /// Send one RTP packet of the client's m-line.
     pub fn send(&mut self, client: usize, line: usize, pt: Pt, sequence: u64, payload: &[u8]) {
+        self.send_layer(client, line, None, pt, sequence, payload);
+    }
+
+    /// The same for one simulcast layer.
+    pub fn send_layer(
+        &mut self,
+        client: usize,
+        line: usize,
+        rid: Option<&str>,
+        pt: Pt,
+        sequence: u64,
+        payload: &[u8],
+    ) {
         let now = self.now;
         let client = &mut self.clients[client];
         let mid = client.mids[line];
         let mut api = client.rtc.direct_api();
-        let tx = api.stream_tx_by_mid(mid, None).expect("a sending m-line");
+        let rid = rid.map(Rid::from);
+        let tx = api.stream_tx_by_mid(mid, rid).expect("a sending m-line");
         let values = ExtensionValues {
+            mid: Some(mid),
+            rid,
             audio_level: Some(-20),
             voice_activity: Some(true),
             ..Default::default()

@@ -14,7 +14,7 @@ from tests.media import chirp
 
 pytestmark = pytest.mark.anyio
 
-REFUSED_S = 12
+REFUSED_S = 3
 
 
 async def refuses_to_publish(person: Person) -> None:

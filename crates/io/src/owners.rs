@@ -1,4 +1,4 @@
-//! Which worker owns a client's address, where the kernel's hash picked another.
+//! Which worker owns a client's address, where the kernel's hash may have picked another.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 /// Addresses remembered by one worker.
 pub(crate) const OWNER_CAPACITY: usize = 16_384;
 
-/// An address that sent nothing for so long is forgotten. Clients check consent every few
-/// seconds (RFC 7675), so a living one never is.
-pub(crate) const OWNER_LIFETIME: Duration = Duration::from_secs(60);
+/// An address whose owner no STUN confirmed for so long is forgotten. Clients check consent every
+/// few seconds (RFC 7675) and give up after 30 s, so a living one's never is.
+pub(crate) const OWNER_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The least time between two searches for addresses to forget when the map is full.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A bounded map from address to worker; when full, a new address isn't remembered, and only its
-/// STUN finds its worker until others are forgotten.
+/// A bounded map from address to worker, learned from STUN that nobody has verified yet.
+///
+/// Therefore the first to name an owner holds the address while it keeps confirming it: a forged
+/// request can't divert a living client's media. When full, a new address isn't remembered, and
+/// only its STUN finds its worker until others are forgotten.
 #[derive(Default)]
 pub(crate) struct Owners {
     known: HashMap<SocketAddr, Owner>,
@@ -24,36 +27,47 @@ pub(crate) struct Owners {
 
 struct Owner {
     worker: u16,
-    seen: Instant,
+    confirmed: Instant,
+}
+
+impl Owner {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.confirmed) <= OWNER_LIFETIME
+    }
 }
 
 impl Owners {
-    /// The worker of an address, if it was learned and has not been silent for too long.
-    pub(crate) fn get(&mut self, now: Instant, address: SocketAddr) -> Option<u16> {
-        let owner = self.known.get_mut(&address)?;
-        if now.saturating_duration_since(owner.seen) > OWNER_LIFETIME {
-            self.known.remove(&address);
-            return None;
-        }
-        owner.seen = now;
-        Some(owner.worker)
+    /// The worker of an address, while it is known.
+    pub(crate) fn get(&self, now: Instant, address: SocketAddr) -> Option<u16> {
+        let owner = self.known.get(&address)?;
+        owner.is_fresh(now).then_some(owner.worker)
     }
 
-    /// Learns that an address is `worker`'s; false if there is no room.
-    pub(crate) fn learn(&mut self, now: Instant, address: SocketAddr, worker: u16) -> bool {
-        if self.known.len() >= OWNER_CAPACITY && !self.known.contains_key(&address) {
-            self.sweep(now);
-            if self.known.len() >= OWNER_CAPACITY {
-                return false;
+    /// A STUN request from `address` names a participant of `worker`. False if there is no room.
+    pub(crate) fn named(&mut self, now: Instant, address: SocketAddr, worker: u16) -> bool {
+        if let Some(owner) = self.known.get_mut(&address) {
+            if owner.worker == worker || !owner.is_fresh(now) {
+                *owner = Owner {
+                    worker,
+                    confirmed: now,
+                };
             }
+            return true;
         }
-        self.known.insert(address, Owner { worker, seen: now });
-        true
-    }
-
-    /// Forgets an address: it is this worker's own again.
-    pub(crate) fn forget(&mut self, address: SocketAddr) {
-        self.known.remove(&address);
+        if self.known.len() >= OWNER_CAPACITY {
+            self.sweep(now);
+        }
+        let room = self.known.len() < OWNER_CAPACITY;
+        if room {
+            self.known.insert(
+                address,
+                Owner {
+                    worker,
+                    confirmed: now,
+                },
+            );
+        }
+        room
     }
 
     fn sweep(&mut self, now: Instant) {
@@ -64,8 +78,7 @@ impl Owners {
             return;
         }
         self.swept = Some(now);
-        self.known
-            .retain(|_, owner| now.saturating_duration_since(owner.seen) <= OWNER_LIFETIME);
+        self.known.retain(|_, owner| owner.is_fresh(now));
     }
 }
 
@@ -79,15 +92,27 @@ mod tests {
     }
 
     #[test]
-    fn silence_forgets_and_traffic_keeps() {
+    fn an_owner_lasts_while_it_is_confirmed() {
         let start = crate::clock::now();
         let mut owners = Owners::default();
-        assert!(owners.learn(start, address(1), 3));
-        let later = start + OWNER_LIFETIME;
-        assert_eq!(owners.get(later, address(1)), Some(3));
-        assert_eq!(owners.get(later + OWNER_LIFETIME, address(1)), Some(3));
-        let silent = later + OWNER_LIFETIME * 2 + Duration::from_millis(1);
+        assert!(owners.named(start, address(1), 3));
+        assert_eq!(owners.get(start + OWNER_LIFETIME, address(1)), Some(3));
+        assert!(owners.named(start + OWNER_LIFETIME, address(1), 3));
+        assert_eq!(owners.get(start + OWNER_LIFETIME * 2, address(1)), Some(3));
+        let silent = start + OWNER_LIFETIME * 2 + Duration::from_millis(1);
         assert_eq!(owners.get(silent, address(1)), None);
+    }
+
+    #[test]
+    fn a_forged_request_moves_nothing_until_the_owner_is_gone() {
+        let start = crate::clock::now();
+        let mut owners = Owners::default();
+        assert!(owners.named(start, address(1), 3));
+        assert!(owners.named(start + OWNER_LIFETIME, address(1), 2));
+        assert_eq!(owners.get(start + OWNER_LIFETIME, address(1)), Some(3));
+        let gone = start + OWNER_LIFETIME + Duration::from_millis(1);
+        assert!(owners.named(gone, address(1), 2));
+        assert_eq!(owners.get(gone, address(1)), Some(2));
     }
 
     #[test]
@@ -95,15 +120,15 @@ mod tests {
         let start = crate::clock::now();
         let mut owners = Owners::default();
         for n in 0..OWNER_CAPACITY {
-            assert!(owners.learn(start, address(n), 1));
+            assert!(owners.named(start, address(n), 1));
         }
-        assert!(!owners.learn(start, address(OWNER_CAPACITY), 1));
+        assert!(!owners.named(start, address(OWNER_CAPACITY), 1));
         assert!(
-            owners.learn(start, address(0), 2),
-            "a known address may still move"
+            owners.named(start, address(0), 1),
+            "a known address is confirmed"
         );
         let later = start + OWNER_LIFETIME + Duration::from_millis(1);
-        assert!(owners.learn(later, address(OWNER_CAPACITY), 1));
+        assert!(owners.named(later, address(OWNER_CAPACITY), 1));
         assert_eq!(owners.known.len(), 1);
     }
 }

@@ -1,0 +1,106 @@
+//! Every event, encoded, against the bytes that the Python side decodes in its own test
+//! (`tests/unit/protocol/test_node.py`). `FAIRLEAD_UPDATE=1` writes them anew.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+
+use node::{Command, Event, Level, Link};
+
+fn events() -> Vec<Event> {
+    vec![
+        Event::Answered {
+            participant: 1,
+            transport: "publisher",
+            offer_id: 2,
+            sdp: "v=0".into(),
+        },
+        Event::Offered {
+            participant: 1,
+            offer_id: 2,
+            sdp: "v=0".into(),
+            mids: vec!["0".into()],
+        },
+        Event::NegotiationFailed {
+            participant: 1,
+            transport: "subscriber",
+            offer_id: 2,
+            reason: "no".into(),
+        },
+        Event::TransportState {
+            participant: u64::MAX,
+            transport: "publisher",
+            state: "connected",
+        },
+        Event::TrackLive {
+            track: "TR_a".into(),
+            mime: "audio/opus",
+        },
+        Event::Levels {
+            levels: vec![Level {
+                track: "TR_a".into(),
+                level: 0.5,
+                active: true,
+            }],
+        },
+        Event::SubscriptionLive {
+            participant: 1,
+            track: "TR_a".into(),
+        },
+        Event::LinkReport {
+            links: vec![Link {
+                node: 2,
+                state: "up",
+                rtt_ms: Some(161.5),
+                jitter_ms: 0.25,
+                loss: 0.5,
+                residual_loss: 0.0,
+                sent_packets: 1,
+                received_packets: 2,
+            }],
+        },
+        Event::Counters {
+            counts: [("media_forwarded".to_owned(), 7)].into(),
+        },
+        Event::Fatal {
+            reason: "stopped".into(),
+        },
+    ]
+}
+
+#[test]
+fn events_are_what_python_decodes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/node_events.msgpack");
+    let mut bytes = vec![];
+    for event in events() {
+        let event = event.encode();
+        bytes.extend((event.len() as u32).to_be_bytes());
+        bytes.extend(event);
+    }
+    if std::env::var_os("FAIRLEAD_UPDATE").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "FAIRLEAD_UPDATE=1 writes them anew");
+}
+
+#[test]
+fn commands_are_what_python_encodes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/node_commands.msgpack");
+    let bytes = std::fs::read(path).unwrap();
+    let mut rest = bytes.as_slice();
+    let mut read = 0;
+    while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+        let (command, tail) = tail.split_at(u32::from_be_bytes(*length) as usize);
+        let command = Command::decode(command).unwrap();
+        assert!(!format!("{command:?}").is_empty());
+        read += 1;
+        rest = tail;
+    }
+    assert_eq!(read, 20, "one sample of each command");
+}
+
+#[test]
+fn a_command_that_can_not_be_read_is_a_sentence() {
+    for bytes in [&b""[..], &[0xc1], &[0x81, 0xa4, b't', b'y', b'p', b'e', 0xa1, b'X']] {
+        assert!(Command::decode(bytes).unwrap_err().contains("can't be read"));
+    }
+}

@@ -1,0 +1,127 @@
+"""A world as people and pages see it: regions, links, paths and streams, by region name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from fairlead.lab.world import Place, World
+from fairlead.lab.worldfile import Pair
+from fairlead.protocol.node import Link
+from fairlead.server.config import Weather
+
+
+class RegionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A region and its node."""
+
+    region: str
+    label: str
+    country: str
+    latitude: float | None
+    longitude: float | None
+    node: int
+    url: str
+    state: Literal["up", "down"]
+
+
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """The link between two regions: measured (null before the first measurement), and emulated."""
+
+    a: str
+    b: str
+    state: Literal["connecting", "up", "down"]
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss: float | None
+    residual_loss: float | None
+    emulated: Weather
+
+
+class PathView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
+    """The way from one region to another and why it is taken."""
+
+    origin: str
+    to: str
+    via: list[str]
+    rtt_ms: float | None
+    reason: str
+
+
+class WorldView(msgspec.Struct, frozen=True, kw_only=True):
+    """The world, now."""
+
+    regions: list[RegionView]
+    links: list[LinkView]
+    paths: list[PathView]
+
+
+def view(world: World) -> WorldView:
+    """The world as its nodes last told it."""
+    places = world.places
+    return WorldView(
+        regions=[_region(place) for place in places.values()],
+        links=[link(world, pair) for pair in world.weather],
+        paths=[path for place in places.values() for path in _paths(world, place)],
+    )
+
+
+def link(world: World, pair: Pair) -> LinkView:
+    """One link; the worse word of its two ends counts."""
+    here, there = (world.places[name] for name in pair)
+    ends = [end for end in (_end(here, there.node), _end(there, here.node)) if end is not None]
+    measured = [end for end in ends if end.rtt_ms is not None]
+    return LinkView(
+        a=pair[0],
+        b=pair[1],
+        state=_state(here, there, ends),
+        rtt_ms=measured[0].rtt_ms if measured else None,
+        jitter_ms=max((end.jitter_ms for end in measured), default=None),
+        loss=max((end.loss for end in measured), default=None),
+        residual_loss=max((end.residual_loss for end in measured), default=None),
+        emulated=world.weather[pair],
+    )
+
+
+def _state(here: Place, there: Place, ends: list[Link]) -> Literal["connecting", "up", "down"]:
+    if not here.up or not there.up or any(end.state == "down" for end in ends):
+        return "down"
+    return "up" if len(ends) == 2 and all(end.state == "up" for end in ends) else "connecting"
+
+
+def _end(place: Place, towards: int) -> Link | None:
+    links = place.state.links if place.up and place.state else []
+    return next((link for link in links if link.node == towards), None)
+
+
+def _region(place: Place) -> RegionView:
+    region = place.region
+    return RegionView(
+        region=region.name,
+        label=region.label,
+        country=region.country,
+        latitude=region.latitude,
+        longitude=region.longitude,
+        node=place.node,
+        url=place.url,
+        state="up" if place.up else "down",
+    )
+
+
+def _paths(world: World, place: Place) -> list[PathView]:
+    paths = []
+    for route in place.state.routes if place.up and place.state else []:
+        to = world.place_of(route.destination)
+        if to is None or not to.up or not route.reachable:
+            continue
+        via = [world.place_of(node) for node in route.via]
+        paths.append(
+            PathView(
+                origin=place.name,
+                to=to.name,
+                via=[relay.name for relay in via if relay is not None],
+                rtt_ms=route.rtt_ms,
+                reason=route.sentence,
+            )
+        )
+    return paths

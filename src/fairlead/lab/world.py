@@ -1,0 +1,312 @@
+"""Several regions on one machine: a node process each, joined by emulated long links."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import httpx
+import msgspec
+
+from fairlead.lab import ports
+from fairlead.lab.regions import Region
+from fairlead.lab.topology import joined, reachable
+from fairlead.lab.worldfile import Pair, WorldSpec
+from fairlead.server.config import (
+    DEVELOPMENT_KEYS,
+    AdminSection,
+    CellSection,
+    Config,
+    EmulationSection,
+    LogSection,
+    NodeSection,
+    Weather,
+)
+from fairlead.server.state import NodeState, Ready
+from fairlead.server.supervisor import Child, ChildDied, start_child
+from fairlead.server.toml import ConfigError
+
+START_S = 60.0
+"""From the first process to the last link and route."""
+READY_POLL_S = 0.1
+POLL_S = 1.0
+ASK_S = 2.0
+"""Longest wait for a node's word on itself."""
+
+
+class WorldFailed(Exception):
+    """The world could not be started; its text is one plain sentence."""
+
+
+class Place:
+    """A region of a running world: its node's process and what it last said of itself."""
+
+    def __init__(self, region: Region, config: Config, child: Child) -> None:
+        self.region = region
+        self.config = config
+        self.child = child
+        self.state: NodeState | None = None
+
+    @property
+    def name(self) -> str:
+        return self.region.name
+
+    @property
+    def node(self) -> int:
+        return self.config.node.id
+
+    @property
+    def url(self) -> str:
+        return self.config.url
+
+    @property
+    def up(self) -> bool:
+        return self.child.running
+
+
+class World:
+    """A running world. Made by `running`; changed by `set_link`, `heal` and `kill`."""
+
+    def __init__(self, spec: WorldSpec, tell: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.places: dict[str, Place] = {}
+        self.weather: dict[Pair, Weather] = dict(spec.links)
+        self.key, self.secret = next(iter(DEVELOPMENT_KEYS.items()))
+        self._tell = tell
+        self._token = secrets.token_urlsafe(24)
+        self._changes: dict[Pair, int] = {}
+        self._http = httpx.AsyncClient(
+            headers={"authorization": f"Bearer {self._token}"}, timeout=ASK_S, trust_env=False
+        )
+
+    def place(self, name: str) -> Place:
+        """A region of this world. Raises `ConfigError`."""
+        if name not in self.places:
+            raise ConfigError(
+                f"there is no region {name!r} in this world; it has {', '.join(self.places)}"
+            )
+        return self.places[name]
+
+    def place_of(self, node: int) -> Place | None:
+        """The region of a node id."""
+        return next((place for place in self.places.values() if place.node == node), None)
+
+    async def set_link(self, a: str, b: str, weather: Weather) -> None:
+        """Give the link between two regions other weather, both ways. Raises `ConfigError`."""
+        pair = self.spec.pair(a, b)
+        self.weather[pair] = weather
+        self._changes[pair] = self._changes.get(pair, 0) + 1
+        for here, there in (pair, pair[::-1]):
+            await self._emulate(self.places[here], self.places[there].node, weather)
+
+    async def set_link_for(
+        self, a: str, b: str, weather: Weather, seconds: float, tasks: anyio.abc.TaskGroup
+    ) -> None:
+        """The same, undone after ``seconds`` unless the link was changed again by then."""
+        pair = self.spec.pair(a, b)
+        before = self.weather[pair]
+        await self.set_link(a, b, weather)
+        change = self._changes[pair]
+
+        async def undo() -> None:
+            await anyio.sleep(seconds)
+            if self._changes[pair] == change:
+                with contextlib.suppress(httpx.HTTPError):  # a node may have ended since
+                    await self.set_link(a, b, before)
+
+        tasks.start_soon(undo)
+
+    def healed(self, a: str, b: str) -> Weather:
+        """A link's weather as the world began, and not cut."""
+        return msgspec.structs.replace(self.spec.links[self.spec.pair(a, b)], cut=False)
+
+    async def kill(self, name: str) -> None:
+        """End a region's node at once, as a power cut would. Raises `ConfigError`."""
+        place = self.place(name)
+        if not place.up:
+            raise ConfigError(f"the node of {name} has already ended")
+        await place.child.stop(within=0)
+        place.state = None
+
+    async def refresh(self) -> None:
+        """Ask every node for its state; one that does not answer keeps its last."""
+        async with anyio.create_task_group() as tasks:
+            for place in self.places.values():
+                if place.up:
+                    tasks.start_soon(self._ask, place)
+                else:
+                    place.state = None
+
+    async def watch(self) -> None:
+        """Refresh for ever."""
+        while True:
+            await self.refresh()
+            await anyio.sleep(POLL_S)
+
+    async def start(self, store: Path, base_port: int | None, log: LogSection) -> None:
+        """Start every node and wait until all links and routes stand. Raises `WorldFailed`."""
+        firsts = ports.blocks(len(self.spec.regions), base_port)
+        cells = {
+            region.name: f"nats://127.0.0.1:{first + 4}"
+            for region, first in zip(self.spec.regions, firsts, strict=True)
+        }
+        for number, (region, first) in enumerate(
+            zip(self.spec.regions, firsts, strict=True), start=1
+        ):
+            config = self._config(number, region, first, cells, store, log)
+            child = await start_child(
+                region.name,
+                [sys.executable, "-m", "fairlead.cli", "up", "--config", "-", "--json"],
+                msgspec.json.encode(config),
+            )
+            self.places[region.name] = Place(region, config, child)
+        self._tell(f"starting {len(self.places)} nodes: {', '.join(self.places)}")
+
+    async def ready(self) -> None:
+        """Wait until every node, link and route stands. Raises `WorldFailed`."""
+        try:
+            with anyio.fail_after(START_S):
+                for place in self.places.values():
+                    msgspec.json.decode(await place.child.first_line(), type=Ready)
+                    self._tell(f"{place.name} is up at {place.url}")
+                missing = self._missing()
+                while missing:
+                    dead = next((place for place in self.places.values() if not place.up), None)
+                    if dead is not None:
+                        await dead.child.first_line()  # raises with its last words
+                        raise WorldFailed(f"{dead.name} ended while the links came up")
+                    await self.refresh()
+                    still = self._missing()
+                    if len(still) < len(missing):
+                        self._tell(f"{len(still)} links and routes to go")
+                    missing = still
+                    await anyio.sleep(READY_POLL_S)
+        except ChildDied as error:
+            raise WorldFailed(str(error)) from None
+        except msgspec.DecodeError as error:
+            raise WorldFailed(f"{place.name} printed no ready line: {error}") from None
+        except TimeoutError:
+            waiting = ", ".join(self._missing()[:4]) or "a node to be ready"
+            raise WorldFailed(
+                f"the world did not stand within {START_S:.0f} s: waiting for {waiting}"
+            ) from None
+
+    async def stop(self) -> None:
+        """End every process."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                for place in self.places.values():
+                    tasks.start_soon(place.child.stop)
+            await self._http.aclose()
+
+    def _missing(self) -> list[str]:
+        """Links and routes that should stand and do not yet."""
+        missing = []
+        open_links = [pair for pair, weather in self.weather.items() if not weather.cut]
+        for pair in open_links:
+            for here, there in (pair, pair[::-1]):
+                if not self._has_link(here, there):
+                    missing.append(f"link {here}-{there}")
+        for here, there in reachable(list(self.places), joined(open_links)):
+            if not self._has_route(here, there):
+                missing.append(f"route {here}-{there}")
+        return missing
+
+    def _has_link(self, here: str, there: str) -> bool:
+        state, node = self.places[here].state, self.places[there].node
+        return state is not None and any(
+            link.node == node and link.state == "up" and link.rtt_ms is not None
+            for link in state.links
+        )
+
+    def _has_route(self, here: str, there: str) -> bool:
+        state, node = self.places[here].state, self.places[there].node
+        return state is not None and any(
+            route.destination == node and route.reachable and route.rtt_ms is not None
+            for route in state.routes
+        )
+
+    async def _ask(self, place: Place) -> None:
+        try:
+            answer = await self._http.get(f"{_http_url(place)}/admin/state")
+            answer.raise_for_status()
+            place.state = msgspec.json.decode(answer.content, type=NodeState)
+        except (httpx.HTTPError, msgspec.DecodeError):
+            return
+
+    async def _emulate(self, place: Place, towards: int, weather: Weather) -> None:
+        if not place.up:
+            return
+        body = EmulationSection(node=towards, **msgspec.structs.asdict(weather))
+        answer = await self._http.post(
+            f"{_http_url(place)}/admin/link", content=msgspec.json.encode(body)
+        )
+        answer.raise_for_status()
+
+    def _config(
+        self,
+        number: int,
+        region: Region,
+        first_port: int,
+        cells: dict[str, str],
+        store: Path,
+        log: LogSection,
+    ) -> Config:
+        names = [place.name for place in self.spec.regions]
+        emulation = []
+        for pair, weather in self.spec.links.items():
+            if region.name in pair:
+                other = pair[1] if pair[0] == region.name else pair[0]
+                emulation.append(
+                    EmulationSection(node=names.index(other) + 1, **msgspec.structs.asdict(weather))
+                )
+        return Config(
+            node=NodeSection(
+                id=number, region=region.name, country=region.country, port=first_port
+            ),
+            keys={self.key: self.secret},
+            cell=CellSection(port=first_port + 4, store=str(store / region.name)),
+            cells={name: url for name, url in cells.items() if name != region.name},
+            emulation=emulation,
+            admin=AdminSection(token=self._token),
+            log=log,
+        )
+
+
+@asynccontextmanager
+async def running(
+    spec: WorldSpec,
+    store: Path,
+    *,
+    base_port: int | None,
+    log: LogSection,
+    tell: Callable[[str], None],
+    say: Callable[[str, str], None],
+) -> AsyncIterator[World]:
+    """A world that stands, ended with the block.
+
+    ``tell`` hears of progress, ``say(region, line)`` every log line. Raises `WorldFailed`,
+    `NoPorts`.
+    """
+    world = World(spec, tell)
+    async with anyio.create_task_group() as tasks:
+        try:
+            await world.start(store, base_port, log)
+            for place in world.places.values():
+                tasks.start_soon(place.child.listen, say)
+            await world.ready()
+            tasks.start_soon(world.watch)
+            yield world
+        finally:
+            await world.stop()
+            tasks.cancel_scope.cancel()
+
+
+def _http_url(place: Place) -> str:
+    return place.url.replace("ws", "http", 1)

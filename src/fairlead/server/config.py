@@ -1,0 +1,226 @@
+"""The configuration of one node process: TOML, typed, with no key that nobody reads."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fairlead.server.toml import ConfigError, decode, read_text
+
+DEVELOPMENT_KEYS = {"devkey": "secret"}
+DEFAULT_PORT = 7880
+MAX_NODE_ID = 65_535
+SHORTEST_SECRET = 32
+"""Characters; what HMAC-SHA256 asks of its key, and LiveKit of a secret."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the file."""
+
+
+class NodeSection(Section, frozen=True, kw_only=True):
+    """Who this node is and where it listens."""
+
+    id: int = 1
+    """1 to 65535, different for every node of a network."""
+    region: str = "local"
+    country: str = ""
+    provider: str = ""
+    operator: str = ""
+    bind: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    """HTTP and websocket; the other ports follow it where they are not given."""
+    tcp_port: int | None = None
+    """ICE over TCP; `port` + 1."""
+    udp_port: int | None = None
+    """Client media; `port` + 2."""
+    mesh_port: int | None = None
+    """Links to other nodes, UDP; `port` + 3."""
+    addresses: list[str] = []
+    """Addresses told to clients and other nodes; the bound one where empty."""
+    url: str = ""
+    """Where clients connect; `ws://ADDRESS:PORT` where empty."""
+    workers: int = 1
+    """Packet threads."""
+    private_key_file: str = ""
+    """32 bytes, raw, or made there if absent; empty makes a new key at each start."""
+
+
+class RoomSection(Section, frozen=True, kw_only=True):
+    """What a room is like unless its creator says otherwise."""
+
+    auto_create: bool = True
+    empty_timeout_s: int = 300
+    departure_timeout_s: int = 20
+    max_participants: int = 0
+    """0 is no limit."""
+
+
+class CellSection(Section, frozen=True, kw_only=True):
+    """The state of this node's region."""
+
+    nats: str = ""
+    """`nats://HOST:PORT` of the operator's server; empty runs one of our own."""
+    port: int | None = None
+    """Of our own server, loopback; `port` of the node + 4."""
+    store: str = ""
+    """Directory of our own server's store; empty makes one that lasts as long as the node."""
+
+
+class Weather(Section, frozen=True, kw_only=True):
+    """What an emulated one-way path does to packets."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    """Share lost, 0 to 1."""
+    rate_kbps: int | None = None
+    cut: bool = False
+
+
+class EmulationSection(Weather, frozen=True, kw_only=True):
+    """The emulated way to the node ``node``."""
+
+    node: int
+
+
+class AdminSection(Section, frozen=True, kw_only=True):
+    """The admin endpoints: only from loopback, only with this token, absent without one."""
+
+    token: str = ""
+
+
+class LogSection(Section, frozen=True, kw_only=True):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    node: NodeSection = NodeSection()
+    keys: dict[str, str] = {}
+    """API keys and their secrets; LiveKit's development pair on loopback where empty."""
+    room: RoomSection = RoomSection()
+    cell: CellSection = CellSection()
+    cells: dict[str, str] = {}
+    """The other regions' cells: region to `nats://HOST:PORT`."""
+    emulation: list[EmulationSection] = []
+    admin: AdminSection = AdminSection()
+    log: LogSection = LogSection()
+
+    @property
+    def tcp_port(self) -> int:
+        return _offset(self.node.tcp_port, self.node.port, 1)
+
+    @property
+    def udp_port(self) -> int:
+        return _offset(self.node.udp_port, self.node.port, 2)
+
+    @property
+    def mesh_port(self) -> int:
+        return _offset(self.node.mesh_port, self.node.port, 3)
+
+    @property
+    def cell_port(self) -> int:
+        return _offset(self.cell.port, self.node.port, 4)
+
+    @property
+    def addresses(self) -> list[str]:
+        return self.node.addresses or [self.node.bind]
+
+    @property
+    def url(self) -> str:
+        return self.node.url or f"ws://{_host(self.addresses[0])}:{self.node.port}"
+
+    @property
+    def effective_keys(self) -> dict[str, str]:
+        return self.keys or DEVELOPMENT_KEYS
+
+
+def _offset(port: int | None, base: int, offset: int) -> int:
+    if port is not None:
+        return port
+    return base + offset if base else 0
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address or host name is this machine's own loopback."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def read(path: Path) -> Config:
+    """The configuration of a file. Raises `ConfigError`."""
+    return parse(read_text(path), str(path))
+
+
+def parse(text: str, name: str) -> Config:
+    """The configuration in a text. Raises `ConfigError`."""
+    return decode(text, name, Config)
+
+
+def check(config: Config) -> None:
+    """What types can't say. Raises `ConfigError`."""
+    node = config.node
+    if not 1 <= node.id <= MAX_NODE_ID:
+        raise ConfigError(f"node.id is {node.id}: it must be 1 to {MAX_NODE_ID}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", node.region):
+        raise ConfigError(
+            f"node.region is {node.region!r}: use small letters, digits and hyphens, at most 63"
+        )
+    for name in ("port", "tcp_port", "udp_port", "mesh_port", "cell_port"):
+        port = node.port if name == "port" else getattr(config, name)
+        if not 0 <= port <= 65_535:
+            raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
+    for address in [node.bind, *node.addresses]:
+        _check_address(address)
+    for entry in config.emulation:
+        check_weather(entry, f"emulation of node {entry.node}")
+    if not config.keys and not is_loopback(node.bind):
+        raise ConfigError(
+            f"{node.bind} is not loopback and there are no API keys: "
+            "add a [keys] table with a key of your own, or bind to 127.0.0.1"
+        )
+    if is_loopback(node.bind):
+        return
+    for key, secret in config.keys.items():
+        if secret in DEVELOPMENT_KEYS.values() or len(secret) < SHORTEST_SECRET:
+            raise ConfigError(
+                f"the secret of API key {key!r} is too short for {node.bind}: "
+                f"use {SHORTEST_SECRET} characters or more, for example from `openssl rand -hex 32`"
+            )
+
+
+def check_weather(weather: Weather, name: str) -> None:
+    """Raises `ConfigError` for a figure no path can have."""
+    if not 0 <= weather.loss <= 1:
+        raise ConfigError(f"{name}: loss is {weather.loss}, it must be a share from 0 to 1")
+    for field in ("delay_ms", "jitter_ms"):
+        if not 0 <= getattr(weather, field) <= 10_000:
+            raise ConfigError(
+                f"{name}: {field} is {getattr(weather, field)}, it must be 0 to 10000"
+            )
+    if weather.rate_kbps is not None and weather.rate_kbps < 1:
+        raise ConfigError(f"{name}: rate_kbps is {weather.rate_kbps}, it must be at least 1")
+
+
+def _check_address(address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise ConfigError(f"{address!r} is not an IP address") from None

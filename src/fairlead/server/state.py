@@ -1,0 +1,38 @@
+"""What a node says of itself to its operator, and what it may be asked to change."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead.protocol.node import Link
+from fairlead.routing.controller import Explanation
+from fairlead.server.config import EmulationSection
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The one line that a started node prints with ``--json``."""
+
+    node: int
+    region: str
+    url: str
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, now."""
+
+    node: int
+    region: str
+    url: str
+    uptime_s: float
+    links: list[Link] = []
+    """As measured; in the order of node ids."""
+    routes: list[Explanation] = []
+    rooms: int = 0
+    participants: int = 0
+    """Local sessions."""
+    tasks: int = 0
+    """Tasks of the process: a leak shows here."""
+    counters: dict[str, int] = {}
+    """Of the packet path, since the start."""
+    emulation: list[EmulationSection] = []
+    """The emulated ways to other nodes, as last set."""

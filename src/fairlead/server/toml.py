@@ -1,0 +1,90 @@
+"""TOML text to a typed struct, with errors that say where and what is allowed instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class ConfigError(Exception):
+    """A file that can't be used; its text is one plain sentence."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises `ConfigError`."""
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text") from None
+
+
+def decode(text: str, name: str, shape: type[T]) -> T:
+    """A TOML text (or a JSON object) as a struct. Raises `ConfigError`: line, key, remedy."""
+    try:
+        if text.lstrip().startswith("{"):  # no TOML begins so: another program wrote it
+            return msgspec.json.decode(text, type=shape)
+        return msgspec.toml.decode(text, type=shape)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), text, name, shape)) from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{name} is not TOML: {error}") from None
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`")
+_PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+
+
+def _explain(message: str, text: str, name: str, shape: type[msgspec.Struct]) -> str:
+    place = _PLACE.search(message)
+    steps = re.findall(r"[A-Za-z_]\w*", place["path"]) if place else []
+    unknown = _UNKNOWN.search(message)
+    if unknown:
+        key = unknown["key"]
+        allowed = ", ".join(_fields(shape, steps))
+        where = f"[{'.'.join(steps)}]" if steps else "the file"
+        line = _line(text, key, steps)
+        return f"{name}{line}: {where} has no key {key!r}; it may have {allowed}"
+    plain = message[: place.start()] if place else message
+    if plain.startswith("Invalid enum value"):
+        plain += f"; it may be {', '.join(_choices(shape, steps))}"
+    key = ".".join(steps)
+    line = _line(text, steps[-1], steps[:-1]) if steps else ""
+    plain = plain[0].lower() + plain[1:]
+    return f"{name}{line}: {key + ': ' if key else ''}{plain.replace('`', '')}"
+
+
+def _fields(shape: Any, steps: list[str]) -> list[str]:
+    for step in steps:
+        found = {field.name: field.type for field in msgspec.structs.fields(shape)}.get(step)
+        inner = getattr(found, "__args__", None)
+        shape = inner[0] if inner else found
+    return [field.name for field in msgspec.structs.fields(shape)]
+
+
+def _choices(shape: Any, steps: list[str]) -> list[str]:
+    *tables, key = steps
+    for step in tables:
+        shape = {field.name: field.type for field in msgspec.structs.fields(shape)}[step]
+    choice = {field.name: field.type for field in msgspec.structs.fields(shape)}[key]
+    return [repr(value) for value in choice.__args__]
+
+
+def _line(text: str, key: str, table: list[str]) -> str:
+    heading = ".".join(table)
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        if header:
+            current = header[1]
+            if current == ".".join([*table, key]):
+                return f", line {number}"
+        elif current == heading and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return f", line {number}"
+    return ""

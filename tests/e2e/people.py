@@ -158,8 +158,8 @@ class Person:
     ) -> list[tuple[Code, tuple[int, int]]]:
         """The codes of the next `count` frames that can be read, with the size of each picture.
 
-        Fails when fewer than nine of ten frames can be read once the first was, when numbers do
-        not rise, or when a picture is another sender's.
+        Fails when fewer than nine of ten frames can be read once the first was, when numbers fall
+        or repeat, or when a picture is another sender's.
         """
         seen: list[tuple[Code, tuple[int, int]]] = []
         unread = 0
@@ -181,8 +181,7 @@ class Person:
             ) from None
         finally:
             await stream.aclose()
-        numbers = [code.number for code, _ in seen]
-        assert all(a < b for a, b in itertools.pairwise(numbers)), f"not rising: {numbers}"
+        picture.check_order([code.number for code, _ in seen])
         assert {code.sender for code, _ in seen} == {sender}
         assert unread <= count // 10, f"{unread} unreadable pictures beside {count} good ones"
         return seen

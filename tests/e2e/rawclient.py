@@ -1,4 +1,4 @@
-"""A client that speaks the signalling by hand: it joins with a captured offer and sends no media."""
+"""A client that speaks the signalling by hand: it joins with a captured offer, without media."""
 
 from __future__ import annotations
 

@@ -162,8 +162,10 @@ async def test_metadata_of_room_and_participant(ends: Ends, room: str) -> None:
         )
         remote = await ben.sees("ayu")
         await ben.until(
-            lambda: (remote.name, remote.metadata, remote.attributes)
-            == ("Ayu L.", "vip", {"tier": "1"}),
+            lambda: (
+                (remote.name, remote.metadata, remote.attributes)
+                == ("Ayu L.", "vip", {"tier": "1"})
+            ),
             "what the server wrote about ayu",
         )
         got = await near.room.get_participant(

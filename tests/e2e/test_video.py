@@ -1,4 +1,4 @@
-"""The picture that one participant draws is the picture that another one, two regions away, sees."""
+"""The picture that one participant draws is the one that another, two regions away, sees."""
 
 from __future__ import annotations
 

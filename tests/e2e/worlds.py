@@ -45,7 +45,7 @@ class Edge:
         return self.url.replace("ws", "http", 1)
 
     def token(self, identity: str, room: str, ttl_s: float = 600, **grants: Any) -> str:
-        """A token to join `room`; `grants` are fields of VideoGrants that differ from the default."""
+        """A token to join `room`; `grants` are fields of VideoGrants beside the usual ones."""
         fields = {"room_join": True, "room": room, "can_update_own_metadata": True, **grants}
         return (
             api.AccessToken(self.key, self.secret)

@@ -7,6 +7,8 @@ drawn and read by `web/e2e/picture.ts`.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,3 +55,12 @@ def read(luma: Plane) -> Code | None:
             word = (word << 1) | int(cell.mean() > (DARK + LIGHT) / 2)
     number, sender = word >> 16, (word >> 8) & 0xFF
     return Code(number, sender) if word & 0xFF == checksum(number, sender) else None
+
+
+def check_order(numbers: Sequence[int]) -> None:
+    """Fails unless the numbers never fall and four of five are new.
+
+    A browser may capture or encode one state of a canvas twice.
+    """
+    assert all(a <= b for a, b in itertools.pairwise(numbers)), f"falling: {numbers}"
+    assert len(set(numbers)) >= 0.8 * len(numbers), f"mostly repeated: {numbers}"

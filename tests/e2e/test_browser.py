@@ -1,0 +1,131 @@
+"""Headless Chromium with the npm client: the same calls, with one and two peer connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.browser import Browser, joined_page, started_browser
+from tests.e2e.conftest import Ends
+from tests.e2e.people import WITHIN_S, joined
+from tests.media import chirp
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+AYU, BEN = 0x2A, 0xB7
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started_browser() as started:
+        yield started
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+async def test_two_pages_hear_and_see_each_other(
+    both_ends: Ends, room: str, browser: Browser, dual: bool
+) -> None:
+    async with (
+        joined_page(browser, both_ends.near, room, "ayu", dual=dual) as ayu,
+        joined_page(browser, both_ends.far, room, "ben", dual=dual) as ben,
+    ):
+        assert await ayu.call("peerConnections") == (2 if dual else 1)
+        await ayu.say(chirp.JAKARTA)
+        await ben.say(chirp.FRANKFURT)
+        await ben.hear("ayu", chirp.JAKARTA)
+        await ayu.hear("ben", chirp.FRANKFURT)
+        await ayu.show(AYU)
+        await ben.show(BEN)
+        await ben.watch("ayu", AYU)
+        await ayu.watch("ben", BEN)
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+async def test_messages(ends: Ends, room: str, browser: Browser, dual: bool) -> None:
+    async with (
+        joined_page(browser, ends.near, room, "ayu", dual=dual) as ayu,
+        joined_page(browser, ends.far, room, "ben", dual=dual) as ben,
+    ):
+        await ayu.expect("participant_connected", identity="ben")
+        for index in range(50):
+            await ayu.call("sendData", f"message {index}", True, "note")
+        await ben.expect("data_received", text="message 49", identity="ayu", topic="note")
+        texts = [entry["text"] for entry in await ben.events("data_received")]
+        assert texts == [f"message {index}" for index in range(50)]
+        assert await ayu.events("data_received") == []
+        await ayu.call("sendData", "quick", False, "note")
+        await ben.expect("data_received", text="quick")
+        await ben.call("sendText", "Guten Tag " * 5_000, "chat")
+        await ayu.expect("text", identity="ben", text="Guten Tag " * 5_000)
+        assert await ayu.call("call", "ben", "greet", "hi") == "hello ayu: hi"
+
+
+async def test_simulcast_brings_the_top_layer(ends: Ends, room: str, browser: Browser) -> None:
+    size = (1280, 720)
+    async with (
+        joined_page(browser, ends.near, room, "ayu") as ayu,
+        joined_page(browser, ends.far, room, "ben") as ben,
+    ):
+        await ayu.show(AYU, size, simulcast=True)
+        for _ in range(10):
+            sizes = await ben.watch("ayu", AYU, count=20, within=2 * WITHIN_S)
+            if sizes[-1] == size:
+                break
+        assert sizes[-1] == size
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
+async def test_codec(ends: Ends, room: str, browser: Browser, codec: str) -> None:
+    async with (
+        joined_page(browser, ends.near, room, "ayu") as ayu,
+        joined_page(browser, ends.far, room, "ben") as ben,
+    ):
+        await ayu.show(AYU, codec=codec)
+        await ben.watch("ayu", AYU, count=15)
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+async def test_a_page_and_the_python_sdk(
+    both_ends: Ends, room: str, browser: Browser, dual: bool
+) -> None:
+    async with (
+        joined_page(browser, both_ends.near, room, "ayu", dual=dual) as ayu,
+        joined(both_ends.far, room, "ben", dual=dual) as ben,
+    ):
+        await ayu.say(chirp.JAKARTA)
+        await ben.say(chirp.FRANKFURT)
+        await ben.hear(await ben.track_of("ayu"), chirp.JAKARTA)
+        await ayu.hear("ben", chirp.FRANKFURT)
+        await ayu.show(AYU)
+        await ben.show(BEN)
+        await ben.watch(await ben.track_of("ayu", "video"), AYU)
+        await ayu.watch("ben", BEN)
+        await ayu.call("sendData", "from the page", True, "note")
+        await ben.expect("data_received", lambda packet: packet.data == b"from the page")
+        await ben.me.publish_data(b"from Python", topic="note")
+        await ayu.expect("data_received", text="from Python", identity="ben")
+
+
+async def test_mute_late_join_and_leave(ends: Ends, room: str, browser: Browser) -> None:
+    async with joined_page(browser, ends.near, room, "ayu") as ayu:
+        await ayu.say(chirp.JAKARTA)
+        await ayu.show(AYU)
+        async with joined_page(browser, ends.far, room, "ben") as ben:
+            await ben.hear("ayu", chirp.JAKARTA)
+            await ben.watch("ayu", AYU, count=10)
+            await ayu.call("mute", True)
+            await ben.expect("track_muted", identity="ayu")
+            await ayu.call("mute", False)
+            await ben.expect("track_unmuted", identity="ayu")
+            await ben.hear("ayu", chirp.JAKARTA)
+        await ayu.expect("participant_disconnected", identity="ben")
+
+
+async def test_the_newest_page_of_an_identity_wins(ends: Ends, room: str, browser: Browser) -> None:
+    async with joined_page(browser, ends.near, room, "ayu") as old:
+        async with joined(ends.far, room, "ayu") as new:
+            gone = await old.expect("disconnected")
+            assert gone["text"] == "2"
+            assert new.room.isconnected()
+        assert await old.events("reconnecting") == []

@@ -1,0 +1,108 @@
+/**
+ * Drives Chromium for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
+ *
+ * {"id", "open": NAME, "single": BOOL}          a new page with a person in it
+ * {"id", "page": NAME, "call": METHOD, "arguments": [...], "within_s"}   calls the person
+ * {"id", "close": NAME}                         closes the page
+ * Answers: {"id", "result"} or {"id", "error"}. Ends with stdin.
+ */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import readline from "node:readline";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+import { chromium } from "playwright-core";
+
+const ORIGIN = "http://localhost:9";
+const CHROMIUM = [
+  process.env.FAIRLEAD_CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+].find((place) => place && existsSync(place));
+
+const bundle = await esbuild.build({
+  entryPoints: [path.join(path.dirname(fileURLToPath(import.meta.url)), "person.ts")],
+  bundle: true,
+  format: "iife",
+  target: "es2022",
+  write: false,
+  logLevel: "silent",
+});
+const script = bundle.outputFiles[0].text;
+const html = `<!doctype html><meta charset="utf-8"><title>person</title><script src="/person.js"></script>`;
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  headless: true,
+  ignoreDefaultArgs: ["--mute-audio"],
+  args: [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+  ],
+});
+const pages = new Map();
+
+async function open(name, single) {
+  const context = await browser.newContext();
+  await context.route(`${ORIGIN}/**`, (route) =>
+    route.request().url().endsWith(".js")
+      ? route.fulfill({ contentType: "text/javascript", body: script })
+      : route.fulfill({ contentType: "text/html", body: html }),
+  );
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") {
+      process.stderr.write(`${name}: ${message.text()}\n`);
+    }
+  });
+  page.on("pageerror", (error) => process.stderr.write(`${name}: ${error.message}\n`));
+  await page.goto(`${ORIGIN}/`);
+  await page.evaluate((value) => window.newPerson(value), single);
+  pages.set(name, page);
+}
+
+async function close(name) {
+  const page = pages.get(name);
+  pages.delete(name);
+  await page?.context().close();
+}
+
+async function answer(command) {
+  if (command.open) {
+    return open(command.open, command.single);
+  }
+  if (command.close) {
+    return close(command.close);
+  }
+  const page = pages.get(command.page);
+  if (!page) {
+    throw new Error(`no page is called ${command.page}`);
+  }
+  const call = page.evaluate(
+    ([method, list]) => window.person[method](...list),
+    [command.call, command.arguments ?? []],
+  );
+  let timer;
+  const late = new Promise((_, reject) => {
+    const text = `${command.call} took longer than ${command.within_s} s`;
+    timer = setTimeout(() => reject(new Error(text)), command.within_s * 1_000);
+  });
+  return Promise.race([call, late]).finally(() => clearTimeout(timer));
+}
+
+process.stdout.write(`${JSON.stringify({ ready: browser.version() })}\n`);
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  answer(command).then(
+    (result) => process.stdout.write(`${JSON.stringify({ id: command.id, result })}\n`),
+    (error) => process.stdout.write(`${JSON.stringify({ id: command.id, error: error.message })}\n`),
+  );
+}
+await browser.close();

@@ -1,0 +1,222 @@
+/** A participant that tests drive from outside: `window.person`, one per page. */
+
+import {
+  LogLevel,
+  type RemoteTrack,
+  Room,
+  RoomEvent,
+  Track,
+  type TrackPublishOptions,
+  type VideoCodec,
+  setLogLevel,
+} from "livekit-client";
+import { type Watched, listen, watch } from "./capture";
+import { draw } from "./picture";
+
+const FRAME_RATE = 15;
+
+interface Chirp {
+  start_hz: number;
+  end_hz: number;
+  sweep_s: number;
+  gap_s: number;
+  amplitude: number;
+}
+
+interface ShowOptions {
+  sender: number;
+  width: number;
+  height: number;
+  simulcast: boolean;
+  codec: VideoCodec;
+}
+
+interface Entry {
+  name: string;
+  identity?: string;
+  text?: string;
+  topic?: string;
+}
+
+class Person {
+  private readonly room: Room;
+  private readonly log: Entry[] = [];
+
+  constructor(singlePeerConnection: boolean) {
+    this.room = new Room({ singlePeerConnection, adaptiveStream: false, dynacast: false });
+    this.listenToRoom();
+  }
+
+  async join(url: string, token: string): Promise<string> {
+    await this.room.connect(url, token, { maxRetries: 0, websocketTimeout: 15_000 });
+    return this.room.localParticipant.sid;
+  }
+
+  async leave(): Promise<void> {
+    await this.room.disconnect();
+  }
+
+  /** Everything that happened so far. */
+  events(): Entry[] {
+    return this.log;
+  }
+
+  /** Publishes a microphone that repeats a chirp. */
+  async say(chirp: Chirp): Promise<string> {
+    const context = new AudioContext({ sampleRate: 48_000 });
+    const sound = context.createBufferSource();
+    sound.buffer = period(context, chirp);
+    sound.loop = true;
+    const output = context.createMediaStreamDestination();
+    output.channelCount = 1;
+    sound.connect(output);
+    sound.start();
+    await context.resume();
+    const [track] = output.stream.getAudioTracks();
+    return this.publish(track, { source: Track.Source.Microphone, dtx: false });
+  }
+
+  /** Publishes a camera that draws numbered codes. */
+  async show({ sender, width, height, simulcast, codec }: ShowOptions): Promise<string> {
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d", { alpha: false });
+    if (!context) {
+      throw new Error("this browser draws no canvas");
+    }
+    let number = 0;
+    setInterval(() => {
+      draw(context, { number: number & 0xffff, sender });
+      number += 1;
+    }, 1_000 / FRAME_RATE);
+    const [track] = canvas.captureStream(FRAME_RATE).getVideoTracks();
+    const source = Track.Source.Camera;
+    return this.publish(track, { source, simulcast, videoCodec: codec, backupCodec: false });
+  }
+
+  /** PCM of another participant's microphone, once it is subscribed. */
+  async listen(identity: string, seconds: number): Promise<string> {
+    return listen((await this.track(identity, Track.Kind.Audio)).mediaStreamTrack, seconds);
+  }
+
+  /** The codes of another participant's camera, once it is subscribed. */
+  async watch(identity: string, count: number): Promise<Watched> {
+    return watch((await this.track(identity, Track.Kind.Video)).mediaStreamTrack, count);
+  }
+
+  async sendData(text: string, reliable: boolean, topic: string): Promise<void> {
+    const payload = new TextEncoder().encode(text);
+    await this.room.localParticipant.publishData(payload, { reliable, topic });
+  }
+
+  async sendText(text: string, topic: string): Promise<void> {
+    await this.room.localParticipant.sendText(text, { topic });
+  }
+
+  async call(identity: string, method: string, payload: string): Promise<string> {
+    const destinationIdentity = identity;
+    return this.room.localParticipant.performRpc({ destinationIdentity, method, payload });
+  }
+
+  async mute(muted: boolean): Promise<void> {
+    const microphone = this.room.localParticipant.getTrackPublication(Track.Source.Microphone);
+    await (muted ? microphone?.mute() : microphone?.unmute());
+  }
+
+  /** How many peer connections this client runs. */
+  peerConnections(): number {
+    const { pcManager } = this.room.engine as unknown as {
+      pcManager?: { publisher?: unknown; subscriber?: unknown };
+    };
+    return [pcManager?.publisher, pcManager?.subscriber].filter(Boolean).length;
+  }
+
+  private async publish(
+    track: MediaStreamTrack | undefined,
+    options: TrackPublishOptions,
+  ): Promise<string> {
+    if (!track) {
+      throw new Error("the source has no track");
+    }
+    const publication = await this.room.localParticipant.publishTrack(track, options);
+    return publication.trackSid;
+  }
+
+  private async track(identity: string, kind: Track.Kind): Promise<RemoteTrack> {
+    for (;;) {
+      const publications = this.room.remoteParticipants.get(identity)?.trackPublications.values();
+      const found = Array.from(publications ?? []).find((one) => one.kind === kind && one.track);
+      if (found?.track) {
+        return found.track as RemoteTrack;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  private listenToRoom(): void {
+    const note = (entry: Entry) => this.log.push(entry);
+    this.room
+      .on(RoomEvent.ParticipantConnected, (who) =>
+        note({ name: "participant_connected", identity: who.identity }),
+      )
+      .on(RoomEvent.ParticipantDisconnected, (who) =>
+        note({ name: "participant_disconnected", identity: who.identity }),
+      )
+      .on(RoomEvent.TrackSubscribed, (track, _, who) => {
+        track.attach();
+        note({ name: "track_subscribed", identity: who.identity, text: track.kind });
+      })
+      .on(RoomEvent.TrackUnsubscribed, (track, _, who) =>
+        note({ name: "track_unsubscribed", identity: who.identity, text: track.kind }),
+      )
+      .on(RoomEvent.TrackMuted, (_, who) => note({ name: "track_muted", identity: who.identity }))
+      .on(RoomEvent.TrackUnmuted, (_, who) =>
+        note({ name: "track_unmuted", identity: who.identity }),
+      )
+      .on(RoomEvent.Reconnecting, () => note({ name: "reconnecting" }))
+      .on(RoomEvent.Disconnected, (reason) =>
+        note({ name: "disconnected", text: String(reason ?? "") }),
+      )
+      .on(RoomEvent.DataReceived, (payload, who, _, topic) =>
+        note({
+          name: "data_received",
+          text: new TextDecoder().decode(payload),
+          ...(who && { identity: who.identity }),
+          ...(topic && { topic }),
+        }),
+      );
+    this.room.registerTextStreamHandler("chat", async (reader, { identity }) => {
+      note({ name: "text", identity, text: await reader.readAll() });
+    });
+    this.room.registerRpcMethod("greet", async ({ callerIdentity, payload }) =>
+      Promise.resolve(`hello ${callerIdentity}: ${payload}`),
+    );
+  }
+}
+
+function period(context: AudioContext, chirp: Chirp): AudioBuffer {
+  const rate = context.sampleRate;
+  const count = Math.floor(chirp.sweep_s * rate);
+  const buffer = context.createBuffer(1, count + Math.floor(chirp.gap_s * rate), rate);
+  const samples = buffer.getChannelData(0);
+  const slope = (chirp.end_hz - chirp.start_hz) / chirp.sweep_s;
+  for (let i = 0; i < count; i += 1) {
+    const t = i / rate;
+    const fade = Math.min(1, Math.min(t, (count - 1 - i) / rate) / 0.01);
+    const phase = 2 * Math.PI * (chirp.start_hz * t + (slope * t * t) / 2);
+    samples[i] = chirp.amplitude * fade * Math.sin(phase);
+  }
+  return buffer;
+}
+
+declare global {
+  interface Window {
+    person: Person;
+    newPerson: (singlePeerConnection: boolean) => void;
+  }
+}
+
+setLogLevel(LogLevel.warn);
+window.newPerson = (singlePeerConnection) => {
+  window.person = new Person(singlePeerConnection);
+};

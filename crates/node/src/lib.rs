@@ -5,8 +5,10 @@
 
 mod bus;
 mod command;
+mod dispatch;
 mod event;
 mod node;
+mod report;
 
 pub use bus::{Bus, Target};
 pub use command::{Command, Layer, Route, Section};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh::Mesh;
-use sfu::{Kind, ParticipantInfo, Sfu, Side, TrackInfo, Transmit, TransportState};
+use sfu::{Sfu, Side, Transmit, TransportState};
 use wire::{MediaPacket, NodeId, RoomKey, StreamId};
 
 use crate::bus::{Bus, Target};
 use crate::command::Command;
-use crate::event::{Event, Level, Link};
+use crate::event::{Event, Level};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The worker that has the mesh.
@@ -73,7 +73,7 @@ pub struct Outputs {
 
 /// Who needs a stream, seen from one worker.
 #[derive(Debug, Default)]
-struct Needs {
+pub(crate) struct Needs {
     /// Subscribers of this worker.
     sfu: bool,
     /// Other nodes (on the mesh's worker).
@@ -86,13 +86,13 @@ struct Needs {
 /// See the module.
 #[derive(Debug)]
 pub struct Node {
-    worker: u16,
+    pub(crate) worker: u16,
     workers: u16,
     node: NodeId,
-    sfu: Sfu,
-    mesh: Option<Mesh>,
-    needs: HashMap<StreamId, Needs>,
-    room_nodes: HashMap<RoomKey, Vec<NodeId>>,
+    pub(crate) sfu: Sfu,
+    pub(crate) mesh: Option<Mesh>,
+    pub(crate) needs: HashMap<StreamId, Needs>,
+    pub(crate) room_nodes: HashMap<RoomKey, Vec<NodeId>>,
     next_report: Instant,
     sfu_out: Vec<sfu::Output>,
     mesh_out: Vec<mesh::Output>,
@@ -168,11 +168,11 @@ impl Node {
         self.settle(now, out);
     }
 
-    fn sfu(&mut self, now: Instant, input: sfu::Input<'_>) {
+    pub(crate) fn sfu(&mut self, now: Instant, input: sfu::Input<'_>) {
         self.sfu.handle(now, input, &mut self.sfu_out);
     }
 
-    fn mesh(&mut self, now: Instant, input: mesh::Input<'_>) {
+    pub(crate) fn mesh(&mut self, now: Instant, input: mesh::Input<'_>) {
         if let Some(mesh) = &mut self.mesh {
             mesh.handle(now, input, &mut self.mesh_out);
         }
@@ -398,7 +398,7 @@ impl Node {
     }
 
     /// Let a stream's source know whether anybody behind this worker needs it.
-    fn tell_source(&mut self, now: Instant, stream: StreamId, out: &mut Outputs) {
+    pub(crate) fn tell_source(&mut self, now: Instant, stream: StreamId, out: &mut Outputs) {
         let here = self.sfu.publishes(stream);
         let Some(needs) = self.needs.get_mut(&stream) else {
             return;
@@ -457,7 +457,7 @@ impl Node {
         }
     }
 
-    fn data_to_nodes(&mut self, now: Instant, room: RoomKey, reliable: bool, bytes: &Arc<[u8]>) {
+    pub(crate) fn data_to_nodes(&mut self, now: Instant, room: RoomKey, reliable: bool, bytes: &Arc<[u8]>) {
         let (Some(mesh), Some(nodes)) = (&mut self.mesh, self.room_nodes.get(&room)) else {
             return;
         };
@@ -487,310 +487,9 @@ impl Node {
         self.to_others(data, out);
     }
 
-    fn mine(&self, participant: u64) -> bool {
+    /// Whether a participant lives on this worker.
+    pub(crate) fn mine(&self, participant: u64) -> bool {
         participant % u64::from(self.workers) == u64::from(self.worker)
-    }
-
-    fn command(&mut self, now: Instant, command: Command, out: &mut Outputs) {
-        if command.participant().is_some_and(|p| !self.mine(p)) {
-            return;
-        }
-        match command {
-            Command::AddParticipant {
-                participant,
-                room,
-                sid,
-                identity,
-                agent,
-                can_publish_data,
-                can_subscribe,
-                single,
-                negotiated_channels,
-            } => self.sfu(
-                now,
-                sfu::Input::AddParticipant(ParticipantInfo {
-                    participant,
-                    room: room_key(&room),
-                    sid,
-                    identity,
-                    agent,
-                    can_publish_data,
-                    can_subscribe,
-                    single,
-                    negotiated_channels,
-                }),
-            ),
-            Command::UpdateParticipant {
-                participant,
-                can_publish_data,
-                can_subscribe,
-            } => self.sfu(
-                now,
-                sfu::Input::UpdateParticipant {
-                    participant,
-                    can_publish_data,
-                    can_subscribe,
-                },
-            ),
-            Command::RemoveParticipant { participant } => {
-                self.sfu(now, sfu::Input::RemoveParticipant(participant));
-            }
-            Command::AcceptOffer {
-                participant,
-                transport,
-                offer_id,
-                sdp,
-            } => self.sfu(
-                now,
-                sfu::Input::AcceptOffer {
-                    participant,
-                    side: side(&transport),
-                    offer_id,
-                    sdp: &sdp,
-                },
-            ),
-            Command::CreateOffer {
-                participant,
-                offer_id,
-                sections,
-                restart_ice,
-            } => {
-                let sections: Vec<sfu::Section> = sections
-                    .into_iter()
-                    .map(|s| sfu::Section {
-                        kind: kind(&s.kind),
-                        mid: s.mid,
-                        active: s.active,
-                    })
-                    .collect();
-                self.sfu(
-                    now,
-                    sfu::Input::CreateOffer {
-                        participant,
-                        offer_id,
-                        sections: &sections,
-                        restart_ice,
-                    },
-                );
-            }
-            Command::AcceptAnswer {
-                participant,
-                offer_id,
-                sdp,
-            } => self.sfu(
-                now,
-                sfu::Input::AcceptAnswer {
-                    participant,
-                    offer_id,
-                    sdp: &sdp,
-                },
-            ),
-            Command::AddCandidate {
-                participant,
-                transport,
-                candidate,
-            } => self.sfu(
-                now,
-                sfu::Input::AddCandidate {
-                    participant,
-                    side: side(&transport),
-                    candidate: &candidate,
-                },
-            ),
-            Command::AddTrack {
-                track,
-                room,
-                kind: name,
-                layers,
-                publisher,
-            } => {
-                let layers: Vec<sfu::Layer> = layers
-                    .into_iter()
-                    .map(|l| sfu::Layer {
-                        stream: StreamId(l.stream),
-                        rid: l.rid,
-                        quality: l.quality,
-                    })
-                    .collect();
-                let streams: Vec<StreamId> = layers.iter().map(|l| l.stream).collect();
-                let info = TrackInfo {
-                    sid: track,
-                    room: room_key(&room),
-                    kind: kind(&name),
-                    layers,
-                    publisher: publisher.filter(|p| self.mine(*p)),
-                };
-                self.sfu(now, sfu::Input::AddTrack(info));
-                // Whoever asked before the track was known here is served now.
-                for stream in streams {
-                    self.tell_source(now, stream, out);
-                }
-            }
-            Command::RemoveTrack { track } => self.sfu(now, sfu::Input::RemoveTrack(&track)),
-            Command::Publish {
-                participant,
-                mid,
-                track,
-            } => self.sfu(
-                now,
-                sfu::Input::Publish {
-                    participant,
-                    mid: &mid,
-                    track: &track,
-                },
-            ),
-            Command::SetMuted { track, muted } => self.sfu(
-                now,
-                sfu::Input::SetMuted {
-                    track: &track,
-                    muted,
-                },
-            ),
-            Command::Subscribe {
-                participant,
-                transport,
-                mid,
-                track,
-            } => self.sfu(
-                now,
-                sfu::Input::Subscribe {
-                    participant,
-                    side: side(&transport),
-                    mid: &mid,
-                    track: &track,
-                },
-            ),
-            Command::Unsubscribe { participant, track } => self.sfu(
-                now,
-                sfu::Input::Unsubscribe {
-                    participant,
-                    track: &track,
-                },
-            ),
-            Command::SetQuality {
-                participant,
-                track,
-                quality,
-            } => self.sfu(
-                now,
-                sfu::Input::SetQuality {
-                    participant,
-                    track: &track,
-                    quality,
-                },
-            ),
-            Command::SendData {
-                room,
-                packet,
-                reliable,
-            } => {
-                let bytes: Arc<[u8]> = packet.into_vec().into();
-                let room = room_key(&room);
-                let input = sfu::Input::Data {
-                    room,
-                    reliable,
-                    bytes: &bytes,
-                };
-                self.sfu(now, input);
-                self.data_to_nodes(now, room, reliable, &bytes);
-            }
-            Command::SetRoomNodes { room, nodes } => {
-                let room = room_key(&room);
-                match nodes.is_empty() {
-                    true => self.room_nodes.remove(&room),
-                    false => self
-                        .room_nodes
-                        .insert(room, nodes.into_iter().map(NodeId).collect()),
-                };
-            }
-            Command::AddPeer {
-                node,
-                public_key,
-                address,
-            } => {
-                // Both were checked when the command was read.
-                let key = <[u8; 32]>::try_from(public_key.as_slice());
-                if let (Ok(public_key), Ok(address)) = (key, address.parse()) {
-                    let node = NodeId(node);
-                    let input = mesh::Input::AddPeer {
-                        node,
-                        public_key,
-                        address,
-                    };
-                    self.mesh(now, input);
-                }
-            }
-            Command::RemovePeer { node } => {
-                let node = NodeId(node);
-                self.mesh(now, mesh::Input::RemovePeer { node });
-            }
-            Command::SetRoutes { routes } => {
-                let routes: Vec<mesh::Route> = routes
-                    .into_iter()
-                    .map(|r| mesh::Route {
-                        destination: NodeId(r.destination),
-                        via: r.via.into_iter().map(NodeId).collect(),
-                    })
-                    .collect();
-                self.mesh(now, mesh::Input::SetRoutes(&routes));
-            }
-            // The weather of emulated links belongs to whoever has the sockets.
-            Command::SetEmulation { .. } => {}
-        }
-    }
-
-    fn report(&mut self, out: &mut Outputs) {
-        let worker = self.worker;
-        let mesh = self.mesh.as_ref().map(Mesh::counts);
-        let sizes = self.sfu.sizes();
-        let counts = self
-            .sfu
-            .counts()
-            .iter()
-            .map(|(k, v)| (*k, *v))
-            .chain(sizes)
-            .chain(mesh.into_iter().flatten().map(|(k, v)| (*k, *v)))
-            .chain([("needs", self.needs.len() as u64)])
-            .map(|(name, count)| match worker {
-                0 => (name.to_owned(), count),
-                _ => (format!("{name}/{worker}"), count),
-            })
-            .collect();
-        out.events.push(Event::Counters { counts });
-        self.report_links(out);
-    }
-
-    fn report_links(&self, out: &mut Outputs) {
-        let Some(mesh) = &self.mesh else { return };
-        let links = mesh.links().into_iter().map(|l| Link {
-            node: l.node.0,
-            state: match l.state {
-                mesh::LinkState::Connecting => "connecting",
-                mesh::LinkState::Up => "up",
-                mesh::LinkState::Down => "down",
-            },
-            rtt_ms: l.rtt.map(|d| d.as_secs_f64() * 1e3),
-            jitter_ms: l.jitter.as_secs_f64() * 1e3,
-            loss: l.loss,
-            residual_loss: l.residual_loss,
-            sent_packets: l.sent_packets,
-            received_packets: l.received_packets,
-        });
-        out.events.push(Event::LinkReport {
-            links: links.collect(),
-        });
-    }
-}
-
-fn room_key(bytes: &[u8]) -> RoomKey {
-    // The length was checked when the command was read.
-    RoomKey(bytes.try_into().unwrap_or_default())
-}
-
-fn side(name: &str) -> Side {
-    match name {
-        "subscriber" => Side::Subscriber,
-        _ => Side::Publisher,
     }
 }
 
@@ -798,12 +497,5 @@ fn side_name(side: Side) -> &'static str {
     match side {
         Side::Publisher => "publisher",
         Side::Subscriber => "subscriber",
-    }
-}
-
-fn kind(name: &str) -> Kind {
-    match name {
-        "video" => Kind::Video,
-        _ => Kind::Audio,
     }
 }

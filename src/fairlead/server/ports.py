@@ -1,62 +1,37 @@
-"""What an edge needs of the state of its region, as one small protocol."""
+"""What an edge needs of its packet threads and of the state of its region, as two protocols."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal, Protocol
+from typing import Protocol
 
-import msgspec
-
-from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord
-
-Kind = Literal["node", "room", "participant"]
-AnyRecord = NodeRecord | RoomRecord | ParticipantRecord
+from fairlead.cells.change import AnyRecord, Change
 
 
-class RecordPut(msgspec.Struct, frozen=True, kw_only=True):
-    """A record was written, by this node or another."""
+class PacketNode(Protocol):
+    """The part of `fairlead._core.Node` that an edge uses."""
 
-    record: AnyRecord
+    def handle(self, command: bytes) -> None:
+        """Queue a msgpack command."""
 
+    def drain(self) -> list[bytes]:
+        """Every msgpack event since the last call."""
 
-class RecordGone(msgspec.Struct, frozen=True, kw_only=True):
-    """A record was deleted or its lease ran out."""
-
-    kind: Kind
-    node: int
-    room: str = ""
-    """The room's name; empty for a node."""
-    sid: str = ""
-    """The room's or participant's sid; empty for a node."""
-
-
-class CellLost(msgspec.Struct, frozen=True, kw_only=True):
-    """The cell of another region can't be reached: its records stand until told otherwise."""
-
-    region: str
-
-
-class CellSynced(msgspec.Struct, frozen=True, kw_only=True):
-    """Every record of a region's cell was told; what has not come since `CellLost` is gone
-    (a `RecordGone` was sent for it)."""
-
-    region: str
-
-
-Change = RecordPut | RecordGone | CellLost | CellSynced
+    def fileno(self) -> int:
+        """A descriptor that is readable while events wait."""
 
 
 class Cells(Protocol):
     """The state of a region and its view of the others."""
 
     async def put(self, record: AnyRecord) -> None:
-        """Write a record of this node, or renew it."""
+        """Write a record of this node."""
 
     async def delete(self, record: AnyRecord) -> None:
         """Delete a record of this node."""
 
     def changes(self) -> AsyncIterator[Change]:
-        """Every record there is, then every change. One reader."""
+        """Every record of another node, then every change. One reader."""
 
 
 class NullCells:

@@ -1,0 +1,220 @@
+"""Joins: who may, what they are told, and who has to make way for them."""
+
+from __future__ import annotations
+
+import msgspec
+from google.protobuf import json_format
+from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import Room as RoomInfo
+from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
+from livekit.protocol.rtc import JoinResponse, LeaveRequest
+
+from fairlead.policy import limits
+from fairlead.policy.grants import Denied, Grants
+from fairlead.protocol import node
+from fairlead.protocol.join import Join
+from fairlead.rooms import leaving, negotiating, publishing, subscribing
+from fairlead.rooms import settings as defaults
+from fairlead.rooms.context import Context
+from fairlead.rooms.outputs import CloseSession, PutRecord
+from fairlead.rooms.room import Room
+from fairlead.rooms.session import KINDS, Session
+from fairlead.rooms.settings import negotiated_channels, publish_codecs, server_info
+
+
+def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
+    """What a joiner may do, its own metadata taken in. Raises `Denied` as the websocket and
+    ``/validate`` alike must answer."""
+    name = grants.require_join()
+    if join.publish:
+        grants = _publish_only(grants, join.publish)
+    if join.metadata or join.attributes:
+        grants = _with_own_metadata(grants, join)
+    _room_config(grants)
+    room = ctx.rooms.get(name)
+    if room is None or not room.records.exists:
+        if not ctx.settings.auto_create:
+            raise Denied(f"requested room does not exist: create {name!r} first", 404)
+        return grants
+    _check_space(room, grants)
+    return grants
+
+
+def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
+    """A client came. What it says at once (tracks, an offer) is taken after its welcome."""
+    if request.reconnect:
+        # A session can't be taken up again yet: the client joins anew by itself.
+        _turn_away(ctx, number, DisconnectReason.STATE_MISMATCH, LeaveRequest.RECONNECT)
+        return
+    try:
+        grants = verdict(ctx, grants, request)
+    except Denied:
+        _turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
+        return
+    room = ctx.room(grants.require_join())
+    open_room(ctx, room, _configured(ctx, grants))
+    _replace_older(ctx, room, grants.identity)
+    session = Session(
+        number,
+        ctx.ids.sid("PA_"),
+        ctx.now,
+        ctx.settings.node,
+        ctx.settings.region,
+        grants,
+        request,
+    )
+    ctx.sessions[number] = session
+    room.sessions[number] = session
+    room.visited = True
+    ctx.changed(room, session)
+    ctx.count_later(room)
+    _tell_node(ctx, room, session)
+    _welcome(ctx, room, session)
+    ctx.happened("participant_joined", room, participant=session.sid)
+    refresh_token(ctx, session)
+    ctx.timers.set(("join", number), ctx.now + defaults.JOIN_TIMEOUT)
+    leaving.watch_empty(ctx, room)
+    for track in request.add_tracks:
+        publishing.add_track(ctx, session, track)
+    subscribing.review_session(ctx, room, session)
+    ctx.settle_later(session)
+    if request.offer is not None:
+        negotiating.client_offer(ctx, session, request.offer)
+
+
+def open_room(ctx: Context, room: Room, info: RoomInfo) -> None:
+    """Hold the room here; ``info`` describes it if nobody has it yet."""
+    if room.records.own is not None:
+        return
+    first = not room.records.exists
+    record = room.records.open(ctx.ids.sid("RM_"), ctx.now, info)
+    room.visited = room.visited or bool(room.remotes)
+    ctx.out.add(PutRecord(record=record))
+    ctx.touch(room)
+    if first:
+        ctx.happened("room_started", room)
+
+
+def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> RoomInfo:
+    """The changeable part of a new room, what the request leaves open filled from settings."""
+    chosen = ctx.settings
+    return RoomInfo(
+        empty_timeout=request.empty_timeout or chosen.empty_timeout,
+        departure_timeout=request.departure_timeout or chosen.departure_timeout,
+        max_participants=request.max_participants or chosen.max_participants,
+        metadata=request.metadata,
+    )
+
+
+def refresh_token(ctx: Context, session: Session) -> None:
+    """Give the client a token for its next join, and again in a while."""
+    token = ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
+    ctx.out.signal(session.number, refresh_token=token)
+    ctx.timers.set(("refresh", session.number), ctx.now + defaults.TOKEN_REFRESH)
+
+
+def _tell_node(ctx: Context, room: Room, session: Session) -> None:
+    grants = session.grants
+    ctx.out.tell(
+        node.AddParticipant(
+            participant=session.number,
+            room=room.key,
+            sid=session.sid,
+            identity=session.identity,
+            agent=grants.is_agent,
+            can_publish_data=grants.can_publish_data,
+            can_subscribe=grants.can_subscribe,
+            single=session.single,
+            negotiated_channels=negotiated_channels(session.join.client, session.single),
+        )
+    )
+
+
+def _welcome(ctx: Context, room: Room, session: Session) -> None:
+    others = [
+        person.told if isinstance(person, Session) else person.info
+        for person in room.participants()
+        if person is not session and not person.hidden and person.identity != session.identity
+    ]
+    info = ParticipantInfo()
+    info.CopyFrom(session.info)
+    ctx.out.signal(
+        session.number,
+        join=JoinResponse(
+            room=room.info(),
+            participant=info,
+            other_participants=others,
+            server_version=defaults.SERVER_VERSION,
+            server_region=ctx.settings.region,
+            server_info=server_info(ctx.settings),
+            subscriber_primary=session.subscriber_primary,
+            ping_interval=defaults.PING_INTERVAL,
+            ping_timeout=defaults.PING_TIMEOUT,
+            sif_trailer=room.sif_trailer,
+            enabled_publish_codecs=publish_codecs(),
+            fast_publish=session.grants.can_publish,
+        ),
+    )
+
+
+def _replace_older(ctx: Context, room: Room, identity: str) -> None:
+    older = room.local(identity)
+    if older is not None:
+        leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)
+        # Its departure may have emptied the room; this join is about to fill it again.
+        ctx.rooms[room.name] = ctx.touch(room)
+
+
+def _turn_away(
+    ctx: Context,
+    number: int,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+) -> None:
+    leaving.send_leave(ctx, number, reason, action)
+    ctx.out.add(CloseSession(session=number))
+
+
+def _check_space(room: Room, grants: Grants) -> None:
+    most = room.records.info.max_participants
+    if not most or grants.dependent or grants.kind not in KINDS:
+        return
+    here = any(person.identity == grants.identity for person in room.participants())
+    if not here and room.head_count() >= most:
+        raise Denied(f"room {room.name!r} is full: it takes {most} participants", 503)
+
+
+def _publish_only(grants: Grants, publish: str) -> Grants:
+    """An old way to join a second time, only to publish."""
+    if not grants.can_publish or grants.video is None:
+        raise Denied("the token does not allow publishing")
+    return grants.replace(
+        identity=f"{grants.identity}#{publish}",
+        video=msgspec.structs.replace(grants.video, can_subscribe=False),
+    )
+
+
+def _with_own_metadata(grants: Grants, join: Join) -> Grants:
+    if not grants.can_update_own_metadata:
+        raise Denied("the token does not allow own metadata: it lacks canUpdateOwnMetadata")
+    attributes = grants.attributes | {k: v for k, v in join.attributes.items() if v}
+    metadata = join.metadata or grants.metadata
+    if len(metadata.encode()) > limits.METADATA_BYTES:
+        raise Denied(f"the metadata is over {limits.METADATA_BYTES} bytes", 400)
+    if limits.attributes_size(attributes) > limits.ATTRIBUTES_BYTES:
+        raise Denied(f"the attributes are over {limits.ATTRIBUTES_BYTES} bytes", 400)
+    return grants.replace(metadata=metadata, attributes=attributes)
+
+
+def _room_config(grants: Grants) -> RoomConfiguration:
+    config = RoomConfiguration()
+    if grants.room_config:
+        try:
+            json_format.Parse(grants.room_config, config, ignore_unknown_fields=True)
+        except json_format.ParseError:
+            raise Denied("the token's roomConfig can't be read: see RoomConfiguration") from None
+    return config
+
+
+def _configured(ctx: Context, grants: Grants) -> RoomInfo:
+    return room_info(ctx, _room_config(grants))

@@ -1,0 +1,172 @@
+"""What every part of the rooms shares: settings, sources of ids, timers, and the step at hand."""
+
+from __future__ import annotations
+
+from livekit.protocol.models import ParticipantInfo
+
+from fairlead.protocol import node
+from fairlead.rooms import settings as defaults
+from fairlead.rooms import speakers, updates
+from fairlead.rooms.outputs import Happened, Outbox, PutRecord
+from fairlead.rooms.remote import RemoteParticipant
+from fairlead.rooms.room import Room, Track
+from fairlead.rooms.session import Session
+from fairlead.rooms.settings import Ids, Settings, Signer
+from fairlead.rooms.timers import Timers
+from fairlead.types import stream_id
+
+
+class Context:
+    """The edge's rooms and sessions, and the outputs of the step being taken."""
+
+    def __init__(self, settings: Settings, ids: Ids, sign: Signer) -> None:
+        self.settings = settings
+        self.ids = ids
+        self.sign = sign
+        self.timers = Timers()
+        self.rooms: dict[str, Room] = {}
+        self.sessions: dict[int, Session] = {}
+        self.now = 0.0
+        self.out = Outbox()
+        self.unsettled: dict[int, Session] = {}
+        """Sessions whose subscriptions may need a new exchange of descriptions."""
+        self.touched: dict[str, Room] = {}
+        """Rooms that have something to tell at the end of the step."""
+        self._serial = 0
+
+    def room_of(self, session: Session) -> Room:
+        return self.rooms[session.room]
+
+    def room(self, name: str) -> Room:
+        """The room, made if nothing was known of it."""
+        found = self.rooms.get(name)
+        if found is None:
+            found = self.rooms[name] = Room(name, self.settings.node, self.ids.token(16))
+        return self.touch(found)
+
+    def touch(self, room: Room) -> Room:
+        self.touched[room.name] = room
+        return room
+
+    def new_stream(self) -> int:
+        """A stream id that this node never gave out before."""
+        self._serial += 1
+        return stream_id(self.settings.node, self._serial)
+
+    def changed(self, room: Room, session: Session) -> None:
+        """A session's info changed: everyone is told at the end of the step."""
+        self.touch(room).changed[session.sid] = session
+
+    def settle_later(self, session: Session) -> None:
+        self.unsettled[session.number] = session
+
+    def happened(self, what: str, room: Room, **details: str) -> None:
+        self.out.add(Happened(what=what, room=room.sid, **details))  # type: ignore[arg-type]
+
+    def finish(self, room: Room) -> None:
+        """Tell, record and mesh what changed in a room in this step."""
+        self._mesh(room)
+        self._tell(room)
+        for session in room.rerecord.values():
+            self.out.add(PutRecord(record=session.record(session.told, _heard(room, session))))
+        room.rerecord.clear()
+        for session in room.sessions.values():
+            session.fresh = False
+        if room.info_changed:
+            room.info_changed = False
+            self.tell_room(room)
+
+    def tell_room(self, room: Room) -> None:
+        """Send everyone the room's description."""
+        self.timers.drop(("count", room.name))
+        if not room.sessions:
+            return
+        info = room.info()
+        for number in room.sessions:
+            self.out.signal(number, room_update={"room": info})
+
+    def count_later(self, room: Room) -> None:
+        """The head count changed: tell so, together with other changes soon."""
+        if room.sessions:
+            self.timers.set(("count", room.name), self.now + defaults.COUNT_DELAY)
+
+    def hush(self, session: Session, sids: list[str], room: Room) -> None:
+        """Bring a session's speakers up to date for these participants."""
+        heard = {sid: speakers.SILENT for sid in sids}
+        for sid in sids:
+            tracks = room.speaker_tracks(sid)
+            if session.sid == sid or any(track.sid in session.heard for track in tracks):
+                heard[sid] = room.speakers.level(sid)
+        changed = speakers.news(session.levels, heard)
+        if changed:
+            self.out.signal(session.number, speakers_changed={"speakers": changed})
+
+    def _tell(self, room: Room) -> None:
+        news: list[tuple[bool, ParticipantInfo]] = [
+            (info.permission.hidden, info) for info in room.parted
+        ]
+        for person in room.changed.values():
+            if isinstance(person, Session):
+                info = person.told = person.snapshot()
+                record = person.record(info, _heard(room, person))
+                self.out.add(PutRecord(record=record))
+                room.rerecord.pop(person.number, None)
+            else:
+                info = person.info
+            news.append((person.hidden, info))
+        room.parted.clear()
+        room.changed.clear()
+        if not news:
+            return
+        for session in room.sessions.values():
+            told = [
+                info
+                for hidden, info in news
+                if _concerns(session, info, hidden) and not (session.fresh and _old(info, session))
+            ]
+            for update in updates.chunks(told):
+                self.out.signal(session.number, update=update)
+
+    def _mesh(self, room: Room) -> None:
+        """Let the node know of other nodes' tracks while someone here could hear them."""
+        served = bool(room.sessions)
+        nodes = sorted({r.node for r in room.remotes.values()}) if served else []
+        if nodes != room.mesh_nodes:
+            room.mesh_nodes = nodes
+            self.out.tell(node.SetRoomNodes(room=room.key, nodes=nodes))
+        wanted: dict[str, Track] = {}
+        if served:
+            for track in room.tracks.values():
+                if isinstance(track.publisher, RemoteParticipant):
+                    wanted[track.sid] = track
+        for sid in [sid for sid in room.meshed if sid not in wanted]:
+            del room.meshed[sid]
+            self.out.tell(node.RemoveTrack(track=sid))
+        for sid, track in wanted.items():
+            if sid not in room.meshed:
+                room.meshed[sid] = track
+                self.out.tell(
+                    node.AddTrack(
+                        track=sid,
+                        room=room.key,
+                        kind=track.kind,
+                        layers=track.layers,
+                        publisher=None,
+                    )
+                )
+
+
+def _heard(room: Room, session: Session) -> list[str]:
+    return sorted(t for t, number in room.first_hearers.items() if number == session.number)
+
+
+def _concerns(session: Session, info: ParticipantInfo, hidden: bool) -> bool:
+    if info.identity == session.identity:
+        # Of its own identity a client may only hear of the session that it is.
+        return info.sid == session.sid
+    return not hidden
+
+
+def _old(info: ParticipantInfo, session: Session) -> bool:
+    """What a session that just joined knows from its join response."""
+    return info.state == ParticipantInfo.DISCONNECTED or info.sid == session.sid

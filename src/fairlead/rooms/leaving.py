@@ -1,0 +1,154 @@
+"""Departures: of sessions, and of rooms that nobody is in."""
+
+from __future__ import annotations
+
+from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.rtc import LeaveRequest
+
+from fairlead.protocol import node
+from fairlead.rooms import subscribing
+from fairlead.rooms.context import Context
+from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
+from fairlead.rooms.room import Room, dependent
+from fairlead.rooms.session import Session
+from fairlead.rooms.timers import What
+
+SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer")
+
+
+def leave(
+    ctx: Context,
+    session: Session,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action = LeaveRequest.DISCONNECT,
+    tell: bool = True,
+) -> None:
+    """A session ends. ``tell``: its client did not ask for it and hears why."""
+    if session.number not in ctx.sessions:
+        return
+    room = ctx.touch(ctx.room_of(session))
+    del ctx.sessions[session.number]
+    ctx.unsettled.pop(session.number, None)
+    for what in SESSION_TIMERS:
+        ctx.timers.drop((what, session.number))
+    if session.connected:
+        if tell:
+            send_leave(ctx, session.number, reason, action)
+        ctx.out.add(CloseSession(session=session.number))
+    room.sessions.pop(session.number)
+    room.changed.pop(session.sid, None)
+    room.rerecord.pop(session.number, None)
+    for publication in list(session.publications.by_sid.values()):
+        session.publications.remove(publication.sid)
+        if publication.mid is not None:
+            ctx.out.tell(node.RemoveTrack(track=publication.sid))
+        subscribing.remove_track(ctx, room, publication.sid)
+    ctx.out.tell(node.RemoveParticipant(participant=session.number))
+    for track in room.tracks.values():
+        track.subscribers.discard(session.number)
+    _pass_on_hearing(ctx, room, session)
+    _part(ctx, room, session, reason)
+    ctx.count_later(room)
+    watch_empty(ctx, room)
+
+
+def send_leave(
+    ctx: Context,
+    number: int,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+) -> None:
+    """Tell a client to go, or to come again."""
+    ctx.out.signal(
+        number,
+        leave=LeaveRequest(
+            reason=reason, action=action, can_reconnect=action != LeaveRequest.DISCONNECT
+        ),
+    )
+
+
+def watch_empty(ctx: Context, room: Room) -> None:
+    """Start, stop or skip the wait after which an empty room closes."""
+    key = ("room", room.name)
+    if any(not dependent(person.info) for person in room.participants()):
+        ctx.timers.drop(key)  # type: ignore[arg-type]
+    elif room.records.own is not None:
+        info = room.records.info
+        wait = info.departure_timeout if room.visited else info.empty_timeout
+        ctx.timers.set(key, ctx.now + wait)  # type: ignore[arg-type]
+    if room.records.shared and not room.sessions and room.remotes:
+        # Those who serve its people hold it now.
+        _close(ctx, room)
+    if room.abandoned:
+        forget(ctx, room)
+
+
+def expire(ctx: Context, name: str) -> None:
+    """An empty room waited long enough."""
+    room = ctx.rooms.get(name)
+    if room is None:
+        return
+    ctx.touch(room)
+    for session in list(room.sessions.values()):
+        leave(ctx, session, DisconnectReason.ROOM_CLOSED)
+    _close(ctx, room)
+    if room.abandoned:
+        forget(ctx, room)
+
+
+def delete(ctx: Context, room: Room) -> None:
+    """The API closes a room here, with everyone in it."""
+    ctx.touch(room)
+    for session in list(room.sessions.values()):
+        leave(ctx, session, DisconnectReason.ROOM_DELETED)
+    _close(ctx, room)
+    if room.abandoned:
+        forget(ctx, room)
+
+
+def forget(ctx: Context, room: Room) -> None:
+    """Nothing of the room is left anywhere."""
+    ctx.timers.drop(("room", room.name))
+    ctx.timers.drop(("count", room.name))
+    ctx.finish(room)
+    ctx.rooms.pop(room.name, None)
+    ctx.touched.pop(room.name, None)
+
+
+def _close(ctx: Context, room: Room) -> None:
+    ctx.timers.drop(("room", room.name))
+    if room.records.own is not None:
+        if not room.records.shared:
+            ctx.happened("room_finished", room)
+        own = room.records.close()
+        assert own is not None
+        ctx.out.add(DeleteRecord(record=own))
+
+
+def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
+    info = session.snapshot()
+    info.state = ParticipantInfo.DISCONNECTED
+    info.disconnect_reason = reason  # type: ignore[assignment]
+    room.parted.append(info)
+    # The last record tells the other edges the reason; its deletion would not.
+    record = session.record(info, [])
+    ctx.out.add(PutRecord(record=record))
+    ctx.out.add(DeleteRecord(record=record))
+    ctx.happened(
+        "participant_left",
+        room,
+        participant=session.sid,
+        reason=DisconnectReason.Name(reason),
+    )
+
+
+def _pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
+    """What it was the first to hear is heard by another now, or by nobody."""
+    for sid in [t for t, number in room.first_hearers.items() if number == session.number]:
+        del room.first_hearers[sid]
+        track = room.tracks.get(sid)
+        if track is not None and track.subscribers:
+            room.first_hearers[sid] = heir = min(track.subscribers)
+            room.rerecord[heir] = room.sessions[heir]
+
+

@@ -1,0 +1,158 @@
+"""Tracks of this edge's sessions: asked for, bound to m-lines, live, muted, ended."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from livekit.protocol.models import TrackSource, TrackType
+from livekit.protocol.rtc import AddTrackRequest, RequestResponse
+
+from fairlead.protocol import node
+from fairlead.rooms import settings as defaults
+from fairlead.rooms import subscribing
+from fairlead.rooms.context import Context
+from fairlead.rooms.publication import Match, Publication, track_prefix
+from fairlead.rooms.room import Track
+from fairlead.rooms.session import Session
+
+
+def add_track(ctx: Context, session: Session, request: AddTrackRequest) -> None:
+    """Take a track that a client announces, or say why not."""
+    refusal = _refusal(session, request)
+    if refusal is not None:
+        reason, message = refusal
+        ctx.out.signal(
+            session.number,
+            request_response=RequestResponse(reason=reason, message=message, add_track=request),
+        )
+        return
+    publication = session.publications.waiting(request.cid)
+    if publication is None:
+        publication = Publication(ctx.ids.sid(track_prefix(request)), request)
+        session.publications.add(publication)
+    ctx.out.signal(
+        session.number, track_published={"cid": request.cid, "track": publication.info}
+    )
+    if session.offers.idle:
+        bind(ctx, session, session.publications.match_late())
+
+
+def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
+    """Tracks have their m-lines: the node takes what comes on them."""
+    room = ctx.room_of(session)
+    for publication, section in matches:
+        publication.bind(section, ctx.new_stream)
+        ctx.out.tell(
+            node.AddTrack(
+                track=publication.sid,
+                room=room.key,
+                kind=_kind(publication),
+                layers=publication.layers,
+                publisher=session.number,
+            )
+        )
+        if publication.info.muted:
+            ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
+        ctx.out.tell(
+            node.Publish(participant=session.number, mid=section.mid, track=publication.sid)
+        )
+
+
+def go_live(ctx: Context, sid: str, mime: str) -> None:
+    """The first packet of a track came: everyone is told of it and may hear it."""
+    session = next((s for s in ctx.sessions.values() if sid in s.publications.by_sid), None)
+    if session is None or session.publications.by_sid[sid].live:
+        return
+    publication = session.publications.by_sid[sid]
+    room = ctx.room_of(session)
+    publication.go_live(mime)
+    first = not session.info.is_publisher
+    session.info.is_publisher = True
+    ctx.changed(room, session)
+    ctx.happened("track_published", room, participant=session.sid, track=sid)
+    if first:
+        ctx.count_later(room)
+    track = Track(sid, _kind(publication), session, publication.layers)
+    subscribing.add_track(ctx, room, track)
+
+
+def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:
+    """End a track. ``tell``: the server ends it, so its publisher has to hear of it."""
+    room = ctx.room_of(session)
+    session.publications.remove(publication.sid)
+    if tell:
+        ctx.out.signal(session.number, track_unpublished={"track_sid": publication.sid})
+    if publication.mid is not None:
+        ctx.out.tell(node.RemoveTrack(track=publication.sid))
+    if not publication.live:
+        return
+    subscribing.remove_track(ctx, room, publication.sid)
+    ctx.happened(
+        "track_unpublished", room, participant=session.sid, track=publication.sid
+    )
+    if not session.publications.live():
+        session.info.is_publisher = False
+        ctx.count_later(room)
+    ctx.changed(room, session)
+
+
+def mute(ctx: Context, session: Session, sid: str, muted: bool) -> bool:
+    """Stop or go on forwarding a track; False if the session has no such track."""
+    publication = session.publications.by_sid.get(sid)
+    if publication is None:
+        return False
+    if publication.info.muted != muted:
+        publication.info.muted = muted
+        if publication.mid is not None:
+            ctx.out.tell(node.SetMuted(track=sid, muted=muted))
+        if publication.live:
+            ctx.changed(ctx.room_of(session), session)
+    return True
+
+
+def revoke(ctx: Context, session: Session) -> None:
+    """End the tracks that the session's grants no longer allow."""
+    for publication in list(session.publications.by_sid.values()):
+        if not session.grants.can_publish_source(_source(publication.info.source)):
+            remove(ctx, session, publication, tell=True)
+
+
+def _refusal(
+    session: Session, request: AddTrackRequest
+) -> tuple[RequestResponse.Reason, str] | None:
+    source = _source(request.source)
+    if not session.grants.can_publish_source(source):
+        return (
+            RequestResponse.NOT_ALLOWED,
+            f"the token does not allow publishing a track of source {source}",
+        )
+    if request.type not in (TrackType.AUDIO, TrackType.VIDEO):
+        return (
+            RequestResponse.UNSUPPORTED_TYPE,
+            f"track type {request.type} can't be published: use audio or video",
+        )
+    if request.sid:
+        return (
+            RequestResponse.UNSUPPORTED_TYPE,
+            "a second codec for a published track is not supported",
+        )
+    if not request.cid:
+        return (RequestResponse.INVALID_REQUEST, "the track has no cid: set it")
+    pending = session.publications.pending()
+    if len(pending) >= defaults.MAX_PENDING_TRACKS:
+        return (
+            RequestResponse.LIMIT_EXCEEDED,
+            f"{len(pending)} tracks wait for an offer already: send it first",
+        )
+    return None
+
+
+def _source(source: int) -> str:
+    try:
+        return TrackSource.Name(source).lower()
+    except ValueError:
+        return "unknown"
+
+
+def _kind(publication: Publication) -> Literal["audio", "video"]:
+    return cast(Literal["audio", "video"], publication.kind)

@@ -1,0 +1,146 @@
+"""What a client says on its websocket, message by message."""
+
+from __future__ import annotations
+
+from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.rtc import (
+    Pong,
+    RequestResponse,
+    SignalRequest,
+    UpdateLocalAudioTrack,
+    UpdateLocalVideoTrack,
+    UpdateParticipantMetadata,
+    UpdateSubscription,
+    UpdateTrackSettings,
+)
+
+from fairlead.protocol import node
+from fairlead.rooms import leaving, negotiating, operating, publishing, subscribing
+from fairlead.rooms.context import Context
+from fairlead.rooms.session import Session
+
+OK_PROTOCOL = 15
+"""From here on clients are told when a request went well."""
+
+
+def take(ctx: Context, session: Session, request: SignalRequest) -> None:
+    """Act on one message. What is unknown, or not served yet, is let go."""
+    match request.WhichOneof("message"):
+        case "offer":
+            negotiating.client_offer(ctx, session, request.offer)
+        case "answer":
+            negotiating.client_answer(ctx, session, request.answer)
+        case "trickle":
+            negotiating.trickle(ctx, session, request.trickle)
+        case "add_track":
+            publishing.add_track(ctx, session, request.add_track)
+        case "mute":
+            publishing.mute(ctx, session, request.mute.sid, request.mute.muted)
+        case "subscription":
+            _subscribe(ctx, session, request.subscription)
+        case "subscription_permission":
+            subscribing.set_permission(ctx, session, request.subscription_permission)
+        case "track_setting":
+            _set_quality(ctx, session, request.track_setting)
+        case "update_metadata":
+            _update(ctx, session, request.update_metadata)
+        case "update_audio_track":
+            _audio_features(ctx, session, request.update_audio_track)
+        case "update_video_track":
+            _video_size(ctx, session, request.update_video_track)
+        case "leave":
+            leaving.leave(ctx, session, DisconnectReason.CLIENT_INITIATED, tell=False)
+        case "ping":
+            session.pings = True
+            ctx.out.signal(session.number, pong=int(ctx.now * 1000))
+        case "ping_req":
+            session.pings = True
+            ctx.out.signal(
+                session.number,
+                pong_resp=Pong(
+                    last_ping_timestamp=request.ping_req.timestamp, timestamp=int(ctx.now * 1000)
+                ),
+            )
+        case _:
+            pass
+
+
+def activate(ctx: Context, session: Session) -> None:
+    """The connection that the client listens on is up."""
+    session.active = True
+    session.info.state = ParticipantInfo.ACTIVE
+    ctx.timers.drop(("join", session.number))
+    room = ctx.room_of(session)
+    ctx.changed(room, session)
+    ctx.happened("participant_active", room, participant=session.sid)
+
+
+def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> None:
+    tracks = list(update.track_sids)
+    for entry in update.participant_tracks:
+        tracks.extend(entry.track_sids)
+    subscribing.wish(ctx, session, tracks, update.subscribe)
+
+
+def _set_quality(ctx: Context, session: Session, setting: UpdateTrackSettings) -> None:
+    room = ctx.room_of(session)
+    for sid in setting.track_sids:
+        track = room.tracks.get(sid)
+        if track is None or sid not in session.heard or track.kind != "video":
+            continue
+        quality = None if setting.disabled else _quality(session, sid, setting, ctx)
+        ctx.out.tell(node.SetQuality(participant=session.number, track=sid, quality=quality))
+
+
+def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Context) -> int:
+    """The smallest layer at least as large as asked for, by the shorter side."""
+    if not setting.width or not setting.height:
+        return min(setting.quality, 2)
+    track = ctx.room_of(session).tracks[sid]
+    info = next((t for t in track.publisher.info.tracks if t.sid == sid), None)
+    wanted = min(setting.width, setting.height)
+    sizes = sorted(
+        (min(layer.width, layer.height), layer.quality)
+        for layer in (info.layers if info is not None else [])
+        if layer.width and layer.height
+    )
+    return next((quality for size, quality in sizes if size >= wanted), 2)
+
+
+def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -> None:
+    reason, message = RequestResponse.OK, ""
+    if not session.grants.can_update_own_metadata:
+        reason = RequestResponse.NOT_ALLOWED
+        message = "the token does not allow own metadata: it lacks canUpdateOwnMetadata"
+    else:
+        try:
+            operating.update_own(ctx, session, update.name, update.metadata, update.attributes)
+        except operating.Refused as error:
+            reason, message = RequestResponse.LIMIT_EXCEEDED, str(error)
+    if reason == RequestResponse.OK and (
+        not update.request_id or session.protocol < OK_PROTOCOL
+    ):
+        return
+    ctx.out.signal(
+        session.number,
+        request_response=RequestResponse(
+            request_id=update.request_id, reason=reason, message=message, update_metadata=update
+        ),
+    )
+
+
+def _audio_features(ctx: Context, session: Session, update: UpdateLocalAudioTrack) -> None:
+    publication = session.publications.by_sid.get(update.track_sid)
+    if publication is not None and publication.kind == "audio":
+        del publication.info.audio_features[:]
+        publication.info.audio_features.extend(update.features)
+        if publication.live:
+            ctx.changed(ctx.room_of(session), session)
+
+
+def _video_size(ctx: Context, session: Session, update: UpdateLocalVideoTrack) -> None:
+    publication = session.publications.by_sid.get(update.track_sid)
+    if publication is not None and publication.kind == "video":
+        publication.info.width, publication.info.height = update.width, update.height
+        if publication.live:
+            ctx.changed(ctx.room_of(session), session)

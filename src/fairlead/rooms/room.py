@@ -1,0 +1,126 @@
+"""One room on one edge: its sessions, those of other nodes, and the tracks between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.models import Room as RoomInfo
+from livekit.protocol.rtc import SubscriptionPermission
+
+from fairlead.protocol.node import Layer
+from fairlead.rooms.records import RoomRecords
+from fairlead.rooms.remote import RemoteParticipant
+from fairlead.rooms.session import Session
+from fairlead.rooms.settings import publish_codecs
+from fairlead.rooms.speakers import Speakers
+from fairlead.types import room_key
+
+DEPENDENT_KINDS = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)
+
+
+class Track:
+    """A live track of a room; ``publisher`` is who sends it, here or elsewhere."""
+
+    def __init__(
+        self,
+        sid: str,
+        kind: Literal["audio", "video"],
+        publisher: Session | RemoteParticipant,
+        layers: list[Layer],
+    ) -> None:
+        self.sid = sid
+        self.kind = kind
+        self.publisher = publisher
+        self.layers = layers
+        self.subscribers: set[int] = set()
+        """Sessions that the node sends it to."""
+
+    def allows(self, session: Session) -> bool:
+        """Whether its publisher lets this session hear it."""
+        return permits(self.publisher.permission, session, self.sid)
+
+
+class Room:
+    """What an edge knows of one room."""
+
+    def __init__(self, name: str, node: int, sif_trailer: bytes) -> None:
+        self.name = name
+        self.key = room_key(name)
+        self.records = RoomRecords(name, node)
+        self.sif_trailer = sif_trailer
+        """Marks frames that a server put in; encrypted rooms know them by it."""
+        self.sessions: dict[int, Session] = {}
+        self.remotes: dict[str, RemoteParticipant] = {}
+        """By session sid; those not shown included."""
+        self.tracks: dict[str, Track] = {}
+        self.speakers = Speakers()
+        self.first_hearers: dict[str, int] = {}
+        """Track of another node to the session that hears it first here."""
+        self.visited = False
+        """Someone was in it since it opened here."""
+        # What has to be told at the end of the step.
+        self.parted: list[ParticipantInfo] = []
+        self.changed: dict[str, Session | RemoteParticipant] = {}
+        self.rerecord: dict[int, Session] = {}
+        self.info_changed = False
+        # What the node was told.
+        self.meshed: dict[str, Track] = {}
+        self.mesh_nodes: list[int] = []
+
+    @property
+    def sid(self) -> str:
+        return self.records.sid if self.records.exists else ""
+
+    @property
+    def abandoned(self) -> bool:
+        """Nothing of it is left, here or elsewhere."""
+        return not (self.sessions or self.remotes or self.records.exists)
+
+    def info(self) -> RoomInfo:
+        """The room as clients see it."""
+        info = self.records.info
+        people = [p for p in self.participants() if not p.hidden]
+        info.num_participants = sum(not dependent(person.info) for person in people)
+        info.num_publishers = sum(person.info.is_publisher for person in people)
+        del info.enabled_codecs[:]
+        info.enabled_codecs.extend(publish_codecs())
+        return info
+
+    def participants(self) -> Iterator[Session | RemoteParticipant]:
+        """Everyone in the room, the hidden included, superseded sessions not."""
+        yield from self.sessions.values()
+        yield from (remote for remote in self.remotes.values() if remote.shown)
+
+    def local(self, identity: str) -> Session | None:
+        """The session of an identity on this edge."""
+        return next((s for s in self.sessions.values() if s.identity == identity), None)
+
+    def head_count(self) -> int:
+        """Participants that count against the limit."""
+        return sum(not dependent(person.info) for person in self.participants())
+
+    def speaker_tracks(self, sid: str) -> list[Track]:
+        return [t for t in self.tracks.values() if t.publisher.sid == sid and t.kind == "audio"]
+
+
+def dependent(info: ParticipantInfo) -> bool:
+    """Agents, egress and recorders: they neither count nor keep a room open."""
+    permission = info.permission
+    return info.kind in DEPENDENT_KINDS or permission.agent or permission.recorder
+
+
+def permits(
+    permission: SubscriptionPermission | None, session: Session, track: str
+) -> bool:
+    """Whether a publisher's permission lets a session hear a track."""
+    if permission is None or permission.all_participants:
+        return True
+    for entry in permission.track_permissions:
+        named = entry.participant_sid == session.sid or (
+            entry.participant_identity == session.identity
+        )
+        if named and (entry.all_tracks or track in entry.track_sids):
+            return True
+    return False

@@ -1,0 +1,245 @@
+"""An edge's rooms: who is where, who hears whom, and what everyone is told.
+
+It decides and does nothing: no socket, clock or randomness. Each input is an event that happened;
+each output is something to perform.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from livekit.protocol.models import DisconnectReason
+from livekit.protocol.rtc import LeaveRequest, SignalRequest
+
+from fairlead.policy.grants import Grants
+from fairlead.protocol import node
+from fairlead.protocol.join import Join
+from fairlead.rooms import (
+    arriving,
+    leaving,
+    negotiating,
+    operating,
+    others,
+    publishing,
+    requests,
+)
+from fairlead.rooms import settings as defaults
+from fairlead.rooms.context import Context
+from fairlead.rooms.inputs import (
+    Asked,
+    Input,
+    Joined,
+    NodeSaid,
+    ParticipantRecordWent,
+    RecordCame,
+    RoomRecordWent,
+    ShuttingDown,
+    Signalled,
+    SignalLost,
+    Ticked,
+)
+from fairlead.rooms.outputs import Outbox, Output, Replied
+from fairlead.rooms.session import Session
+from fairlead.rooms.settings import Ids, Settings, Signer
+from fairlead.rooms.timers import Key
+from fairlead.types import ParticipantRecord, RoomRecord
+
+
+class Rooms:
+    """Every room that this edge knows of."""
+
+    def __init__(self, settings: Settings, ids: Ids, sign: Signer) -> None:
+        self._ctx = Context(settings, ids, sign)
+
+    def handle(self, now: float, event: Input) -> list[Output]:
+        """Take one event at ``now`` (Unix seconds that never go back)."""
+        ctx = self._ctx
+        ctx.now = max(now, ctx.now)
+        ctx.out = Outbox()
+        self._handle(event)
+        self._finish()
+        return ctx.out.outputs
+
+    def deadline(self) -> float | None:
+        """When `Ticked` is due; None if nothing waits."""
+        return self._ctx.timers.deadline()
+
+    def verdict(self, grants: Grants, join: Join) -> None:
+        """Raises `fairlead.policy.grants.Denied` if this join would be refused now."""
+        arriving.verdict(self._ctx, grants, join)
+
+    @property
+    def session_count(self) -> int:
+        """Sessions of this edge."""
+        return len(self._ctx.sessions)
+
+    @property
+    def room_count(self) -> int:
+        """Rooms known here, those that only other edges serve included."""
+        return len(self._ctx.rooms)
+
+    def _finish(self) -> None:
+        ctx = self._ctx
+        # Telling a room nothing new touches no other room, so one round is enough.
+        for room in list(ctx.touched.values()):
+            ctx.finish(room)
+        ctx.touched.clear()
+        unsettled, ctx.unsettled = ctx.unsettled, {}
+        for session in unsettled.values():
+            if session.number in ctx.sessions:
+                negotiating.settle(ctx, session)
+
+    def _handle(self, event: Input) -> None:
+        ctx = self._ctx
+        match event:
+            case Joined():
+                arriving.join(ctx, event.session, event.grants, event.join)
+                if event.session in ctx.sessions:
+                    self._expect_ping(ctx.sessions[event.session])
+            case Signalled():
+                self._signalled(event.session, event.request)
+            case SignalLost():
+                self._signal_lost(event.session)
+            case NodeSaid():
+                self._node_said(event.event)
+            case RecordCame(record=RoomRecord() as record):
+                others.room_came(ctx, record)
+            case RecordCame(record=ParticipantRecord() as record):
+                others.participant_came(ctx, record)
+            case RecordCame():
+                raise TypeError(f"no room keeps a record such as {event.record!r}")
+            case RoomRecordWent():
+                others.room_went(ctx, event.room, event.node)
+            case ParticipantRecordWent():
+                others.participant_went(ctx, event.room, event.sid)
+            case Asked():
+                reply = operating.operate(ctx, event.operation)
+                ctx.out.add(Replied(call=event.call, reply=reply))
+            case Ticked():
+                for key in ctx.timers.due(ctx.now):
+                    self._due(key)
+            case ShuttingDown():
+                for session in list(ctx.sessions.values()):
+                    leaving.leave(
+                        ctx,
+                        session,
+                        DisconnectReason.SERVER_SHUTDOWN,
+                        action=LeaveRequest.RECONNECT,
+                    )
+            case _:
+                assert_never(event)
+
+    def _signalled(self, number: int, request: SignalRequest) -> None:
+        session = self._ctx.sessions.get(number)
+        if session is None:
+            return
+        session.heard_at = self._ctx.now
+        requests.take(self._ctx, session, request)
+
+    def _signal_lost(self, number: int) -> None:
+        ctx = self._ctx
+        session = ctx.sessions.get(number)
+        if session is None:
+            return
+        session.connected = False
+        if session.active:
+            ctx.timers.set(("departure", number), ctx.now + defaults.SIGNAL_GRACE)
+        else:
+            leaving.leave(ctx, session, DisconnectReason.SIGNAL_CLOSE)
+
+    def _node_said(self, event: node.Event) -> None:
+        ctx = self._ctx
+        match event:
+            case node.TrackLive():
+                publishing.go_live(ctx, event.track, event.mime)
+            case node.Levels():
+                self._levels(event)
+            case node.Answered() | node.Offered() | node.NegotiationFailed():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    _negotiated(ctx, session, event)
+            case node.TransportState():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    self._transport(session, event)
+            case (
+                node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal()
+            ):
+                pass  # links and measures are others' business
+            case _:
+                assert_never(event)
+
+    def _transport(self, session: Session, event: node.TransportState) -> None:
+        ctx = self._ctx
+        match event.state:
+            case "connected":
+                if event.transport == session.primary and not session.active:
+                    requests.activate(ctx, session)
+            case "closed":
+                # It can't be restored yet: the client joins anew by itself.
+                leaving.leave(
+                    ctx, session, DisconnectReason.MEDIA_FAILURE, action=LeaveRequest.RECONNECT
+                )
+            case "disconnected":
+                pass
+
+    def _levels(self, event: node.Levels) -> None:
+        ctx = self._ctx
+        changed: dict[str, dict[str, None]] = {}
+        levels = {level.track: level for level in event.levels}
+        for room in ctx.rooms.values():
+            for sid in levels.keys() & room.tracks.keys():
+                level, person = levels[sid], room.tracks[sid].publisher.sid
+                room.speakers.hear(person, sid, level.level, level.active)
+                changed.setdefault(room.name, {})[person] = None
+        for name, people in changed.items():
+            room = ctx.rooms[name]
+            for session in room.sessions.values():
+                ctx.hush(session, list(people), room)
+
+    def _expect_ping(self, session: Session) -> None:
+        self._ctx.timers.set(
+            ("ping", session.number), session.heard_at + defaults.PING_TIMEOUT
+        )
+
+    def _due(self, key: Key) -> None:
+        ctx = self._ctx
+        what, subject = key
+        if what in ("room", "count"):
+            room = ctx.rooms.get(str(subject))
+            if what == "room":
+                leaving.expire(ctx, str(subject))
+            elif room is not None:
+                ctx.tell_room(room)
+            return
+        session = ctx.sessions.get(int(subject))
+        if session is None:
+            return
+        match what:
+            case "join":
+                leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
+            case "departure":
+                leaving.leave(ctx, session, DisconnectReason.SIGNAL_CLOSE)
+            case "refresh":
+                arriving.refresh_token(ctx, session)
+            case "answer":
+                negotiating.fail(ctx, session, "the client did not answer an offer in time")
+            case "ping":
+                silent = session.pings and session.connected
+                if silent and ctx.now - session.heard_at >= defaults.PING_TIMEOUT:
+                    leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
+                else:
+                    session.heard_at = session.heard_at if session.pings else ctx.now
+                    self._expect_ping(session)
+
+
+def _negotiated(
+    ctx: Context, session: Session, event: node.Answered | node.Offered | node.NegotiationFailed
+) -> None:
+    match event:
+        case node.Answered():
+            negotiating.answered(ctx, session, event)
+        case node.Offered():
+            negotiating.offered(ctx, session, event)
+        case node.NegotiationFailed():
+            negotiating.failed(ctx, session, event)

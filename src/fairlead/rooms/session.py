@@ -1,0 +1,220 @@
+"""One client of this edge: what it may do, publishes, hears, and how its connections stand."""
+
+from __future__ import annotations
+
+from livekit.protocol.models import ParticipantInfo, ParticipantPermission, TrackSource
+from livekit.protocol.rtc import SessionDescription, SubscriptionPermission
+
+from fairlead.policy.grants import Grants
+from fairlead.protocol.join import Join
+from fairlead.protocol.node import TransportName
+from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms.publication import Publications
+from fairlead.rooms.transceivers import ClientLines, ServerLines
+from fairlead.types import ParticipantRecord
+
+KINDS = {
+    "standard": ParticipantInfo.STANDARD,
+    "ingress": ParticipantInfo.INGRESS,
+    "egress": ParticipantInfo.EGRESS,
+    "sip": ParticipantInfo.SIP,
+    "agent": ParticipantInfo.AGENT,
+    "connector": ParticipantInfo.CONNECTOR,
+    "bridge": ParticipantInfo.BRIDGE,
+}
+
+
+class ClientOffers:
+    """The client's offers, one at a time; of those that come meanwhile, the newest waits."""
+
+    def __init__(self) -> None:
+        self._current: tuple[int, list[MediaSection]] | None = None
+        self._next: tuple[SessionDescription, list[MediaSection]] | None = None
+        self.answered = False
+        """One was answered before."""
+
+    @property
+    def idle(self) -> bool:
+        """No offer is with the node."""
+        return self._current is None
+
+    def take(self, offer: SessionDescription, sections: list[MediaSection]) -> bool:
+        """Whether the offer goes to the node now."""
+        if self._current is not None:
+            self._next = (offer, sections)
+            return False
+        self._current = (offer.id, sections)
+        return True
+
+    def finish(self, offer_id: int) -> list[MediaSection] | None:
+        """The m-lines of the offer that was answered, None if it is not the one waited for."""
+        if self._current is None or self._current[0] != offer_id:
+            return None
+        _, sections = self._current
+        self._current = None
+        self.answered = True
+        return sections
+
+    def waits_for(self, offer_id: int) -> bool:
+        """Whether this offer is with the node."""
+        return self._current is not None and self._current[0] == offer_id
+
+    def following(self) -> SessionDescription | None:
+        """The offer that waited, now taken."""
+        if self._next is None:
+            return None
+        offer, sections = self._next
+        self._next = None
+        self._current = (offer.id, sections)
+        return offer
+
+
+class Session:
+    """One join, from its first message to its departure."""
+
+    def __init__(
+        self, number: int, sid: str, now: float, node: int, region: str, grants: Grants, join: Join
+    ) -> None:
+        self.number = number
+        self.sid = sid
+        self.grants = grants
+        self.join = join
+        self.room = grants.require_join()
+        self.identity = grants.identity
+        self.order = (int(now * 1_000_000), node)
+        self.protocol = join.client.protocol
+        self.single = join.single
+        self.could_subscribe = grants.can_subscribe
+        """As it joined: the client built its connections by it."""
+        self.active = False
+        self.fresh = True
+        """It joined in this very step."""
+        self.joined_at = now
+        self.heard_at = now
+        self.pings = False
+        """It pinged once: it can be expected to."""
+        self.connected = True
+        """Its websocket is open."""
+        self.publications = Publications()
+        self.offers = ClientOffers()
+        self.client_lines = ClientLines()
+        self.server_lines = ServerLines()
+        self.heard: dict[str, TransportName] = {}
+        """Tracks that the node sends it."""
+        self.wanted: dict[str, None] = {}
+        """Tracks that it should hear, in the order in which it came to want them."""
+        self.wishes: dict[str, bool] = {}
+        """Tracks that it asked for, or asked to be spared."""
+        self.refused: set[str] = set()
+        """Tracks that it was told its publisher does not allow it."""
+        self.permission: SubscriptionPermission | None = None
+        """Who may hear it; None is everyone."""
+        self.levels: dict[str, tuple[float, bool]] = {}
+        """Speakers as it was last told: participant to (level, active)."""
+        self.info = _info(self, now, region)
+        self.told = self.info
+        """Its info as it was last told."""
+
+    @property
+    def lines(self) -> ClientLines | ServerLines:
+        """Where subscriptions are carried."""
+        return self.client_lines if self.single else self.server_lines
+
+    @property
+    def receiving(self) -> TransportName:
+        """The transport that subscriptions use."""
+        return "publisher" if self.single else "subscriber"
+
+    @property
+    def primary(self) -> TransportName:
+        """The transport whose connection makes the session active."""
+        return "subscriber" if self.subscriber_primary else "publisher"
+
+    @property
+    def subscriber_primary(self) -> bool:
+        return self.protocol > 2 and self.could_subscribe and not self.single
+
+    @property
+    def hidden(self) -> bool:
+        return self.grants.hidden
+
+    def regrant(self, grants: Grants) -> None:
+        """Change what the session may do and is called."""
+        self.grants = grants
+        self.info.name = grants.name
+        self.info.metadata = grants.metadata
+        self.info.attributes.clear()
+        self.info.attributes.update(grants.attributes)
+        self.info.permission.CopyFrom(permission_of(grants))
+
+    def snapshot(self) -> ParticipantInfo:
+        """Its info with the next version, to be told and recorded."""
+        live = self.publications.live()
+        self.info.version += 1
+        del self.info.tracks[:]
+        self.info.tracks.extend(track.info for track in live)
+        self.info.is_publisher = bool(live)
+        copy = ParticipantInfo()
+        copy.CopyFrom(self.info)
+        return copy
+
+    def record(self, info: ParticipantInfo, heard: list[str]) -> ParticipantRecord:
+        """Its record with the info given."""
+        return ParticipantRecord(
+            node=self.order[1],
+            room=self.room,
+            sid=self.sid,
+            identity=self.identity,
+            session=self.order,
+            info=info.SerializeToString(),
+            tracks=[track.record for track in self.publications.live()],
+            permissions=self.permission.SerializeToString() if self.permission else b"",
+            heard=heard,
+        )
+
+
+def permission_of(grants: Grants) -> ParticipantPermission:
+    """The grants as clients see them."""
+    video = grants.video
+    sources = video.can_publish_sources if video is not None else []
+    return ParticipantPermission(
+        can_subscribe=grants.can_subscribe,
+        can_publish=grants.can_publish,
+        can_publish_data=grants.can_publish_data,
+        can_publish_sources=[
+            source.upper()
+            for source in sources
+            if source.upper() in TrackSource.keys()  # noqa: SIM118 (an enum wrapper, no dict)
+        ],
+        hidden=grants.hidden,
+        recorder=video is not None and video.recorder,
+        can_update_metadata=grants.can_update_own_metadata,
+        agent=video is not None and video.agent,
+        can_subscribe_metrics=video is not None and video.can_subscribe_metrics is True,
+        can_manage_agent_session=video is not None and video.can_manage_agent_session is True,
+    )
+
+
+def _info(session: Session, now: float, region: str) -> ParticipantInfo:
+    grants, client = session.grants, session.join.client
+    details = ParticipantInfo.KindDetail
+    return ParticipantInfo(
+        sid=session.sid,
+        identity=grants.identity,
+        state=ParticipantInfo.JOINED,
+        metadata=grants.metadata,
+        joined_at=int(now),
+        joined_at_ms=int(now * 1000),
+        name=grants.name,
+        permission=permission_of(grants),
+        region=region,
+        kind=KINDS[grants.kind],
+        attributes=grants.attributes,
+        kind_details=[
+            name.upper()
+            for name in grants.kind_details
+            if name.upper() in details.keys()  # noqa: SIM118 (an enum wrapper, no dict)
+        ],
+        client_protocol=client.client_protocol,
+        capabilities=client.capabilities,
+    )

@@ -1,0 +1,95 @@
+"""How an edge runs its rooms, and what it says of itself to clients."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from livekit.protocol.models import ClientInfo, Codec, ServerInfo
+
+from fairlead.policy.grants import Grants
+
+SERVER_VERSION = "1.13.11"
+"""The LiveKit server that clients may take this one for: it opens their features."""
+SERVER_PROTOCOL = 18
+"""From 18 on, clients of protocol 18 agree on data channel ids in a single connection."""
+NEGOTIATED_CHANNELS_PROTOCOL = 18
+AGENT_PROTOCOL = 1
+
+PING_INTERVAL = 5
+PING_TIMEOUT = 15
+JOIN_TIMEOUT = 60
+"""Seconds from join to ACTIVE."""
+SIGNAL_GRACE = 5
+"""Seconds that a participant stays after its websocket closed without a leave."""
+ANSWER_TIMEOUT = 15
+"""Seconds that a client may take to answer an offer of ours."""
+TOKEN_REFRESH = 300
+"""Seconds between refreshed tokens."""
+TOKEN_TTL = 900
+"""Seconds a refreshed token lasts."""
+COUNT_DELAY = 0.5
+"""Seconds over which changes of a room's participant count are gathered into one update."""
+
+MAX_PENDING_TRACKS = 20
+MAX_WISHES = 4096
+"""Explicit subscriptions that a session may hold for tracks that are not there."""
+
+PUBLISH_CODECS = ("video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus", "audio/red")
+"""What a client may publish, in the order that clients are told: video first, audio last."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One edge's choices."""
+
+    node: int
+    region: str
+    auto_create: bool = True
+    """A join opens a room that is not there; else it is answered 404."""
+    remote_unmute: bool = False
+    """The API may unmute a track; else it may only mute."""
+    empty_timeout: int = 300
+    """Seconds that a room stays open before anyone joins."""
+    departure_timeout: int = 20
+    """Seconds that a room stays open after the last one left."""
+    max_participants: int = 0
+    """0 is no limit."""
+
+
+class Ids(Protocol):
+    """Where unguessable ids come from."""
+
+    def sid(self, prefix: str) -> str:
+        """A new sid, such as ``PA_`` and 12 characters."""
+
+    def token(self, size: int) -> bytes:
+        """Random bytes."""
+
+
+class Signer(Protocol):
+    """Makes a token that says what the grants say."""
+
+    def __call__(self, grants: Grants, now: float, ttl: int) -> str: ...
+
+
+def server_info(settings: Settings) -> ServerInfo:
+    """What clients are told of this server."""
+    return ServerInfo(
+        edition=ServerInfo.Standard,
+        version=SERVER_VERSION,
+        protocol=SERVER_PROTOCOL,
+        region=settings.region,
+        node_id=f"ND_{settings.node}",
+        agent_protocol=AGENT_PROTOCOL,
+    )
+
+
+def negotiated_channels(client: ClientInfo, single: bool) -> bool:
+    """Whether data channels have agreed ids instead of being opened in-band."""
+    agreed = min(client.protocol, SERVER_PROTOCOL)
+    return single and agreed >= NEGOTIATED_CHANNELS_PROTOCOL
+
+
+def publish_codecs() -> list[Codec]:
+    """`PUBLISH_CODECS` as messages."""
+    return [Codec(mime=mime) for mime in PUBLISH_CODECS]

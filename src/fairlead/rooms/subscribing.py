@@ -1,0 +1,183 @@
+"""Who hears which track: wishes, permissions, and what the node is told of it."""
+
+from __future__ import annotations
+
+from livekit.protocol.rtc import SubscriptionPermission
+
+from fairlead.protocol import node
+from fairlead.rooms import settings as defaults
+from fairlead.rooms.context import Context
+from fairlead.rooms.remote import RemoteParticipant
+from fairlead.rooms.room import Room, Track
+from fairlead.rooms.session import Session
+
+
+def wish(ctx: Context, session: Session, tracks: list[str], subscribe: bool) -> None:
+    """A client (or the API for it) asks for tracks, or to be spared them."""
+    room = ctx.room_of(session)
+    for sid in tracks:
+        if sid not in session.wishes and len(session.wishes) >= defaults.MAX_WISHES:
+            # The oldest wish for a track that is not there gives way.
+            stale = next((old for old in session.wishes if old not in room.tracks), None)
+            if stale is None:
+                return
+            del session.wishes[stale]
+        session.wishes[sid] = subscribe
+        track = room.tracks.get(sid)
+        if track is not None:
+            review(ctx, room, session, track)
+
+
+def review_session(ctx: Context, room: Room, session: Session) -> None:
+    """Decide anew about every track of the room."""
+    for track in list(room.tracks.values()):
+        review(ctx, room, session, track)
+
+
+def review_track(ctx: Context, room: Room, track: Track) -> None:
+    """Decide anew who hears a track."""
+    for session in list(room.sessions.values()):
+        review(ctx, room, session, track)
+
+
+def review(ctx: Context, room: Room, session: Session, track: Track) -> None:
+    """Decide whether a session hears a track, and start or end it."""
+    wanted = _wished(session, track)
+    allowed = track.allows(session)
+    if wanted and not allowed and track.sid not in session.refused:
+        session.refused.add(track.sid)
+        _tell_permission(ctx, session, track, allowed=False)
+    elif allowed and track.sid in session.refused:
+        session.refused.discard(track.sid)
+        _tell_permission(ctx, session, track, allowed=True)
+    if wanted and allowed:
+        if track.sid not in session.wanted:
+            session.wanted[track.sid] = None
+            session.lines.want(track.sid, track.kind)
+            ctx.settle_later(session)
+    else:
+        end(ctx, room, session, track)
+
+
+def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = False) -> None:
+    """A session hears a track no more. ``gone``: the node forgot the track already."""
+    if gone:
+        session.refused.discard(track.sid)
+    if track.sid not in session.wanted:
+        return
+    del session.wanted[track.sid]
+    session.lines.unwant(track.sid)
+    track.subscribers.discard(session.number)
+    if room.first_hearers.get(track.sid) == session.number:
+        del room.first_hearers[track.sid]
+    if session.heard.pop(track.sid, None) is not None and not gone:
+        ctx.out.tell(node.Unsubscribe(participant=session.number, track=track.sid))
+    ctx.settle_later(session)
+    ctx.hush(session, [track.publisher.sid], room)
+
+
+def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
+    """Descriptions were exchanged: have the node send tracks on these m-lines (mid to track)."""
+    room = ctx.room_of(session)
+    for mid, sid in carried.items():
+        track = room.tracks.get(sid)
+        if track is None:
+            continue
+        session.heard[sid] = session.receiving
+        track.subscribers.add(session.number)
+        ctx.out.tell(
+            node.Subscribe(
+                participant=session.number, transport=session.receiving, mid=mid, track=sid
+            )
+        )
+        _tell_publisher(ctx, room, session, track)
+
+
+def stop(ctx: Context, session: Session, tracks: list[str]) -> None:
+    """The client closed the m-lines of these tracks; they are still wanted."""
+    room = ctx.room_of(session)
+    for sid in tracks:
+        if session.heard.pop(sid, None) is None:
+            continue
+        track = room.tracks.get(sid)
+        if track is not None:
+            track.subscribers.discard(session.number)
+            ctx.out.tell(node.Unsubscribe(participant=session.number, track=sid))
+
+
+def add_track(ctx: Context, room: Room, track: Track) -> None:
+    """A track is live: everyone who may and wants to hears it."""
+    room.tracks[track.sid] = track
+    ctx.touch(room)
+    review_track(ctx, room, track)
+
+
+def remove_track(ctx: Context, room: Room, sid: str) -> None:
+    """A track ended. Its owner tells the node."""
+    track = room.tracks.pop(sid, None)
+    if track is None:
+        return
+    ctx.touch(room)
+    room.speakers.forget(track.publisher.sid, sid)
+    room.first_hearers.pop(sid, None)
+    for session in room.sessions.values():
+        session.refused.discard(sid)
+        end(ctx, room, session, track, gone=True)
+
+
+def set_permission(
+    ctx: Context, session: Session, permission: SubscriptionPermission
+) -> None:
+    """A publisher says who may hear it."""
+    room = ctx.room_of(session)
+    session.permission = permission
+    ctx.touch(room).rerecord[session.number] = session
+    review_publisher(ctx, room, session)
+
+
+def review_publisher(ctx: Context, room: Room, publisher: Session | RemoteParticipant) -> None:
+    """Decide anew who hears a publisher's tracks."""
+    for track in [t for t in room.tracks.values() if t.publisher is publisher]:
+        review_track(ctx, room, track)
+
+
+def heard_elsewhere(ctx: Context, room: Room, tracks: list[str]) -> None:
+    """Another node's people hear tracks of ours."""
+    for sid in tracks:
+        track = room.tracks.get(sid)
+        if track is not None and isinstance(track.publisher, Session):
+            _first_subscriber(ctx, track.publisher, sid)
+
+
+def _wished(session: Session, track: Track) -> bool:
+    if track.publisher is session or track.publisher.hidden:
+        return False
+    if not session.grants.can_subscribe:
+        return False
+    return session.wishes.get(track.sid, session.join.auto_subscribe)
+
+
+def _tell_publisher(ctx: Context, room: Room, session: Session, track: Track) -> None:
+    if isinstance(track.publisher, Session):
+        _first_subscriber(ctx, track.publisher, track.sid)
+    elif track.sid not in room.first_hearers:
+        room.first_hearers[track.sid] = session.number
+        ctx.touch(room).rerecord[session.number] = session
+
+
+def _first_subscriber(ctx: Context, publisher: Session, sid: str) -> None:
+    publication = publisher.publications.by_sid.get(sid)
+    if publication is not None and not publication.heard:
+        publication.heard = True
+        ctx.out.signal(publisher.number, track_subscribed={"track_sid": sid})
+
+
+def _tell_permission(ctx: Context, session: Session, track: Track, allowed: bool) -> None:
+    ctx.out.signal(
+        session.number,
+        subscription_permission_update={
+            "participant_sid": track.publisher.sid,
+            "track_sid": track.sid,
+            "allowed": allowed,
+        },
+    )

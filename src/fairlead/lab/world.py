@@ -153,17 +153,18 @@ class World:
         """Start every node and wait until all links and routes stand. Raises `WorldFailed`."""
         firsts = ports.blocks(len(self.spec.regions), base_port)
         cells = {
-            region.name: f"nats://127.0.0.1:{first + 4}"
+            region.name: f"nats://{self._token}@127.0.0.1:{first + 4}"
             for region, first in zip(self.spec.regions, firsts, strict=True)
         }
         for number, (region, first) in enumerate(
             zip(self.spec.regions, firsts, strict=True), start=1
         ):
-            config = self._config(number, region, first, cells, store, log)
+            config = self._config(number, region, first, cells, log)
             child = await start_child(
                 region.name,
                 [sys.executable, "-m", "fairlead.cli", "up", "--config", "-", "--json"],
                 msgspec.json.encode(config),
+                temporary=store,
             )
             self.places[region.name] = Place(region, config, child)
         self._tell(f"starting {len(self.places)} nodes: {', '.join(self.places)}")
@@ -255,7 +256,6 @@ class World:
         region: Region,
         first_port: int,
         cells: dict[str, str],
-        store: Path,
         log: LogSection,
     ) -> Config:
         names = [place.name for place in self.spec.regions]
@@ -271,7 +271,7 @@ class World:
                 id=number, region=region.name, country=region.country, port=first_port
             ),
             keys={self.key: self.secret},
-            cell=CellSection(port=first_port + 4, store=str(store / region.name)),
+            cell=CellSection(port=first_port + 4, token=self._token),
             cells={name: url for name, url in cells.items() if name != region.name},
             emulation=emulation,
             admin=AdminSection(token=self._token),

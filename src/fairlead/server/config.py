@@ -69,6 +69,8 @@ class CellSection(Section, frozen=True, kw_only=True):
     """Of our own server, loopback; `port` of the node + 4."""
     store: str = ""
     """Directory of our own server's store; empty makes one that lasts as long as the node."""
+    token: str = ""
+    """Secret of our own server, the part before @ in the URLs of other nodes; empty makes one."""
 
 
 class Weather(Section, frozen=True, kw_only=True):
@@ -110,7 +112,7 @@ class Config(Section, frozen=True, kw_only=True):
     room: RoomSection = RoomSection()
     cell: CellSection = CellSection()
     cells: dict[str, str] = {}
-    """The other regions' cells: region to `nats://HOST:PORT`."""
+    """The other regions' cells: region to `nats://TOKEN@HOST:PORT`."""
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import anyio
 
@@ -103,9 +104,12 @@ class Child:
             await self.wait()
 
 
-async def start_child(name: str, command: Sequence[str], given: bytes = b"") -> Child:
+async def start_child(
+    name: str, command: Sequence[str], given: bytes = b"", temporary: Path | None = None
+) -> Child:
     """Start a process that reads ``given`` on standard input and ends when we do, however we end.
 
+    Its temporary files go below ``temporary``, where whoever gave it can remove them.
     Call it from the main thread: the kernel binds the child to the thread that made it.
     """
     parent = os.getpid()
@@ -115,6 +119,7 @@ async def start_child(name: str, command: Sequence[str], given: bytes = b"") -> 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
+        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
         start_new_session=True,
         preexec_fn=lambda: _end_with(parent),
     )

@@ -141,6 +141,28 @@ pub struct Route {
     pub via: Vec<u16>,
 }
 
+impl Layer {
+    pub fn new(stream: u64, rid: Option<String>, quality: u8) -> Self {
+        Self {
+            _tag: None,
+            stream,
+            rid,
+            quality,
+        }
+    }
+}
+
+impl Route {
+    /// The link itself.
+    pub fn direct(destination: u16) -> Self {
+        Self {
+            _tag: None,
+            destination,
+            via: Vec::new(),
+        }
+    }
+}
+
 impl Command {
     /// Read one command. Err: a sentence naming what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Command, String> {

@@ -18,7 +18,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const MESH_WORKER: u16 = 0;
 
 /// How a worker's core starts.
-#[derive(Debug)]
 pub struct Config {
     pub worker: u16,
     pub workers: u16,
@@ -84,7 +83,6 @@ pub(crate) struct Needs {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub struct Node {
     pub(crate) worker: u16,
     workers: u16,
@@ -201,7 +199,10 @@ impl Node {
     fn from_sfu(&mut self, now: Instant, output: sfu::Output, out: &mut Outputs) {
         match output {
             sfu::Output::Transmit(transmit) => out.client.push(transmit),
-            sfu::Output::Media { stream, packet } => self.fan_out(now, stream, &packet, out),
+            sfu::Output::Media { stream, packet } => {
+                self.to_workers(stream, &packet, out);
+                self.to_nodes(now, stream, &packet);
+            }
             sfu::Output::Data {
                 room,
                 reliable,
@@ -373,26 +374,25 @@ impl Node {
             };
             self.sfu(now, input);
         }
-        self.fan_out(now, stream, &packet, out);
+        // A packet goes from its publisher's worker to every other, or from the mesh's: no further.
+        if stream.origin() == self.node {
+            self.to_nodes(now, stream, &packet);
+        } else if self.worker == MESH_WORKER {
+            self.to_workers(stream, &packet, out);
+        }
     }
 
-    /// Hand a packet to the workers and nodes that need its stream.
-    fn fan_out(
-        &mut self,
-        now: Instant,
-        stream: StreamId,
-        packet: &Arc<MediaPacket>,
-        out: &mut Outputs,
-    ) {
-        let Some(needs) = self.needs.get(&stream) else {
-            return;
-        };
-        for worker in &needs.workers {
+    fn to_workers(&self, stream: StreamId, packet: &Arc<MediaPacket>, out: &mut Outputs) {
+        let workers = self.needs.get(&stream).map(|n| &n.workers);
+        for worker in workers.into_iter().flatten() {
             let packet = Arc::clone(packet);
-            out.bus
-                .push((Target::Worker(*worker), Bus::Media { stream, packet }));
+            let media = Bus::Media { stream, packet };
+            out.bus.push((Target::Worker(*worker), media));
         }
-        if needs.mesh {
+    }
+
+    fn to_nodes(&mut self, now: Instant, stream: StreamId, packet: &Arc<MediaPacket>) {
+        if self.needs.get(&stream).is_some_and(|n| n.mesh) {
             self.mesh(now, mesh::Input::Media { stream, packet });
         }
     }
@@ -403,11 +403,17 @@ impl Node {
         let Some(needs) = self.needs.get_mut(&stream) else {
             return;
         };
-        let others = needs.mesh || !needs.workers.is_empty();
-        let wanted = others || (needs.sfu && !here);
+        // Each need is passed on once: from where it is, to where the stream comes from.
+        let of_this_node = stream.origin() == self.node;
+        let wanted = match (here, of_this_node, self.worker == MESH_WORKER) {
+            (true, ..) => needs.mesh || !needs.workers.is_empty(),
+            (false, true, _) => needs.sfu || needs.mesh,
+            (false, false, true) => needs.sfu || !needs.workers.is_empty(),
+            (false, false, false) => needs.sfu,
+        };
         let changed = wanted != needs.told;
         needs.told = wanted;
-        if !wanted && !needs.sfu {
+        if !needs.sfu && !needs.mesh && needs.workers.is_empty() {
             self.needs.remove(&stream);
         }
         if here {

@@ -16,7 +16,7 @@ impl Node {
             .iter()
             .map(|(k, v)| (*k, *v))
             .chain(sizes)
-            .chain(mesh.into_iter().flatten().map(|(k, v)| (*k, *v)))
+            .chain(mesh.into_iter().flatten())
             .chain([("needs", self.needs.len() as u64)])
             .map(|(name, count)| match worker {
                 0 => (name.to_owned(), count),
@@ -38,8 +38,8 @@ impl Node {
             },
             rtt_ms: l.rtt.map(|d| d.as_secs_f64() * 1e3),
             jitter_ms: l.jitter.as_secs_f64() * 1e3,
-            loss: l.loss,
-            residual_loss: l.residual_loss,
+            loss: l.loss.into(),
+            residual_loss: l.residual_loss.into(),
             sent_packets: l.sent_packets,
             received_packets: l.received_packets,
         });

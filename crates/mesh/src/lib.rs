@@ -1,0 +1,36 @@
+//! Links and streams between nodes: sealed, numbered, repaired, forwarded. Sans-IO.
+//!
+//! A [`Mesh`] is one node's part. Give it what happened with [`Mesh::handle`], perform what it
+//! puts into the out-buffer, and call it again with [`Input::Timeout`] at [`Mesh::deadline`].
+//!
+//! **Frames wait for company.** Frames to one neighbour share a datagram, so most inputs only
+//! queue a frame and make [`Mesh::deadline`] a moment that has already passed. A shell therefore
+//! hands over everything that is ready (a batch of datagrams, a packet's fan-out), then asks for
+//! the deadline, and gives a `Timeout` at once if it is due: that flushes. No time is lost and
+//! a batch is bundled.
+//!
+//! It owns no clock and no socket. Its random numbers come from `Config::seed`, except for what
+//! must be secret or must differ after a restart with the same configuration: the Noise
+//! ephemeral keys and the incarnation number (`epoch`) come from the operating system.
+
+mod assembly;
+mod channel;
+mod config;
+mod count;
+mod dedup;
+mod handshake;
+mod incoming;
+mod link;
+mod measure;
+mod mesh;
+mod outgoing;
+mod route;
+mod session;
+mod streams;
+mod timers;
+
+pub use config::{Config, Timing};
+pub use handshake::public_key;
+pub use link::{LinkReport, LinkState};
+pub use mesh::{Input, MAX_MESSAGE, Mesh, Output};
+pub use route::Route;

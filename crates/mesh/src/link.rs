@@ -1,0 +1,618 @@
+//! The session with one neighbour: handshakes, heartbeats, up and down, numbering and repair.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use wire::{
+    BODY_HEADER, Body, Header, Heartbeat, MAX_DATAGRAM, MAX_NACKS, NodeId, SEALED_HEADER, TAG,
+};
+
+use crate::config::Timing;
+use crate::count::{Count, Counts};
+use crate::handshake::{Identity, Initiator};
+use crate::incoming::{Arrival, Incoming};
+use crate::measure::Measure;
+use crate::mesh::Output;
+use crate::outgoing::Outgoing;
+use crate::session::{Agreed, Refused, Session};
+
+/// The most bytes of frames in one datagram.
+const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
+/// A link counts as active this long after its last frame.
+const ACTIVE: Duration = Duration::from_secs(1);
+/// The same first message is repeated this long, then a new handshake is made.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// A lower node ignores its peer's handshakes this long while its own is under way.
+const TIE: Duration = Duration::from_secs(1);
+/// A link that stays down this long makes a new handshake: the peer may have restarted.
+const SUSPECT_RESTART: Duration = Duration::from_secs(1);
+/// Datagrams under replaced keys may come this late.
+const OLD_KEYS: Duration = Duration::from_secs(10);
+/// The end that answered the last handshake leaves the next to the other, for this long.
+const REKEY_GRACE: Duration = Duration::from_secs(10);
+const MAX_JITTER_ALLOWANCE: Duration = Duration::from_millis(250);
+
+/// Whether a neighbour can be reached directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Never up since it was added.
+    Connecting,
+    Up,
+    Down,
+}
+
+/// One link as this node measures it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkReport {
+    pub node: NodeId,
+    pub state: LinkState,
+    /// Smoothed; None before the first echo.
+    pub rtt: Option<Duration>,
+    pub jitter: Duration,
+    /// Share of the peer's datagrams lost before repair, 0 to 1, over the last seconds.
+    pub loss: f32,
+    /// The same of numbered datagrams, after repair.
+    pub residual_loss: f32,
+    pub sent_packets: u64,
+    pub received_packets: u64,
+}
+
+/// What a link needs of its mesh while it is being called.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    /// `now` in wrapping microseconds, as it goes on the wire.
+    pub(crate) clock: u32,
+    pub(crate) timing: &'a Timing,
+    pub(crate) counts: &'a mut Counts,
+    pub(crate) out: &'a mut Vec<Output>,
+    /// Set when a link went up: what waits for a way may try again.
+    pub(crate) went_up: &'a mut bool,
+}
+
+struct Attempt {
+    initiator: Initiator,
+    begun: Instant,
+    retry_at: Instant,
+    wait: Duration,
+}
+
+/// The last first message that was answered, by its ephemeral key, and the answer.
+struct Answer {
+    ephemeral: Vec<u8>,
+    datagram: Vec<u8>,
+}
+
+pub(crate) struct Link {
+    pub(crate) node: NodeId,
+    pub(crate) peer_key: [u8; 32],
+    pub(crate) address: SocketAddr,
+    /// Key ids that are no longer ours to receive under.
+    pub(crate) retired: Vec<u32>,
+    pub(crate) measure: Measure,
+    state: LinkState,
+    current: Option<Session>,
+    /// Agreed as responder, not yet used by the peer.
+    next: Option<Session>,
+    previous: Option<(Session, Instant)>,
+    attempt: Option<Attempt>,
+    answer: Option<Answer>,
+    /// No handshake of our own before this.
+    handshake_at: Instant,
+    peer_epoch: Option<u64>,
+    heard: Instant,
+    went_down: Instant,
+    peer_interval: Duration,
+    heartbeat_at: Instant,
+    active_until: Instant,
+    /// Send time of the latest body that came, and when it came.
+    echo: Option<(u32, Instant)>,
+    pending: Vec<u8>,
+    outgoing: Outgoing,
+    incoming: Incoming,
+}
+
+impl Link {
+    pub(crate) fn new(
+        now: Instant,
+        node: NodeId,
+        peer_key: [u8; 32],
+        address: SocketAddr,
+        timing: &Timing,
+    ) -> Link {
+        Link {
+            node,
+            peer_key,
+            address,
+            retired: Vec::new(),
+            measure: Measure::default(),
+            state: LinkState::Connecting,
+            current: None,
+            next: None,
+            previous: None,
+            attempt: None,
+            answer: None,
+            handshake_at: now,
+            peer_epoch: None,
+            heard: now,
+            went_down: now,
+            peer_interval: timing.heartbeat_idle,
+            heartbeat_at: now,
+            active_until: now,
+            echo: None,
+            pending: Vec::new(),
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == LinkState::Up
+    }
+
+    pub(crate) fn report(&self) -> LinkReport {
+        let (loss, residual_loss) = self.measure.loss();
+        LinkReport {
+            node: self.node,
+            state: self.state,
+            rtt: self.measure.rtt(),
+            jitter: self.measure.jitter(),
+            loss,
+            residual_loss,
+            sent_packets: self.measure.sent_packets,
+            received_packets: self.measure.received_packets,
+        }
+    }
+
+    /// This node itself was asleep for `late`: the peer's silence meanwhile means nothing.
+    pub(crate) fn forgive(&mut self, late: Duration) {
+        self.heard += late;
+    }
+
+    // --- frames -------------------------------------------------------------------------------
+
+    /// Queue a frame; true if it is the first that waits.
+    pub(crate) fn push(&mut self, ctx: &mut Context<'_>, header: &Header, content: &[u8]) -> bool {
+        let length = 3 + 2 * header.hops.nodes().len() + content.len();
+        if self.pending.len() + 2 + length > MAX_FRAMES {
+            self.flush(ctx);
+        }
+        if self.active_until <= ctx.now {
+            self.heartbeat_at = self.heartbeat_at.min(ctx.now);
+        }
+        self.active_until = ctx.now + ACTIVE;
+        let first = self.pending.is_empty();
+        self.pending.extend((length as u16).to_be_bytes());
+        header.encode(&mut self.pending);
+        self.pending.extend_from_slice(content);
+        first
+    }
+
+    /// Send the frames that wait.
+    pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let Some(session) = &mut self.current else {
+            self.pending.clear();
+            ctx.counts.add(Count::DropNextHopDown);
+            return;
+        };
+        let bytes = session.seal(&Body::Frames {
+            repair: false,
+            sequence: self.outgoing.next_sequence(),
+            sent: ctx.clock,
+            frames: &self.pending,
+        });
+        let frames = std::mem::take(&mut self.pending);
+        let two_rounds = 2 * self.measure.rtt().unwrap_or_default();
+        let memory = ctx.timing.repair_memory.max(two_rounds + ACTIVE / 10);
+        self.pending = self.outgoing.keep(ctx.now, frames, memory);
+        self.transmit(ctx, bytes);
+    }
+
+    fn transmit(&mut self, ctx: &mut Context<'_>, bytes: Vec<u8>) {
+        self.measure.sent_packets += 1;
+        ctx.out.push(Output::Transmit {
+            to: self.address,
+            peer: self.node,
+            bytes,
+        });
+    }
+
+    // --- receiving ----------------------------------------------------------------------------
+
+    /// Open a sealed datagram and act on it; the frames that it brings for the first time.
+    pub(crate) fn on_sealed<'a>(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        (receiver, counter): (u32, u64),
+        datagram: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        let is = |session: &&mut Session| session.local == receiver;
+        let previous = self.previous.as_mut().map(|(session, _)| session);
+        let slots = [self.current.as_mut(), self.next.as_mut(), previous];
+        let Some((slot, session)) = slots
+            .into_iter()
+            .enumerate()
+            .find_map(|(i, session)| session.filter(is).map(|session| (i, session)))
+        else {
+            ctx.counts.add(Count::DropUnknownSession);
+            return None;
+        };
+        let (body, advance) = match session.open(counter, datagram) {
+            Ok(opened) => opened,
+            Err(Refused::Replayed) => {
+                ctx.counts.add(Count::DropReplayed);
+                return None;
+            }
+            Err(Refused::Forged) => {
+                ctx.counts.add(Count::DropForged);
+                return None;
+            }
+        };
+        if slot == 1
+            && let Some(session) = self.next.take()
+        {
+            self.establish(ctx, session);
+        }
+        if slot < 2 && advance > 0 {
+            self.address = from;
+        }
+        self.hear(ctx);
+        let body = match Body::decode(body) {
+            Ok(body) => body,
+            Err(_) => {
+                ctx.counts.add(Count::DropMalformed);
+                return None;
+            }
+        };
+        let (Body::Frames { sent, .. }
+        | Body::Heartbeat(Heartbeat { sent, .. })
+        | Body::Nack { sent, .. }) = body;
+        self.measure.on_datagram(advance, sent, ctx.clock);
+        self.echo = Some((sent, ctx.now));
+        match body {
+            Body::Frames {
+                repair,
+                sequence,
+                frames,
+                ..
+            } => self.on_frames(ctx, repair, sequence).then_some(frames),
+            Body::Heartbeat(beat) => {
+                self.peer_interval = Duration::from_millis(beat.interval.into());
+                if let Some((sent, held)) = beat.echo {
+                    let round = ctx.clock.wrapping_sub(sent).wrapping_sub(held);
+                    // Negative or absurd: the clock moved between two readings.
+                    if round < 1 << 26 {
+                        self.measure.on_echo(round);
+                    }
+                }
+                self.incoming
+                    .on_next(ctx.now, beat.next_sequence, ctx.timing);
+                None
+            }
+            Body::Nack {
+                last_chance,
+                sequences,
+                ..
+            } => {
+                self.repair(ctx, last_chance, &sequences);
+                None
+            }
+        }
+    }
+
+    fn on_frames(&mut self, ctx: &mut Context<'_>, repair: bool, sequence: u32) -> bool {
+        self.active_until = ctx.now + ACTIVE;
+        match self
+            .incoming
+            .on_numbered(ctx.now, sequence, repair, ctx.timing)
+        {
+            Arrival::New => true,
+            Arrival::Late => {
+                ctx.counts.add_many(Count::Repaired, repair.into());
+                true
+            }
+            Arrival::Duplicate => {
+                ctx.counts.add(Count::DropDuplicateFrame);
+                false
+            }
+        }
+    }
+
+    fn repair(&mut self, ctx: &mut Context<'_>, last_chance: bool, sequences: &[u32]) {
+        for sequence in sequences {
+            for _ in 0..=u8::from(last_chance) {
+                let Some(session) = &mut self.current else {
+                    return;
+                };
+                let frames = match self.outgoing.repair(*sequence) {
+                    Ok(frames) => frames,
+                    Err(reason) => {
+                        ctx.counts.add(reason);
+                        break;
+                    }
+                };
+                let bytes = session.seal(&Body::Frames {
+                    repair: true,
+                    sequence: *sequence,
+                    sent: ctx.clock,
+                    frames,
+                });
+                ctx.counts.add(Count::RepairsSent);
+                self.transmit(ctx, bytes);
+            }
+        }
+    }
+
+    /// Something authentic came.
+    fn hear(&mut self, ctx: &mut Context<'_>) {
+        self.heard = ctx.now;
+        if self.state != LinkState::Up {
+            self.state = LinkState::Up;
+            *ctx.went_up = true;
+            ctx.out.push(Output::LinkChanged {
+                node: self.node,
+                up: true,
+            });
+        }
+    }
+
+    // --- handshakes ---------------------------------------------------------------------------
+
+    /// Whether this end should begin a handshake now.
+    pub(crate) fn wants_handshake(&self, ctx: &Context<'_>) -> bool {
+        self.attempt.is_none() && self.handshake_due(ctx.timing) <= ctx.now
+    }
+
+    fn handshake_due(&self, timing: &Timing) -> Instant {
+        let due = match &self.current {
+            None => self.handshake_at,
+            Some(_) if self.state == LinkState::Down => self.went_down + SUSPECT_RESTART,
+            Some(session) if session.initiated => session.created + timing.rekey_after,
+            Some(session) => session.created + timing.rekey_after + REKEY_GRACE,
+        };
+        due.max(self.handshake_at)
+    }
+
+    /// Begin a handshake. `spread` (0 to 1) keeps nodes from retrying in step.
+    pub(crate) fn begin(&mut self, ctx: &mut Context<'_>, initiator: Initiator, spread: f32) {
+        let wait = ctx.timing.handshake_retry.mul_f32(0.75 + spread / 2.0);
+        let bytes = initiator.datagram.clone();
+        self.attempt = Some(Attempt {
+            initiator,
+            begun: ctx.now,
+            retry_at: ctx.now + wait,
+            wait,
+        });
+        self.transmit(ctx, bytes);
+    }
+
+    /// The peer's key is of no use; it may be replaced.
+    pub(crate) fn give_up_handshake(&mut self, ctx: &mut Context<'_>) {
+        self.handshake_at = ctx.now + ATTEMPT;
+    }
+
+    /// Whether the peer's handshake loses against ours: the lower node's goes first.
+    pub(crate) fn wins_tie(&self, ctx: &Context<'_>, us: NodeId) -> bool {
+        let ours = self.attempt.as_ref();
+        us < self.node && ours.is_some_and(|attempt| ctx.now < attempt.begun + TIE)
+    }
+
+    /// The answer already given to the same first message: it was repeated because it got lost.
+    pub(crate) fn answered(&self, noise: &[u8]) -> Option<Vec<u8>> {
+        let answer = self.answer.as_ref()?;
+        (noise.starts_with(&answer.ephemeral)).then(|| answer.datagram.clone())
+    }
+
+    /// Answer the peer's handshake. Its keys replace ours when it first uses them.
+    pub(crate) fn answer(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        noise: &[u8],
+        (datagram, agreed): (Vec<u8>, Agreed),
+    ) {
+        let unused = self.next.replace(Session::new(ctx.now, agreed));
+        self.retired.extend(unused.map(|session| session.local));
+        self.answer = Some(Answer {
+            ephemeral: noise[..noise.len().min(32)].to_vec(),
+            datagram: datagram.clone(),
+        });
+        self.handshake_at = ctx.now + TIE;
+        if let Some(attempt) = &mut self.attempt {
+            attempt.retry_at = attempt.retry_at.max(ctx.now + TIE);
+        }
+        self.measure.sent_packets += 1;
+        ctx.out.push(Output::Transmit {
+            to: from,
+            peer: self.node,
+            bytes: datagram,
+        });
+    }
+
+    /// The peer answered our handshake; false if that was not the peer.
+    pub(crate) fn on_respond(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: SocketAddr,
+        (sender, receiver): (u32, u32),
+        noise: &[u8],
+    ) -> bool {
+        let ours = self.attempt.as_mut();
+        let Some(attempt) = ours.filter(|a| a.initiator.local == receiver) else {
+            return false;
+        };
+        let Some((Identity { node, .. }, agreed)) = attempt.initiator.finish(sender, noise) else {
+            return false;
+        };
+        if node != self.node {
+            return false;
+        }
+        self.attempt = None;
+        self.address = from;
+        self.establish(ctx, Session::new(ctx.now, agreed));
+        true
+    }
+
+    /// Use new keys from now on.
+    fn establish(&mut self, ctx: &mut Context<'_>, session: Session) {
+        ctx.counts.add(Count::Handshakes);
+        let restarted = self.peer_epoch.is_some_and(|epoch| epoch != session.epoch);
+        self.peer_epoch = Some(session.epoch);
+        self.retire_previous();
+        if let Some(replaced) = self.current.replace(session) {
+            self.previous = Some((replaced, ctx.now + OLD_KEYS));
+        }
+        if let Some(attempt) = self.attempt.take() {
+            self.retired.push(attempt.initiator.local);
+        }
+        if restarted {
+            self.retire_previous();
+            self.incoming = Incoming::default();
+            self.measure.restart();
+            self.go_down(ctx);
+        }
+        self.heartbeat_at = ctx.now;
+        self.hear(ctx);
+    }
+
+    fn retire_previous(&mut self) {
+        if let Some((session, _)) = self.previous.take() {
+            self.retired.push(session.local);
+        }
+    }
+
+    // --- time ---------------------------------------------------------------------------------
+
+    /// Do what is due.
+    pub(crate) fn on_timeout(&mut self, ctx: &mut Context<'_>, spread: f32) {
+        if self
+            .previous
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= ctx.now)
+        {
+            self.retire_previous();
+        }
+        if self.is_up() && self.silent_at(ctx.timing) <= ctx.now {
+            self.go_down(ctx);
+        }
+        self.retry_handshake(ctx, spread);
+        if self.heartbeat_at <= ctx.now {
+            self.heartbeat(ctx);
+        }
+        self.ask(ctx);
+    }
+
+    fn retry_handshake(&mut self, ctx: &mut Context<'_>, spread: f32) {
+        let due = |attempt: &&mut Attempt| attempt.retry_at <= ctx.now;
+        let Some(attempt) = self.attempt.as_mut().filter(due) else {
+            return;
+        };
+        if attempt.begun + ATTEMPT <= ctx.now {
+            self.retired.push(attempt.initiator.local);
+            self.attempt = None;
+            self.handshake_at = ctx.now;
+            return;
+        }
+        attempt.wait = (attempt.wait * 2).min(ctx.timing.handshake_retry_max);
+        attempt.retry_at = ctx.now + attempt.wait.mul_f32(0.75 + spread / 2.0);
+        let bytes = attempt.initiator.datagram.clone();
+        self.transmit(ctx, bytes);
+    }
+
+    fn heartbeat(&mut self, ctx: &mut Context<'_>) {
+        let active = self.active_until > ctx.now;
+        let interval = if active {
+            ctx.timing.heartbeat_active
+        } else {
+            ctx.timing.heartbeat_idle
+        };
+        self.heartbeat_at = ctx.now + interval;
+        let echo = self.echo.map(|(sent, at)| {
+            let held = ctx.now.saturating_duration_since(at).as_micros();
+            (sent, held.try_into().unwrap_or(u32::MAX))
+        });
+        // A time too old to fit says nothing about the path of now.
+        let echo = echo.filter(|(_, held)| *held < 10_000_000);
+        let Some(session) = &mut self.current else {
+            return;
+        };
+        let bytes = session.seal(&Body::Heartbeat(Heartbeat {
+            sent: ctx.clock,
+            interval: interval.as_millis() as u16,
+            next_sequence: self.outgoing.next_sequence(),
+            echo,
+        }));
+        self.transmit(ctx, bytes);
+    }
+
+    fn ask(&mut self, ctx: &mut Context<'_>) {
+        let asks = self.incoming.asks(ctx.now, self.measure.rtt(), ctx.timing);
+        for (last_chance, sequences) in [(false, asks.sequences), (true, asks.last_chances)] {
+            for sequences in sequences.chunks(MAX_NACKS) {
+                let Some(session) = &mut self.current else {
+                    return;
+                };
+                let bytes = session.seal(&Body::Nack {
+                    sent: ctx.clock,
+                    last_chance,
+                    sequences: sequences.to_vec(),
+                });
+                self.transmit(ctx, bytes);
+            }
+        }
+    }
+
+    /// A second is over: settle what was measured in it.
+    pub(crate) fn roll(&mut self, counts: &mut Counts) {
+        let (sent, missed) = self.incoming.take_tally();
+        counts.add_many(Count::RepairsMissed, missed);
+        self.measure.on_numbered(sent, missed);
+        self.measure.roll();
+    }
+
+    fn go_down(&mut self, ctx: &mut Context<'_>) {
+        if self.state == LinkState::Up {
+            self.state = LinkState::Down;
+            self.went_down = ctx.now;
+            ctx.counts.add(Count::LinkDowns);
+            ctx.out.push(Output::LinkChanged {
+                node: self.node,
+                up: false,
+            });
+        }
+    }
+
+    fn silent_at(&self, timing: &Timing) -> Instant {
+        let missed = self.peer_interval * timing.missed_heartbeats;
+        let allowance = (4 * self.measure.jitter()).min(MAX_JITTER_ALLOWANCE);
+        self.heard + timing.down_after.max(missed) + allowance
+    }
+
+    /// When `on_timeout` or a handshake is due.
+    pub(crate) fn deadline(&self, timing: &Timing) -> Instant {
+        let mut at = match &self.attempt {
+            Some(attempt) => attempt.retry_at,
+            None => self.handshake_due(timing),
+        };
+        if self.current.is_some() {
+            at = at.min(self.heartbeat_at);
+        }
+        if self.is_up() {
+            at = at.min(self.silent_at(timing));
+        }
+        self.incoming.deadline().map_or(at, |ask| at.min(ask))
+    }
+
+    /// Every key id that this link receives under.
+    pub(crate) fn key_ids(&self) -> Vec<u32> {
+        let sessions = [self.current.as_ref(), self.next.as_ref()];
+        let mut ids: Vec<u32> = sessions.into_iter().flatten().map(|s| s.local).collect();
+        ids.extend(self.previous.as_ref().map(|(s, _)| s.local));
+        ids.extend(self.attempt.as_ref().map(|a| a.initiator.local));
+        ids.extend(&self.retired);
+        ids
+    }
+}

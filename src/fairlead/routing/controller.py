@@ -236,9 +236,7 @@ def _finite(costs: Matrix) -> float | None:
 
 
 def _add_peer(record: NodeRecord) -> AddPeer:
-    return AddPeer(
-        node=record.node, public_key=record.mesh_key, address=record.mesh_address
-    )
+    return AddPeer(node=record.node, public_key=record.mesh_key, address=record.mesh_address)
 
 
 def _state(link: Link) -> LinkState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,7 @@ class Paths:
 def path_cost(costs: Matrix, source: int, via: tuple[int, ...], destination: int) -> float:
     """What a given path costs now (ms of RTT), inf if one of its links doesn't work."""
     hops = (source, *via, destination)
-    total = sum(float(costs[a, b]) for a, b in zip(hops, hops[1:], strict=False))
+    total = sum(float(costs[a, b]) for a, b in pairwise(hops))
     return total + RELAY_COST_MS * len(via)
 
 

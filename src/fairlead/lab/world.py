@@ -268,7 +268,11 @@ class World:
                 )
         return Config(
             node=NodeSection(
-                id=number, region=region.name, country=region.country, port=first_port
+                id=number,
+                region=region.name,
+                country=region.country,
+                port=first_port,
+                seed=self.spec.seed + number,
             ),
             keys={self.key: self.secret},
             cell=CellSection(port=first_port + 4, token=self._token),

@@ -160,6 +160,8 @@ def _weather(
     a: Region, b: Region, link: LinkEntry | None, file: WorldFile, matrix: Matrix, source: str
 ) -> Weather:
     rtt = link.rtt_ms if link and link.rtt_ms is not None else matrix.rtt_ms(a, b)
+    if rtt is None and link is None and file.links == "none":
+        return Weather(cut=True)
     if rtt is None:
         raise ConfigError(
             f"{source}: no round trip is known between {a.name} and {b.name}: "

@@ -48,6 +48,8 @@ class NodeSection(Section, frozen=True, kw_only=True):
     """Packet threads."""
     private_key_file: str = ""
     """32 bytes, raw, or made there if absent; empty makes a new key at each start."""
+    seed: int = 0
+    """Of the emulated links' weather."""
 
 
 class RoomSection(Section, frozen=True, kw_only=True):

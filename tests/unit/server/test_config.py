@@ -1,0 +1,73 @@
+"""The configuration: what it allows, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from fairlead.server import config
+from fairlead.server.config import Config, NodeSection
+from fairlead.server.toml import ConfigError
+
+LONG = "a-secret-of-thirty-two-characters"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.check(config.parse(text, "fairlead.toml"))
+    return str(caught.value)
+
+
+def test_an_empty_file_is_a_node_on_loopback_with_the_development_keys() -> None:
+    parsed = config.parse("", "fairlead.toml")
+    config.check(parsed)
+    assert parsed.effective_keys == {"devkey": "secret"}
+    assert parsed.url == "ws://127.0.0.1:7880"
+    assert [parsed.tcp_port, parsed.udp_port, parsed.mesh_port, parsed.cell_port] == [
+        7881,
+        7882,
+        7883,
+        7884,
+    ]
+
+
+def test_port_zero_lets_the_system_choose_every_port() -> None:
+    parsed = Config(node=NodeSection(port=0))
+    assert {parsed.tcp_port, parsed.udp_port, parsed.mesh_port, parsed.cell_port} == {0}
+
+
+def test_a_configuration_survives_the_way_to_a_child() -> None:
+    before = Config(keys={"k": "s"}, emulation=[config.EmulationSection(node=2, delay_ms=8.5)])
+    assert config.parse(msgspec.json.encode(before).decode(), "stdin") == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[node]\nid = 1\nprot = 1", ["line 3", "[node]", "'prot'", "may have id, region"]),
+        ("nod = 1", ["line 1", "'nod'", "may have node, keys"]),
+        ("[[emulation]]\nnode = 2\nlos = 1", ["line 3", "[emulation]", "'los'", "delay_ms"]),
+        ('[node]\nport = "x"', ["line 2", "node.port", "expected int"]),
+        ('[log]\nlevel = "loud"', ["line 2", "log.level", "'loud'", "'warning'"]),
+        ("[node", ["fairlead.toml is not TOML"]),
+        ("[node]\nid = 0", ["node.id is 0", "1 to 65535"]),
+        ('[node]\nregion = "Jakarta!"', ["node.region", "small letters"]),
+        ("[node]\nport = 70000", ["port is 70000"]),
+        ('[node]\nbind = "nowhere"', ["'nowhere' is not an IP address"]),
+        ("[[emulation]]\nnode = 2\nloss = 5", ["emulation of node 2", "share from 0 to 1"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_its_remedy(text: str, words: list[str]) -> None:
+    sentence = refusal(text)
+    assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::"])
+def test_development_keys_stay_on_loopback(address: str) -> None:
+    assert "no API keys" in refusal(f'[node]\nbind = "{address}"')
+    assert "too short" in refusal(f'[node]\nbind = "{address}"\n[keys]\nmine = "secret"')
+    config.check(config.parse(f'[node]\nbind = "{address}"\n[keys]\nmine = "{LONG}"', "f"))
+
+
+def test_no_sentence_tells_a_secret() -> None:
+    assert "hunter2" not in refusal('[node]\nbind = "0.0.0.0"\n[keys]\nmine = "hunter2"')

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 const COUNTED: [&str; 3] = ["Cargo.toml", "build.rs", "src"];
 
 fn main() -> io::Result<()> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let crates = package
         .parent()
         .ok_or_else(|| io::Error::other("this package has no parent"))?;

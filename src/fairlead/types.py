@@ -90,6 +90,9 @@ class ParticipantRecord(Record, frozen=True):
     tracks: list[TrackRecord]
     permissions: bytes = b""
     """livekit.SubscriptionPermission, protobuf, of this publisher; empty allows everyone."""
+    heard: list[str] = msgspec.field(default_factory=list)
+    """Tracks of other nodes that this session was the first to hear on its node: their
+    publishers learn from it that someone listens."""
 
 
 class LinkState(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="ty
 # --- commands -----------------------------------------------------------------------------------
 
 
-class AddParticipant(Message):
+class AddParticipant(Message, frozen=True):
     """Make room for one session. ``participant`` is unique in the node's lifetime."""
 
     participant: int
@@ -37,7 +37,7 @@ class AddParticipant(Message):
     """Data channels have the agreed ids 100 and 101 (client protocol 18 on, single connection)."""
 
 
-class UpdateParticipant(Message):
+class UpdateParticipant(Message, frozen=True):
     """Change what a session may do with data."""
 
     participant: int
@@ -45,13 +45,13 @@ class UpdateParticipant(Message):
     can_subscribe: bool = True
 
 
-class RemoveParticipant(Message):
+class RemoveParticipant(Message, frozen=True):
     """Close a session's transports and forget it."""
 
     participant: int
 
 
-class AcceptOffer(Message):
+class AcceptOffer(Message, frozen=True):
     """Answer a client's offer; comes back as `Answered` or `NegotiationFailed`."""
 
     participant: int
@@ -60,7 +60,7 @@ class AcceptOffer(Message):
     sdp: str
 
 
-class Section(Message):
+class Section(Message, frozen=True):
     """One m-line of a server offer: ``mid`` is None for a new one."""
 
     mid: str | None
@@ -68,7 +68,7 @@ class Section(Message):
     active: bool
 
 
-class CreateOffer(Message):
+class CreateOffer(Message, frozen=True):
     """Make an offer on the subscriber transport; comes back as `Offered`.
 
     ``sections`` lists every m-line that the offer must have, in order.
@@ -80,7 +80,7 @@ class CreateOffer(Message):
     restart_ice: bool = False
 
 
-class AcceptAnswer(Message):
+class AcceptAnswer(Message, frozen=True):
     """The client's answer to the offer ``offer_id``; `NegotiationFailed` if it can't be used."""
 
     participant: int
@@ -88,7 +88,7 @@ class AcceptAnswer(Message):
     sdp: str
 
 
-class AddCandidate(Message):
+class AddCandidate(Message, frozen=True):
     """A candidate of the client's (`candidate:...`), trickled."""
 
     participant: int
@@ -96,7 +96,7 @@ class AddCandidate(Message):
     candidate: str
 
 
-class Layer(Message):
+class Layer(Message, frozen=True):
     """One encoding of a track. ``rid`` is None without simulcast; ``quality`` 0 low to 2 high."""
 
     stream: int
@@ -104,7 +104,7 @@ class Layer(Message):
     quality: int
 
 
-class AddTrack(Message):
+class AddTrack(Message, frozen=True):
     """A track of a room that this node's participants may subscribe to; local or remote."""
 
     track: str
@@ -115,13 +115,13 @@ class AddTrack(Message):
     """The local participant that publishes it, None if it comes over the mesh."""
 
 
-class RemoveTrack(Message):
+class RemoveTrack(Message, frozen=True):
     """Forget a track; its subscriptions end."""
 
     track: str
 
 
-class Publish(Message):
+class Publish(Message, frozen=True):
     """Bind what arrives on ``mid`` of the publisher transport to a track of `AddTrack`."""
 
     participant: int
@@ -129,14 +129,14 @@ class Publish(Message):
     track: str
 
 
-class SetMuted(Message):
+class SetMuted(Message, frozen=True):
     """Stop (or go on) forwarding what a local publisher sends on a track."""
 
     track: str
     muted: bool
 
 
-class Subscribe(Message):
+class Subscribe(Message, frozen=True):
     """Send a track to a participant on ``mid`` of ``transport``."""
 
     participant: int
@@ -145,14 +145,14 @@ class Subscribe(Message):
     track: str
 
 
-class Unsubscribe(Message):
+class Unsubscribe(Message, frozen=True):
     """Stop sending a track to a participant."""
 
     participant: int
     track: str
 
 
-class SetQuality(Message):
+class SetQuality(Message, frozen=True):
     """The best layer that a subscriber asks for; ``quality`` None pauses the track."""
 
     participant: int
@@ -160,7 +160,7 @@ class SetQuality(Message):
     quality: int | None
 
 
-class SendData(Message):
+class SendData(Message, frozen=True):
     """Send a DataPacket (protobuf bytes) to a room, as the server: on this node and the others."""
 
     room: bytes
@@ -168,14 +168,14 @@ class SendData(Message):
     reliable: bool
 
 
-class SetRoomNodes(Message):
+class SetRoomNodes(Message, frozen=True):
     """Which other nodes serve a room: where its data goes."""
 
     room: bytes
     nodes: list[int]
 
 
-class AddPeer(Message):
+class AddPeer(Message, frozen=True):
     """Keep a link to another node. ``address`` is ``ip:port``."""
 
     node: int
@@ -183,26 +183,26 @@ class AddPeer(Message):
     address: str
 
 
-class RemovePeer(Message):
+class RemovePeer(Message, frozen=True):
     """Close the link to a node."""
 
     node: int
 
 
-class Route(Message):
+class Route(Message, frozen=True):
     """The way to ``destination``: through ``via`` in order; an empty ``via`` is the direct link."""
 
     destination: int
     via: list[int]
 
 
-class SetRoutes(Message):
+class SetRoutes(Message, frozen=True):
     """Replace this node's routes."""
 
     routes: list[Route]
 
 
-class SetEmulation(Message):
+class SetEmulation(Message, frozen=True):
     """Weather of the emulated way *to* a peer; None in every field is a plain socket."""
 
     node: int
@@ -241,7 +241,7 @@ Command = (
 # --- events -------------------------------------------------------------------------------------
 
 
-class Answered(Message):
+class Answered(Message, frozen=True):
     """The answer to a client's offer, candidates included; Python may still edit its text."""
 
     participant: int
@@ -250,7 +250,7 @@ class Answered(Message):
     sdp: str
 
 
-class Offered(Message):
+class Offered(Message, frozen=True):
     """A server offer: ``mids`` names the m-line of each section asked for, in order."""
 
     participant: int
@@ -259,7 +259,7 @@ class Offered(Message):
     mids: list[str]
 
 
-class NegotiationFailed(Message):
+class NegotiationFailed(Message, frozen=True):
     """An offer, answer or candidate that could not be used, with the reason."""
 
     participant: int
@@ -268,7 +268,7 @@ class NegotiationFailed(Message):
     reason: str
 
 
-class TransportState(Message):
+class TransportState(Message, frozen=True):
     """A transport connected (ICE and DTLS), lost its peer, or closed for good."""
 
     participant: int
@@ -276,14 +276,14 @@ class TransportState(Message):
     state: Literal["connected", "disconnected", "closed"]
 
 
-class TrackLive(Message):
+class TrackLive(Message, frozen=True):
     """The first packet of a published track arrived. ``mime`` as in ``video/VP8``."""
 
     track: str
     mime: str
 
 
-class Level(Message):
+class Level(Message, frozen=True):
     """How loud a track was in the last window: 0 silent to 1, and whether it counts as speech."""
 
     track: str
@@ -291,20 +291,20 @@ class Level(Message):
     active: bool
 
 
-class Levels(Message):
+class Levels(Message, frozen=True):
     """Sent each 400 ms while anything changed: the tracks whose level or activity differs."""
 
     levels: list[Level]
 
 
-class SubscriptionLive(Message):
+class SubscriptionLive(Message, frozen=True):
     """The first packet of a track was sent to a subscriber."""
 
     participant: int
     track: str
 
 
-class Link(Message):
+class Link(Message, frozen=True):
     """One link as this node measures it."""
 
     node: int
@@ -319,19 +319,19 @@ class Link(Message):
     received_packets: int
 
 
-class LinkReport(Message):
+class LinkReport(Message, frozen=True):
     """Every link, once a second."""
 
     links: list[Link]
 
 
-class Counters(Message):
+class Counters(Message, frozen=True):
     """What was counted since the start, once a second: forwarded, dropped (by reason) and so on."""
 
     counts: dict[str, int]
 
 
-class Fatal(Message):
+class Fatal(Message, frozen=True):
     """A packet thread stopped; the process must end."""
 
     reason: str
@@ -370,7 +370,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Event)
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 
 
 def encode(command: Command | NodeConfig) -> bytes:

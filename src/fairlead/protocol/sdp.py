@@ -232,11 +232,11 @@ def _tune_opus(lines: list[str], wanted: SectionEdit) -> None:
 
 
 def _opus_parameters(text: str, wanted: SectionEdit) -> str:
-    parameters = dict(
-        (part.partition("=")[0].strip(), part.partition("=")[2].strip())
+    parameters = {
+        part.partition("=")[0].strip(): part.partition("=")[2].strip()
         for part in text.split(";")
         if part.strip()
-    )
+    }
     if wanted.dtx is not None:
         parameters.pop("usedtx", None)
         if wanted.dtx:

@@ -92,7 +92,7 @@ class Context:
 
     def hush(self, session: Session, sids: list[str], room: Room) -> None:
         """Bring a session's speakers up to date for these participants."""
-        heard = {sid: speakers.SILENT for sid in sids}
+        heard = dict.fromkeys(sids, speakers.SILENT)
         for sid in sids:
             tracks = room.speaker_tracks(sid)
             if session.sid == sid or any(track.sid in session.heard for track in tracks):

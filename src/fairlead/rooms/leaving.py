@@ -150,5 +150,3 @@ def _pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
         if track is not None and track.subscribers:
             room.first_hearers[sid] = heir = min(track.subscribers)
             room.rerecord[heir] = room.sessions[heir]
-
-

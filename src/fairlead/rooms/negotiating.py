@@ -161,9 +161,7 @@ def fail(ctx: Context, session: Session, reason: str) -> None:
     that had is told to join anew."""
     _fault(ctx, session, reason)
     if session.active or session.offers.answered:
-        leaving.leave(
-            ctx, session, DisconnectReason.STATE_MISMATCH, action=LeaveRequest.RECONNECT
-        )
+        leaving.leave(ctx, session, DisconnectReason.STATE_MISMATCH, action=LeaveRequest.RECONNECT)
     else:
         leaving.leave(ctx, session, DisconnectReason.JOIN_FAILURE)
 

@@ -80,7 +80,9 @@ def update_own(
     if len(metadata.encode()) > limits.METADATA_BYTES:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
     if limits.attributes_size(merged) > limits.ATTRIBUTES_BYTES:
-        raise Refused("invalid_argument", f"the attributes are over {limits.ATTRIBUTES_BYTES} bytes")
+        raise Refused(
+            "invalid_argument", f"the attributes are over {limits.ATTRIBUTES_BYTES} bytes"
+        )
     changed = grants.replace(
         name=name or grants.name, metadata=metadata or grants.metadata, attributes=merged
     )
@@ -141,9 +143,7 @@ def _mute(ctx: Context, operation: MuteTrack) -> Message:
         raise Refused("failed_precondition", "tracks may not be unmuted from here: only muted")
     if publication.info.muted != operation.muted:
         publishing.mute(ctx, session, publication.sid, operation.muted)
-        ctx.out.signal(
-            session.number, mute={"sid": publication.sid, "muted": operation.muted}
-        )
+        ctx.out.signal(session.number, mute={"sid": publication.sid, "muted": operation.muted})
     return MuteRoomTrackResponse(track=publication.info)
 
 

@@ -75,9 +75,7 @@ class Publication:
         self.live = True
         self.info.mime_type = mime
         if not self.info.codecs:
-            self.info.codecs.append(
-                SimulcastCodecInfo(cid=self.cid, layers=list(self.info.layers))
-            )
+            self.info.codecs.append(SimulcastCodecInfo(cid=self.cid, layers=list(self.info.layers)))
         codec = self.info.codecs[0]
         codec.mime_type = mime
         codec.mid = self.mid or ""

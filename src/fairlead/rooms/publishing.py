@@ -30,9 +30,7 @@ def add_track(ctx: Context, session: Session, request: AddTrackRequest) -> None:
     if publication is None:
         publication = Publication(ctx.ids.sid(track_prefix(request)), request)
         session.publications.add(publication)
-    ctx.out.signal(
-        session.number, track_published={"cid": request.cid, "track": publication.info}
-    )
+    ctx.out.signal(session.number, track_published={"cid": request.cid, "track": publication.info})
     if session.offers.idle:
         bind(ctx, session, session.publications.match_late())
 
@@ -87,9 +85,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
     if not publication.live:
         return
     subscribing.remove_track(ctx, room, publication.sid)
-    ctx.happened(
-        "track_unpublished", room, participant=session.sid, track=publication.sid
-    )
+    ctx.happened("track_unpublished", room, participant=session.sid, track=publication.sid)
     if not session.publications.live():
         session.info.is_publisher = False
         ctx.count_later(room)

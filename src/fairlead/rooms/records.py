@@ -62,9 +62,7 @@ class RoomRecords:
         """A new version of the changeable part, of which this edge must hold a record."""
         assert self.own is not None, f"room {self.name!r} is not held here"
         version = max(record.version for record in self._all()) + 1
-        self.own = msgspec.structs.replace(
-            self.own, version=version, info=info.SerializeToString()
-        )
+        self.own = msgspec.structs.replace(self.own, version=version, info=info.SerializeToString())
         return self.own
 
     def adopt(self) -> RoomRecord | None:

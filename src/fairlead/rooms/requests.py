@@ -117,9 +117,7 @@ def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -
             operating.update_own(ctx, session, update.name, update.metadata, update.attributes)
         except operating.Refused as error:
             reason, message = RequestResponse.LIMIT_EXCEEDED, str(error)
-    if reason == RequestResponse.OK and (
-        not update.request_id or session.protocol < OK_PROTOCOL
-    ):
+    if reason == RequestResponse.OK and (not update.request_id or session.protocol < OK_PROTOCOL):
         return
     ctx.out.signal(
         session.number,

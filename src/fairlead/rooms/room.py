@@ -111,9 +111,7 @@ def dependent(info: ParticipantInfo) -> bool:
     return info.kind in DEPENDENT_KINDS or permission.agent or permission.recorder
 
 
-def permits(
-    permission: SubscriptionPermission | None, session: Session, track: str
-) -> bool:
+def permits(permission: SubscriptionPermission | None, session: Session, track: str) -> bool:
     """Whether a publisher's permission lets a session hear a track."""
     if permission is None or permission.all_participants:
         return True

@@ -162,9 +162,7 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     self._transport(session, event)
-            case (
-                node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal()
-            ):
+            case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
                 assert_never(event)
@@ -198,9 +196,7 @@ class Rooms:
                 ctx.hush(session, list(people), room)
 
     def _expect_ping(self, session: Session) -> None:
-        self._ctx.timers.set(
-            ("ping", session.number), session.heard_at + defaults.PING_TIMEOUT
-        )
+        self._ctx.timers.set(("ping", session.number), session.heard_at + defaults.PING_TIMEOUT)
 
     def _due(self, key: Key) -> None:
         ctx = self._ctx

@@ -125,9 +125,7 @@ def remove_track(ctx: Context, room: Room, sid: str) -> None:
         end(ctx, room, session, track, gone=True)
 
 
-def set_permission(
-    ctx: Context, session: Session, permission: SubscriptionPermission
-) -> None:
+def set_permission(ctx: Context, session: Session, permission: SubscriptionPermission) -> None:
     """A publisher says who may hear it."""
     room = ctx.room_of(session)
     session.permission = permission

@@ -1,0 +1,314 @@
+"""The edge of a node: runs the rooms' decisions between clients, packet threads and cells.
+
+It owns the sockets' side of every session, one timer, and the queue of records to write; what to
+do is decided by `fairlead.rooms.rooms.Rooms`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+import anyio
+import structlog
+from starlette.websockets import WebSocket
+
+from fairlead.cells.change import RecordGone, RecordPut
+from fairlead.policy import tokens
+from fairlead.policy.grants import Grants
+from fairlead.protocol import join as joining
+from fairlead.protocol import node as packets
+from fairlead.protocol.join import Join
+from fairlead.protocol.operation import AnyOperation, Reply
+from fairlead.rooms.inputs import (
+    Asked,
+    Input,
+    Joined,
+    NodeSaid,
+    ParticipantRecordWent,
+    RecordCame,
+    RoomRecordWent,
+    ShuttingDown,
+    Signalled,
+    SignalLost,
+    Ticked,
+)
+from fairlead.rooms.outputs import (
+    CloseSession,
+    DeleteRecord,
+    Happened,
+    Output,
+    PutRecord,
+    Replied,
+    SendSignal,
+    Tell,
+)
+from fairlead.rooms.rooms import Rooms
+from fairlead.rooms.settings import Settings
+from fairlead.server.edge_link import SignalLink
+from fairlead.server.ports import Cells, PacketNode
+from fairlead.types import ParticipantRecord, RoomRecord
+
+SID_LENGTH = 12
+SHUTDOWN_TIMEOUT = 3.0
+"""Seconds that records and goodbyes have to get out at the end."""
+RETRY_DELAY = 1.0
+"""Seconds before a record that could not be written is tried again."""
+
+log = structlog.get_logger()
+
+
+def steady_clock() -> Callable[[], float]:
+    """Unix seconds that never jump: the time of day once, the monotonic clock from there on."""
+    started, origin = time.time(), time.monotonic()
+    return lambda: started + time.monotonic() - origin
+
+
+class RandomIds:
+    """Ids from the system's randomness."""
+
+    _alphabet = string.ascii_letters + string.digits
+
+    def sid(self, prefix: str) -> str:
+        return prefix + "".join(secrets.choice(self._alphabet) for _ in range(SID_LENGTH))
+
+    def token(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+
+class Edge:
+    """One node's edge. ``listen`` hears every event of the node, after the rooms did."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        node: PacketNode,
+        cells: Cells,
+        keys: Mapping[str, str],
+        clock: Callable[[], float] | None = None,
+        listen: Callable[[packets.Event], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._node = node
+        self._cells = cells
+        self._keys = keys
+        self._clock = clock or steady_clock()
+        self._listen = listen
+        self._rooms = Rooms(settings, RandomIds(), self._sign)
+        self._links: dict[int, SignalLink] = {}
+        self._sessions = 0
+        self._calls = 0
+        self._replies: dict[int, Reply] = {}
+        self._records = RecordQueue()
+        self._armed: float | None = None
+        self._rearm = anyio.Event()
+        self._nobody = anyio.Event()
+        self._nobody.set()
+
+    @property
+    def session_count(self) -> int:
+        """Sessions of clients here."""
+        return self._rooms.session_count
+
+    @property
+    def room_count(self) -> int:
+        """Rooms known here."""
+        return self._rooms.room_count
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] | None = None) -> None:
+        """Run until cancelled. Raises RuntimeError if a packet thread stopped."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._hear_node)
+            tasks.start_soon(self._hear_cells)
+            tasks.start_soon(self._write_records)
+            tasks.start_soon(self._keep_time)
+            if task_status is not None:
+                task_status.started()
+
+    async def stop(self) -> None:
+        """Send everyone away to join again, and take this edge's records back. Call it while
+        `run` runs."""
+        self._handle(ShuttingDown())
+        with anyio.move_on_after(SHUTDOWN_TIMEOUT):
+            await self._records.drained()
+            await self._nobody.wait()
+
+    def verify(self, token: str) -> Grants:
+        """What a token allows. Raises `fairlead.policy.grants.Denied`."""
+        return tokens.verify(token, self._keys, self._clock())
+
+    def admit(
+        self, token: str, query: Mapping[str, str], needs_request: bool
+    ) -> tuple[Grants, Join]:
+        """Whether a join may come in. Raises `fairlead.policy.grants.Denied` or
+        `fairlead.protocol.join.BadJoin`."""
+        grants = self.verify(token)
+        grants.require_join()
+        request = joining.parse(query, needs_request)
+        if not request.reconnect:
+            self._rooms.verdict(grants, request)
+        return grants, request
+
+    async def serve(self, websocket: WebSocket, grants: Grants, request: Join) -> None:
+        """Serve an accepted websocket to its end."""
+        self._sessions += 1
+        number = self._sessions
+        link = self._links[number] = SignalLink(websocket)
+        if self._nobody.is_set():
+            self._nobody = anyio.Event()
+        try:
+            self._handle(Joined(session=number, grants=grants, join=request))
+            await link.run(lambda said: self._handle(Signalled(session=number, request=said)))
+        finally:
+            del self._links[number]
+            if not self._links:
+                self._nobody.set()
+            self._handle(SignalLost(session=number))
+
+    async def operate(self, operation: AnyOperation) -> Reply:
+        """Carry out what the API asks of this edge."""
+        self._calls += 1
+        call = self._calls
+        self._handle(Asked(call=call, operation=operation))
+        return self._replies.pop(call)
+
+    def tell(self, command: packets.Command) -> None:
+        """Give the node a command that is not the rooms' (links, routes, emulation)."""
+        self._node.handle(packets.encode(command))
+
+    def _handle(self, event: Input) -> None:
+        for output in self._rooms.handle(self._clock(), event):
+            self._perform(output)
+        deadline = self._rooms.deadline()
+        if deadline is not None and (self._armed is None or deadline < self._armed):
+            self._rearm.set()
+
+    def _perform(self, output: Output) -> None:
+        match output:
+            case SendSignal():
+                link = self._links.get(output.session)
+                if link is not None:
+                    link.push(output.response)
+            case CloseSession():
+                link = self._links.get(output.session)
+                if link is not None:
+                    link.close()
+            case Tell():
+                self.tell(output.command)
+            case PutRecord():
+                self._records.put(output.record)
+            case DeleteRecord():
+                self._records.delete(output.record)
+            case Replied():
+                self._replies[output.call] = output.reply
+            case Happened():
+                _log(output)
+            case _:
+                assert_never(output)
+
+    async def _hear_node(self) -> None:
+        descriptor = self._node.fileno()
+        while True:
+            await anyio.wait_readable(descriptor)
+            for data in self._node.drain():
+                event = packets.decode(data)
+                if isinstance(event, packets.Fatal):
+                    raise RuntimeError(f"a packet thread stopped: {event.reason}")
+                self._handle(NodeSaid(event=event))
+                if self._listen is not None:
+                    self._listen(event)
+
+    async def _hear_cells(self) -> None:
+        async for change in self._cells.changes():
+            match change:
+                case RecordPut(record=RoomRecord() | ParticipantRecord() as record):
+                    self._handle(RecordCame(record=record))
+                case RecordGone(kind="room"):
+                    self._handle(RoomRecordWent(node=change.node, room=change.room))
+                case RecordGone(kind="participant"):
+                    self._handle(
+                        ParticipantRecordWent(node=change.node, room=change.room, sid=change.sid)
+                    )
+                case _:
+                    pass  # nodes and links are the controller's; a lost cell keeps its people
+
+    async def _write_records(self) -> None:
+        while True:
+            await self._records.waiting()
+            for write, record in self._records.take():
+                while True:
+                    try:
+                        await (self._cells.put if write else self._cells.delete)(record)
+                        break
+                    except (OSError, TimeoutError) as error:
+                        log.warning("a record could not be written", error=str(error))
+                        await anyio.sleep(RETRY_DELAY)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._rearm = anyio.Event()
+            self._armed = deadline = self._rooms.deadline()
+            if deadline is None:
+                await self._rearm.wait()
+                continue
+            with anyio.move_on_after(deadline - self._clock()) as late:
+                await self._rearm.wait()
+            if late.cancelled_caught:
+                self._handle(Ticked())
+
+    def _sign(self, grants: Grants, now: float, ttl: int) -> str:
+        return tokens.sign(grants, self._keys[grants.api_key], now, ttl)
+
+
+class RecordQueue:
+    """Records to write, in order; of several writes of one record in a row the last is kept, so
+    that it holds at most a few for each record there is."""
+
+    def __init__(self) -> None:
+        self._writes: dict[tuple[str, str], list[tuple[bool, RoomRecord | ParticipantRecord]]] = {}
+        self._wake = anyio.Event()
+        self._empty = anyio.Event()
+        self._empty.set()
+
+    def put(self, record: RoomRecord | ParticipantRecord) -> None:
+        self._add(True, record)
+
+    def delete(self, record: RoomRecord | ParticipantRecord) -> None:
+        self._add(False, record)
+
+    def take(self) -> list[tuple[bool, RoomRecord | ParticipantRecord]]:
+        """Every write that waits: (put or delete, record)."""
+        writes = [write for several in self._writes.values() for write in several]
+        self._writes.clear()
+        return writes
+
+    async def waiting(self) -> None:
+        """Return as soon as there is something to write."""
+        if not self._writes:
+            self._empty.set()
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        self._empty = anyio.Event()
+
+    async def drained(self) -> None:
+        """Return once everything was written."""
+        while self._writes or not self._empty.is_set():
+            await self._empty.wait()
+
+    def _add(self, write: bool, record: RoomRecord | ParticipantRecord) -> None:
+        key = ("room", record.name) if isinstance(record, RoomRecord) else ("", record.sid)
+        several = self._writes.setdefault(key, [])
+        if several and several[-1][0] == write:
+            several[-1] = (write, record)
+        else:
+            several.append((write, record))
+        self._wake.set()
+
+
+def _log(event: Happened) -> None:
+    details = {"participant": event.participant, "track": event.track, "reason": event.reason}
+    log.info(event.what, room=event.room, **{k: v for k, v in details.items() if v})

@@ -10,6 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/fairlead/target
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
@@ -32,7 +33,7 @@ setup: .venv/.core web/node_modules/.installed
 	@command -v cargo >/dev/null || { echo 'cargo is not installed: get Rust 1.89 or later from rustup.rs' >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one, make PYTHON=python3.12" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python tools/requirements.py | $(BIN)/pip install --quiet -r /dev/stdin
+	$(BIN)/python tools/requirements.py | $(BIN)/pip install -r /dev/stdin
 	@touch $@
 
 .venv/.core: .venv/.dependencies $(RUST_SOURCES)

@@ -184,3 +184,62 @@ fn refuses_segmentation(error: &io::Error) -> bool {
         Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Poll;
+
+    fn port(poll: &Poll) -> UdpPort {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+        UdpPort::new(socket, poll.registry(), Token(0)).expect("a socket can be registered")
+    }
+
+    fn datagram(to: SocketAddr, mark: u16) -> Datagram {
+        let bytes = mark.to_be_bytes().to_vec();
+        Datagram {
+            to,
+            source: None,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_blocked_socket_keeps_a_bounded_backlog_and_drops_the_newest() {
+        let poll = Poll::new().expect("epoll works here");
+        let (mut sender, mut receiver) = (port(&poll), port(&poll));
+        let to = receiver.socket.local_addr().expect("it is bound");
+        sender.writable = false;
+        for mark in 0..SEND_BACKLOG as u16 {
+            assert!(sender.queue(datagram(to, mark)));
+        }
+        assert!(!sender.queue(datagram(to, 0xffff)));
+        assert_eq!(sender.flush().sent, 0, "it is blocked");
+
+        sender.writable = true;
+        let flushed = sender.flush();
+        assert_eq!((flushed.sent, flushed.failed), (SEND_BACKLOG as u64, 0));
+        assert_eq!(sender.queued(), 0);
+        let mut buffers = Buffers::default();
+        let count = receiver.fill(&mut buffers).expect("the socket works");
+        let (from, _, first) = buffers.datagrams(count).next().expect("something arrived");
+        assert_eq!(from, sender.socket.local_addr().expect("it is bound"));
+        assert_eq!(first, 0u16.to_be_bytes());
+    }
+
+    #[test]
+    fn a_datagram_too_large_is_counted_and_the_next_one_goes() {
+        let poll = Poll::new().expect("epoll works here");
+        let (mut sender, receiver) = (port(&poll), port(&poll));
+        let to = receiver.socket.local_addr().expect("it is bound");
+        let bytes = vec![0; 70_000];
+        assert!(sender.queue(Datagram {
+            to,
+            source: None,
+            bytes
+        }));
+        assert!(sender.queue(datagram(to, 1)));
+        let flushed = sender.flush();
+        assert_eq!((flushed.sent, flushed.failed), (1, 1));
+    }
+}

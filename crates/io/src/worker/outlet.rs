@@ -32,7 +32,8 @@ impl<C: Core> Worker<C> {
                 }
                 Protocol::Tcp => match self.tcp.send(now, transmit.to, &transmit.bytes) {
                     Queued::Yes => self.tally.tcp_sent += 1,
-                    Queued::Slow | Queued::Nowhere => self.tally.tcp_slow_dropped += 1,
+                    Queued::Slow => self.tally.tcp_slow_dropped += 1,
+                    Queued::Nowhere => self.tally.tcp_gone_dropped += 1,
                 },
             }
         }

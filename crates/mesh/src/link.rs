@@ -30,6 +30,8 @@ const SUSPECT_RESTART: Duration = Duration::from_secs(1);
 const OLD_KEYS: Duration = Duration::from_secs(10);
 /// The end that answered the last handshake leaves the next to the other, for this long.
 const REKEY_GRACE: Duration = Duration::from_secs(10);
+/// How long ago a heartbeat says at most that something came.
+const MAX_HELD: Duration = Duration::from_secs(60);
 const MAX_JITTER_ALLOWANCE: Duration = Duration::from_millis(250);
 
 /// Whether a neighbour can be reached directly.
@@ -100,6 +102,8 @@ pub(crate) struct Link {
     handshake_at: Instant,
     peer_epoch: Option<u64>,
     heard: Instant,
+    /// The peer says that it has not heard us for too long: the way there is broken.
+    unheard: bool,
     went_down: Instant,
     peer_interval: Duration,
     heartbeat_at: Instant,
@@ -134,6 +138,7 @@ impl Link {
             handshake_at: now,
             peer_epoch: None,
             heard: now,
+            unheard: false,
             went_down: now,
             peer_interval: timing.heartbeat_idle,
             heartbeat_at: now,
@@ -166,6 +171,8 @@ impl Link {
     /// This node itself was asleep for `late`: the peer's silence meanwhile means nothing.
     pub(crate) fn forgive(&mut self, late: Duration) {
         self.heard += late;
+        // Nor did this node fail to hear: what came meanwhile is still to be read.
+        self.echo = None;
     }
 
     // --- frames -------------------------------------------------------------------------------
@@ -259,14 +266,15 @@ impl Link {
         if slot < 2 && advance > 0 {
             self.address = from;
         }
-        self.hear(ctx);
-        let body = match Body::decode(body) {
-            Ok(body) => body,
-            Err(_) => {
-                ctx.counts.add(Count::DropMalformed);
-                return None;
-            }
+        self.heard = ctx.now;
+        let Ok(body) = Body::decode(body) else {
+            ctx.counts.add(Count::DropMalformed);
+            return None;
         };
+        if let Body::Heartbeat(beat) = &body {
+            self.on_heartbeat(ctx, beat);
+        }
+        self.go_up(ctx);
         let (Body::Frames { sent, .. }
         | Body::Heartbeat(Heartbeat { sent, .. })
         | Body::Nack { sent, .. }) = body;
@@ -279,19 +287,7 @@ impl Link {
                 frames,
                 ..
             } => self.on_frames(ctx, repair, sequence).then_some(frames),
-            Body::Heartbeat(beat) => {
-                self.peer_interval = Duration::from_millis(beat.interval.into());
-                if let Some((sent, held)) = beat.echo {
-                    let round = ctx.clock.wrapping_sub(sent).wrapping_sub(held);
-                    // Negative or absurd: the clock moved between two readings.
-                    if round < 1 << 26 {
-                        self.measure.on_echo(round);
-                    }
-                }
-                self.incoming
-                    .on_next(ctx.now, beat.next_sequence, ctx.timing);
-                None
-            }
+            Body::Heartbeat(_) => None,
             Body::Nack {
                 last_chance,
                 sequences,
@@ -300,6 +296,26 @@ impl Link {
                 self.repair(ctx, last_chance, &sequences);
                 None
             }
+        }
+    }
+
+    fn on_heartbeat(&mut self, ctx: &mut Context<'_>, beat: &Heartbeat) {
+        self.peer_interval = Duration::from_millis(beat.interval.into());
+        self.incoming
+            .on_next(ctx.now, beat.next_sequence, ctx.timing);
+        self.unheard = false;
+        let Some((sent, held)) = beat.echo else {
+            return;
+        };
+        let limit = silence(ctx.timing, self.interval(ctx)).as_micros();
+        self.unheard = u128::from(held) >= limit;
+        let round = ctx.clock.wrapping_sub(sent).wrapping_sub(held);
+        // Held for long, or less than nothing because clocks move between two readings.
+        if !self.unheard && round < 1 << 26 {
+            self.measure.on_echo(round);
+        }
+        if self.unheard {
+            self.go_down(ctx);
         }
     }
 
@@ -346,10 +362,9 @@ impl Link {
         }
     }
 
-    /// Something authentic came.
-    fn hear(&mut self, ctx: &mut Context<'_>) {
-        self.heard = ctx.now;
-        if self.state != LinkState::Up {
+    /// Both ends hear each other.
+    fn go_up(&mut self, ctx: &mut Context<'_>) {
+        if self.state != LinkState::Up && !self.unheard {
             self.state = LinkState::Up;
             *ctx.went_up = true;
             ctx.out.push(Output::LinkChanged {
@@ -475,7 +490,10 @@ impl Link {
             self.go_down(ctx);
         }
         self.heartbeat_at = ctx.now;
-        self.hear(ctx);
+        self.heard = ctx.now;
+        self.unheard = false;
+        self.echo = None;
+        self.go_up(ctx);
     }
 
     fn retire_previous(&mut self) {
@@ -523,19 +541,12 @@ impl Link {
     }
 
     fn heartbeat(&mut self, ctx: &mut Context<'_>) {
-        let active = self.active_until > ctx.now;
-        let interval = if active {
-            ctx.timing.heartbeat_active
-        } else {
-            ctx.timing.heartbeat_idle
-        };
+        let interval = self.interval(ctx);
         self.heartbeat_at = ctx.now + interval;
         let echo = self.echo.map(|(sent, at)| {
-            let held = ctx.now.saturating_duration_since(at).as_micros();
-            (sent, held.try_into().unwrap_or(u32::MAX))
+            let held = ctx.now.saturating_duration_since(at).min(MAX_HELD);
+            (sent, held.as_micros() as u32)
         });
-        // A time too old to fit says nothing about the path of now.
-        let echo = echo.filter(|(_, held)| *held < 10_000_000);
         let Some(session) = &mut self.current else {
             return;
         };
@@ -546,6 +557,14 @@ impl Link {
             echo,
         }));
         self.transmit(ctx, bytes);
+    }
+
+    fn interval(&self, ctx: &Context<'_>) -> Duration {
+        if self.active_until > ctx.now {
+            ctx.timing.heartbeat_active
+        } else {
+            ctx.timing.heartbeat_idle
+        }
     }
 
     fn ask(&mut self, ctx: &mut Context<'_>) {
@@ -586,9 +605,8 @@ impl Link {
     }
 
     fn silent_at(&self, timing: &Timing) -> Instant {
-        let missed = self.peer_interval * timing.missed_heartbeats;
         let allowance = (4 * self.measure.jitter()).min(MAX_JITTER_ALLOWANCE);
-        self.heard + timing.down_after.max(missed) + allowance
+        self.heard + silence(timing, self.peer_interval) + allowance
     }
 
     /// When `on_timeout` or a handshake is due.
@@ -615,4 +633,11 @@ impl Link {
         ids.extend(&self.retired);
         ids
     }
+}
+
+/// The silence that means a broken way, where heartbeats come at `interval`.
+fn silence(timing: &Timing, interval: Duration) -> Duration {
+    // Half an interval more: the one that would come in time is not to come too late.
+    let missed = interval * timing.missed_heartbeats + interval / 2;
+    timing.down_after.max(missed)
 }

@@ -222,6 +222,20 @@ impl Mesh {
         self.counts.map()
     }
 
+    /// Send any bytes as a frame, whatever they say: for tests of how others take it.
+    #[doc(hidden)]
+    pub fn send_raw(
+        &mut self,
+        now: Instant,
+        next: NodeId,
+        header: &Header,
+        content: &[u8],
+        out: &mut Vec<Output>,
+    ) {
+        self.push(now, next, header, content, out);
+        self.on_timeout(now, out);
+    }
+
     /// Take what happened; append what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         self.notice_stall(now);

@@ -1,0 +1,255 @@
+//! A few meshes on wires of one fixed delay, in virtual time.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesh::{Config, Input, Mesh, Output, Route, public_key};
+use wire::{Format, MediaPacket, NodeId, RoomKey, StreamId};
+
+pub const ROOM: RoomKey = RoomKey([7; 16]);
+
+pub fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub fn key(node: u16) -> [u8; 32] {
+    [node as u8; 32]
+}
+
+pub fn address(node: u16) -> SocketAddr {
+    ([127, 0, 0, 1], 4_000 + node).into()
+}
+
+pub fn stream(origin: u16, serial: u64) -> StreamId {
+    StreamId(u64::from(origin) << 48 | serial)
+}
+
+pub fn packet(sequence: u64, size: usize) -> Arc<MediaPacket> {
+    Arc::new(MediaPacket {
+        format: Format::Opus,
+        sequence,
+        timestamp: sequence as u32 * 960,
+        marker: false,
+        keyframe: false,
+        audio_level: Some(20),
+        voice_activity: Some(true),
+        orientation: None,
+        absolute_capture_time: None,
+        dependency_descriptor: None,
+        payload: vec![sequence as u8; size].into(),
+    })
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Flying {
+    due: std::cmp::Reverse<(Instant, u64)>,
+    from: u16,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// What happens to a datagram on its way: gone if false.
+pub type Filter = Box<dyn FnMut(u16, u16, &mut Vec<u8>) -> bool>;
+
+pub struct World {
+    pub now: Instant,
+    pub nodes: BTreeMap<u16, Mesh>,
+    pub delay: Duration,
+    pub filter: Filter,
+    /// Everything but datagrams that came out, by node.
+    pub events: Vec<(u16, Output)>,
+    /// Every datagram sent: from, to, bytes.
+    pub sent: Vec<(u16, u16, Vec<u8>)>,
+    flying: BinaryHeap<Flying>,
+    serial: u64,
+}
+
+impl World {
+    pub fn new(nodes: &[u16]) -> World {
+        let now = Instant::now();
+        let mut world = World {
+            now,
+            nodes: BTreeMap::new(),
+            delay: ms(20),
+            filter: Box::new(|_, _, _| true),
+            events: Vec::new(),
+            sent: Vec::new(),
+            flying: BinaryHeap::new(),
+            serial: 0,
+        };
+        for node in nodes {
+            world.start(*node);
+        }
+        world
+    }
+
+    /// Nodes that know each other, given time to connect.
+    pub fn connected(nodes: &[u16]) -> World {
+        let mut world = World::new(nodes);
+        for a in nodes {
+            for b in nodes.iter().filter(|b| *b != a) {
+                world.introduce(*a, *b);
+            }
+        }
+        world.run(ms(1_500));
+        world.events.clear();
+        world
+    }
+
+    /// Start, or start again with nothing remembered.
+    pub fn start(&mut self, node: u16) {
+        let config = Config::new(NodeId(node), key(node), node.into());
+        self.nodes.insert(node, Mesh::new(config, self.now));
+    }
+
+    pub fn introduce(&mut self, a: u16, b: u16) {
+        let public_key = public_key(&key(b));
+        self.give(
+            a,
+            Input::AddPeer {
+                node: NodeId(b),
+                public_key,
+                address: address(b),
+            },
+        );
+    }
+
+    pub fn route(&mut self, node: u16, routes: &[(u16, &[u16])]) {
+        let routes: Vec<Route> = routes
+            .iter()
+            .map(|(destination, via)| Route {
+                destination: NodeId(*destination),
+                via: via.iter().copied().map(NodeId).collect(),
+            })
+            .collect();
+        self.give(node, Input::SetRoutes(&routes));
+    }
+
+    pub fn want(&mut self, node: u16, stream: StreamId) {
+        self.give(node, Input::Want { stream });
+    }
+
+    pub fn publish(&mut self, stream: StreamId, packet: &Arc<MediaPacket>) {
+        self.give(stream.origin().0, Input::Media { stream, packet });
+    }
+
+    pub fn data(&mut self, from: u16, to: &[u16], reliable: bool, bytes: &[u8]) {
+        let nodes: Vec<NodeId> = to.iter().copied().map(NodeId).collect();
+        self.give(
+            from,
+            Input::Data {
+                room: ROOM,
+                reliable,
+                bytes: bytes.into(),
+                nodes: &nodes,
+            },
+        );
+    }
+
+    pub fn datagram(&mut self, node: u16, from: SocketAddr, bytes: &[u8]) {
+        let bytes = &mut bytes.to_vec()[..];
+        self.give(node, Input::Datagram { from, bytes });
+    }
+
+    pub fn give(&mut self, node: u16, input: Input<'_>) {
+        let mut out = Vec::new();
+        let mesh = self.nodes.get_mut(&node).unwrap();
+        mesh.handle(self.now, input, &mut out);
+        for output in out {
+            let Output::Transmit {
+                to,
+                peer,
+                mut bytes,
+            } = output
+            else {
+                self.events.push((node, output));
+                continue;
+            };
+            assert!(bytes.len() <= wire::MAX_DATAGRAM);
+            self.sent.push((node, peer.0, bytes.clone()));
+            if (self.filter)(node, peer.0, &mut bytes) {
+                self.serial += 1;
+                self.flying.push(Flying {
+                    due: std::cmp::Reverse((self.now + self.delay, self.serial)),
+                    from: node,
+                    to,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let timer = self
+                .nodes
+                .iter()
+                .filter_map(|(node, mesh)| Some((mesh.deadline()?, *node)))
+                .min();
+            let arrival = self.flying.peek().map(|f| f.due.0.0);
+            let timer_at = timer.map(|(at, _)| at);
+            let Some(at) = [timer_at, arrival].into_iter().flatten().min() else {
+                break;
+            };
+            if at > end {
+                break;
+            }
+            self.now = self.now.max(at);
+            if arrival == Some(at) && timer_at.is_none_or(|t| at < t) {
+                let flying = self.flying.pop().unwrap();
+                let to = flying.to.port() - 4_000;
+                if self.nodes.contains_key(&to) {
+                    self.datagram(to, address(flying.from), &flying.bytes);
+                }
+            } else if let Some((_, node)) = timer {
+                self.give(node, Input::Timeout);
+            }
+        }
+        self.now = end;
+    }
+
+    pub fn count(&self, node: u16, name: &str) -> u64 {
+        self.nodes[&node].counts()[name]
+    }
+
+    /// Sequence numbers of the media that came out at `node`, in order of coming.
+    pub fn media(&self, node: u16) -> Vec<u64> {
+        let of = |e: &(u16, Output)| match e {
+            (n, Output::Media { packet, .. }) if *n == node => Some(packet.sequence),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+
+    pub fn messages(&self, node: u16) -> Vec<Vec<u8>> {
+        let of = |e: &(u16, Output)| match e {
+            (n, Output::Data { bytes, .. }) if *n == node => Some(bytes.to_vec()),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+
+    /// The ups and downs that `node` saw of `peer`.
+    pub fn changes(&self, node: u16, peer: u16) -> Vec<bool> {
+        let of = |e: &(u16, Output)| match e {
+            (n, Output::LinkChanged { node: p, up }) if *n == node && p.0 == peer => Some(*up),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+
+    pub fn is_up(&self, node: u16, peer: u16) -> bool {
+        let links = self.nodes[&node].links();
+        let link = links.iter().find(|l| l.node.0 == peer).unwrap();
+        link.state == mesh::LinkState::Up
+    }
+}

@@ -128,7 +128,7 @@ def _section(lines: list[str], inherited: Direction) -> MediaSection:
     if len(words) < 3:
         raise BadSdp(f"the m-line {lines[0][:60]!r} is too short")
     msid = _value(lines, "a=msid:").split() or _ssrc_msid(lines)
-    stream, track = (msid + ["", ""])[:2]
+    stream, track = [*msid, "", ""][:2]
     return MediaSection(
         mid=_value(lines, "a=mid:"),
         kind=words[0],

@@ -52,8 +52,8 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         _turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
         return
     room = ctx.room(grants.require_join())
-    open_room(ctx, room, _configured(ctx, grants))
     _replace_older(ctx, room, grants.identity)
+    open_room(ctx, room, _configured(ctx, grants))
     session = Session(
         number,
         ctx.ids.sid("PA_"),
@@ -161,7 +161,7 @@ def _replace_older(ctx: Context, room: Room, identity: str) -> None:
     older = room.local(identity)
     if older is not None:
         leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)
-        # Its departure may have emptied the room; this join is about to fill it again.
+        # Its departure may have emptied the room, which this join is about to fill again.
         ctx.rooms[room.name] = ctx.touch(room)
 
 

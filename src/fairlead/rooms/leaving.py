@@ -11,7 +11,7 @@ from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
 from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
-from fairlead.rooms.timers import What
+from fairlead.rooms.timers import Key, What
 
 SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer")
 
@@ -69,13 +69,13 @@ def send_leave(
 
 def watch_empty(ctx: Context, room: Room) -> None:
     """Start, stop or skip the wait after which an empty room closes."""
-    key = ("room", room.name)
+    key: Key = ("room", room.name)
     if any(not dependent(person.info) for person in room.participants()):
-        ctx.timers.drop(key)  # type: ignore[arg-type]
-    elif room.records.own is not None:
+        ctx.timers.drop(key)
+    elif room.records.own is not None and not ctx.timers.waits(key):
         info = room.records.info
         wait = info.departure_timeout if room.visited else info.empty_timeout
-        ctx.timers.set(key, ctx.now + wait)  # type: ignore[arg-type]
+        ctx.timers.set(key, ctx.now + wait)
     if room.records.shared and not room.sessions and room.remotes:
         # Those who serve its people hold it now.
         _close(ctx, room)

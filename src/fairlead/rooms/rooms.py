@@ -142,10 +142,10 @@ class Rooms:
         if session is None:
             return
         session.connected = False
-        if session.active:
+        if session.active and session.parting != DisconnectReason.MEDIA_FAILURE:
             ctx.timers.set(("departure", number), ctx.now + defaults.SIGNAL_GRACE)
         else:
-            leaving.leave(ctx, session, DisconnectReason.SIGNAL_CLOSE)
+            leaving.leave(ctx, session, session.parting)
 
     def _node_said(self, event: node.Event) -> None:
         ctx = self._ctx
@@ -174,10 +174,12 @@ class Rooms:
                 if event.transport == session.primary and not session.active:
                     requests.activate(ctx, session)
             case "closed":
-                # It can't be restored yet: the client joins anew by itself.
-                leaving.leave(
-                    ctx, session, DisconnectReason.MEDIA_FAILURE, action=LeaveRequest.RECONNECT
-                )
+                # A client that leaves closes its connections before it says so.
+                session.parting = DisconnectReason.MEDIA_FAILURE
+                if session.connected:
+                    ctx.timers.set(("departure", session.number), ctx.now + defaults.MEDIA_GRACE)
+                else:
+                    leaving.leave(ctx, session, session.parting)
             case "disconnected":
                 pass
 
@@ -215,7 +217,8 @@ class Rooms:
             case "join":
                 leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
             case "departure":
-                leaving.leave(ctx, session, DisconnectReason.SIGNAL_CLOSE)
+                # Connections can't be restored yet: the client joins anew by itself.
+                leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "answer":

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from livekit.protocol.models import ParticipantInfo, ParticipantPermission, TrackSource
+from livekit.protocol.models import (
+    DisconnectReason,
+    ParticipantInfo,
+    ParticipantPermission,
+    TrackSource,
+)
 from livekit.protocol.rtc import SessionDescription, SubscriptionPermission
 
 from fairlead.policy.grants import Grants
@@ -95,6 +100,8 @@ class Session:
         """It pinged once: it can be expected to."""
         self.connected = True
         """Its websocket is open."""
+        self.parting = DisconnectReason.SIGNAL_CLOSE
+        """Why it leaves when its grace ends."""
         self.publications = Publications()
         self.offers = ClientOffers()
         self.client_lines = ClientLines()

@@ -22,6 +22,8 @@ JOIN_TIMEOUT = 60
 """Seconds from join to ACTIVE."""
 SIGNAL_GRACE = 5
 """Seconds that a participant stays after its websocket closed without a leave."""
+MEDIA_GRACE = 2
+"""Seconds for a leave to arrive after the connections of its session closed."""
 ANSWER_TIMEOUT = 15
 """Seconds that a client may take to answer an offer of ours."""
 TOKEN_REFRESH = 300

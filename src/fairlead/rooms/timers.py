@@ -25,6 +25,10 @@ class Timers:
             self._due[key] = when
             heapq.heappush(self._heap, (when, key))
 
+    def waits(self, key: Key) -> bool:
+        """Whether a time is set for ``key``."""
+        return key in self._due
+
     def drop(self, key: Key) -> None:
         """Do not wake for ``key``."""
         self._due.pop(key, None)

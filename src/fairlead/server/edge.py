@@ -311,4 +311,6 @@ class RecordQueue:
 
 def _log(event: Happened) -> None:
     details = {"participant": event.participant, "track": event.track, "reason": event.reason}
-    log.info(event.what, room=event.room, **{k: v for k, v in details.items() if v})
+    # What a client did wrong may quote its candidates, so it stays below the info level.
+    say = log.debug if event.what == "client_fault" else log.info
+    say(event.what, room=event.room, **{k: v for k, v in details.items() if v})

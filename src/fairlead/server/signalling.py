@@ -29,7 +29,8 @@ METHODS = ("OPTIONS", "HEAD", "GET", "POST", "PATCH", "DELETE")
 
 
 def routes(edge: Edge) -> list[BaseRoute]:
-    """Every path of signalling. What is no websocket at ``/rtc`` finds no route: 404."""
+    """Every path of signalling; the last takes any other websocket and answers 404, so these
+    come last in an application. What is no websocket at ``/rtc`` finds no route: 404 too."""
 
     async def hello(request: Request) -> Response:
         return PlainTextResponse("OK")
@@ -46,12 +47,16 @@ def routes(edge: Edge) -> list[BaseRoute]:
         await websocket.accept()
         await edge.serve(websocket, *admitted)
 
+    async def nothing(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(PlainTextResponse("no such path", 404))
+
     return [
         Route("/", hello, methods=["GET", "HEAD"]),
         Route("/rtc/validate", validate, methods=["GET"]),
         Route("/rtc/v1/validate", validate, methods=["GET"]),
         WebSocketRoute("/rtc", serve),
         WebSocketRoute("/rtc/v1", serve),
+        WebSocketRoute("/{path:path}", nothing),
     ]
 
 
@@ -103,7 +108,7 @@ class SignalProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            extensions: dict[str, Any] = self.scope["extensions"]  # type: ignore[assignment]
+            extensions: dict[str, Any] = self.scope["extensions"]
             extensions["fairlead.abort"] = self.transport.abort
 
 

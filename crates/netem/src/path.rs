@@ -1,0 +1,295 @@
+//! One direction of a path, and what is under way on it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::loss::Losses;
+use crate::weather::Weather;
+
+/// The most items under way, whatever the weather; what comes on top is dropped.
+const MAX_UNDER_WAY: usize = 100_000;
+
+/// What became of everything that was pushed; the rest is still under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub delivered: u64,
+    /// By the loss model or a cut.
+    pub lost: u64,
+    /// Because the queue was full.
+    pub dropped: u64,
+}
+
+/// One direction of a path that carries items of any kind.
+pub struct Path<T> {
+    weather: Weather,
+    rng: fastrand::Rng,
+    losses: Losses,
+    /// When the bottleneck has sent everything that it has.
+    idle_at: Option<Instant>,
+    /// The latest arrival so far.
+    last_due: Option<Instant>,
+    under_way: BTreeMap<(Instant, u64), T>,
+    serial: u64,
+    tally: Tally,
+}
+
+impl<T> Path<T> {
+    /// A path on which one `seed` always loses and delays the same packets.
+    pub fn new(weather: Weather, seed: u64) -> Path<T> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let losses = Losses::new(weather.loss, rng.u64(..));
+        Path {
+            weather,
+            rng,
+            losses,
+            idle_at: None,
+            last_due: None,
+            under_way: BTreeMap::new(),
+            serial: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Change the weather. A cut also takes what is under way.
+    pub fn set(&mut self, weather: Weather) {
+        if weather.loss != self.weather.loss {
+            self.losses = Losses::new(weather.loss, self.rng.u64(..));
+        }
+        if weather.cut {
+            self.tally.lost += self.under_way.len() as u64;
+            self.under_way.clear();
+        }
+        if weather.rate != self.weather.rate {
+            self.idle_at = None;
+        }
+        self.last_due = None;
+        self.weather = weather;
+    }
+
+    pub fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Items on their way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Send an item of so many bytes at `now`.
+    pub fn push(&mut self, now: Instant, item: T, bytes: usize) {
+        if self.weather.cut || self.losses.is_lost(now) {
+            self.tally.lost += 1;
+            return;
+        }
+        let Some(departs) = self.enqueue(now, bytes) else {
+            self.tally.dropped += 1;
+            return;
+        };
+        let mut due = departs + self.delay();
+        if !self.weather.reorder {
+            due = self.last_due.map_or(due, |last| due.max(last));
+        }
+        self.last_due = Some(due);
+        self.serial += 1;
+        self.under_way.insert((due, self.serial), item);
+    }
+
+    /// When an item that comes now leaves the bottleneck; None if there is no room for it.
+    fn enqueue(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        if self.under_way.len() >= MAX_UNDER_WAY {
+            return None;
+        }
+        let Some(rate) = self.weather.rate.map(|rate| rate.max(1)) else {
+            return Some(now);
+        };
+        let starts = self.idle_at.map_or(now, |at| at.max(now));
+        let waiting = starts.saturating_duration_since(now).as_secs_f64() * rate as f64 / 8.0;
+        if waiting + bytes as f64 > self.weather.queue_bytes as f64 {
+            return None;
+        }
+        let departs = starts + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
+        self.idle_at = Some(departs);
+        Some(departs)
+    }
+
+    fn delay(&mut self) -> Duration {
+        let Weather { delay, jitter, .. } = self.weather;
+        if jitter.is_zero() {
+            return delay;
+        }
+        (delay + jitter.mul_f64(2.0 * self.rng.f64())).saturating_sub(jitter)
+    }
+
+    /// When the next item arrives.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.under_way.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// An item that has arrived by `now`, in order of arrival.
+    pub fn pop(&mut self, now: Instant) -> Option<T> {
+        let first = self.under_way.first_entry()?;
+        if first.key().0 > now {
+            return None;
+        }
+        self.tally.delivered += 1;
+        Some(first.remove())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::weather::Loss;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    /// Push `n` packets of 1000 bytes, `gap` apart; when each arrived, by number.
+    fn send(
+        path: &mut Path<usize>,
+        start: Instant,
+        n: usize,
+        gap: Duration,
+    ) -> Vec<(usize, Duration)> {
+        let mut got = Vec::new();
+        let drain = |path: &mut Path<usize>, until: Instant, got: &mut Vec<_>| {
+            while let Some(due) = path.deadline().filter(|due| *due <= until) {
+                got.push((path.pop(due).unwrap(), due - start));
+            }
+        };
+        for i in 0..n {
+            let now = start + gap * i as u32;
+            drain(path, now, &mut got);
+            path.push(now, i, 1_000);
+        }
+        drain(path, start + ms(1_000_000), &mut got);
+        got
+    }
+
+    #[test]
+    fn delay_alone_is_exact_and_in_order() {
+        let mut path = Path::new(Weather::delayed(ms(40)), 1);
+        let got = send(&mut path, Instant::now(), 100, ms(1));
+        let expected: Vec<_> = (0..100).map(|i| (i, ms(40 + i as u64))).collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_rate_spaces_packets_and_a_full_queue_drops_the_newest() {
+        let weather = Weather {
+            rate: Some(800_000), // 10 ms a packet
+            queue_bytes: 5_000,
+            ..Weather::delayed(ms(100))
+        };
+        let mut path = Path::new(weather, 1);
+        let got = send(&mut path, Instant::now(), 20, Duration::ZERO);
+        let expected: Vec<_> = (0..5).map(|i| (i, ms(110 + 10 * i as u64))).collect();
+        assert_eq!(got, expected);
+        assert_eq!(path.tally().dropped, 15);
+    }
+
+    #[test]
+    fn a_long_path_holds_more_than_its_queue() {
+        let weather = Weather {
+            rate: Some(8_000_000), // 1 ms a packet
+            queue_bytes: 5_000,
+            ..Weather::delayed(ms(300))
+        };
+        let got = send(&mut Path::new(weather, 1), Instant::now(), 1_000, ms(1));
+        assert_eq!(got.len(), 1_000);
+    }
+
+    #[test]
+    fn a_cut_takes_what_is_under_way_and_heals() {
+        let t = Instant::now();
+        let mut path = Path::new(Weather::delayed(ms(40)), 1);
+        path.push(t, 1, 10);
+        let cut = Weather {
+            cut: true,
+            ..path.weather()
+        };
+        path.set(cut);
+        path.push(t, 2, 10);
+        assert_eq!(path.deadline(), None);
+        path.set(Weather::delayed(ms(40)));
+        path.push(t, 3, 10);
+        assert_eq!(path.pop(t + ms(40)), Some(3));
+        let tally = Tally {
+            delivered: 1,
+            lost: 2,
+            dropped: 0,
+        };
+        assert_eq!(path.tally(), tally);
+    }
+
+    #[test]
+    fn burst_loss_comes_in_bursts() {
+        let bursts = |loss: Loss| {
+            let weather = Weather {
+                loss,
+                ..Weather::default()
+            };
+            let got = send(&mut Path::new(weather, 9), Instant::now(), 100_000, ms(1));
+            let gaps = got.windows(2).filter(|w| w[1].0 > w[0].0 + 1).count();
+            let lost = 100_000 - got.len();
+            (lost as f64 / 100_000.0, lost as f64 / gaps as f64)
+        };
+        let (share, length) = bursts(Loss::Random(0.05));
+        assert!(
+            (0.045..0.055).contains(&share) && length < 1.2,
+            "{share} {length}"
+        );
+        let (share, length) = bursts(Loss::Bursts {
+            good_packets: 95.0,
+            bad_packets: 5.0,
+            bad_loss: 1.0,
+        });
+        assert!(
+            (0.04..0.06).contains(&share) && length > 4.0,
+            "{share} {length}"
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded() {
+        let t = Instant::now();
+        let mut path = Path::new(Weather::delayed(ms(40)), 1);
+        for i in 0..MAX_UNDER_WAY + 10 {
+            path.push(t, i, 1);
+        }
+        assert_eq!(
+            (path.under_way(), path.tally().dropped),
+            (MAX_UNDER_WAY, 10)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_keeps_its_bounds_and_the_same_seed_its_choices(
+            seed: u64, delay in 0u64..100, jitter in 0u64..50, reorder: bool, loss in 0.0..1.0f32,
+        ) {
+            let weather = Weather {
+                jitter: ms(jitter), reorder, loss: Loss::Random(loss), ..Weather::delayed(ms(delay))
+            };
+            let t = Instant::now();
+            let got = send(&mut Path::new(weather, seed), t, 200, ms(3));
+            prop_assert_eq!(&got, &send(&mut Path::new(weather, seed), t, 200, ms(3)));
+            let mut latest = 0;
+            for (i, at) in got {
+                let took = at - ms(3) * i as u32;
+                prop_assert!(took >= ms(delay.saturating_sub(jitter)) && took <= ms(delay + jitter));
+                prop_assert!(reorder || i >= latest);
+                latest = latest.max(i);
+            }
+        }
+    }
+}

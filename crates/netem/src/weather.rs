@@ -1,0 +1,65 @@
+//! What a path is like.
+
+use std::time::Duration;
+
+/// Which packets a path loses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    None,
+    /// This share of packets (0 to 1), each by its own.
+    Random(f32),
+    /// Gilbert-Elliott: nothing is lost in the good state, this share in the bad one; the states
+    /// last so many packets on average.
+    Bursts {
+        good_packets: f32,
+        bad_packets: f32,
+        bad_loss: f32,
+    },
+}
+
+/// The conditions on one direction of a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weather {
+    /// One way.
+    pub delay: Duration,
+    /// Each packet takes up to this much longer or shorter, evenly spread, but never less than
+    /// nothing.
+    pub jitter: Duration,
+    /// Whether jitter lets a packet overtake another. On most real paths it does not.
+    pub reorder: bool,
+    pub loss: Loss,
+    /// Bits a second, None if unlimited.
+    pub rate: Option<u64>,
+    /// How much may wait for the rate; what comes on top is dropped.
+    pub queue_bytes: usize,
+    /// Nothing arrives.
+    pub cut: bool,
+}
+
+impl Weather {
+    /// Enough for 100 ms at 20 Mb/s.
+    pub const QUEUE_BYTES: usize = 250_000;
+
+    /// Perfect but for its delay.
+    pub fn delayed(delay: Duration) -> Weather {
+        Weather {
+            delay,
+            ..Weather::default()
+        }
+    }
+}
+
+impl Default for Weather {
+    /// No weather at all.
+    fn default() -> Self {
+        Weather {
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            reorder: false,
+            loss: Loss::None,
+            rate: None,
+            queue_bytes: Weather::QUEUE_BYTES,
+            cut: false,
+        }
+    }
+}

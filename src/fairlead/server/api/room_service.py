@@ -1,0 +1,215 @@
+"""RoomService: what each method needs of the token, reads of the directory and asks of edges."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+import anyio
+from google.protobuf.message import Message
+from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.room import (
+    CreateRoomRequest,
+    DeleteRoomRequest,
+    DeleteRoomResponse,
+    ListParticipantsRequest,
+    ListParticipantsResponse,
+    ListRoomsRequest,
+    ListRoomsResponse,
+    MuteRoomTrackRequest,
+    MuteRoomTrackResponse,
+    RemoveParticipantResponse,
+    RoomParticipantIdentity,
+    SendDataRequest,
+    SendDataResponse,
+    UpdateParticipantRequest,
+    UpdateRoomMetadataRequest,
+    UpdateSubscriptionsRequest,
+    UpdateSubscriptionsResponse,
+)
+
+from fairlead.policy.grants import Grants
+from fairlead.protocol.operation import (
+    AnyOperation,
+    CreateRoom,
+    DeleteRoom,
+    Failed,
+    MuteTrack,
+    RemoveParticipant,
+    Reply,
+    SendData,
+    UpdateParticipant,
+    UpdateRoomMetadata,
+    UpdateSubscriptions,
+)
+from fairlead.server.api.directory import Directory
+from fairlead.server.api.twirp import TwirpError
+
+M = TypeVar("M", bound=Message)
+
+Method = Callable[[Grants, Any], Awaitable[Message]]
+"""Takes the request of its own type."""
+
+
+class Operates(Protocol):
+    """Has a node carry an operation out."""
+
+    async def operate(self, node: int, operation: AnyOperation) -> Reply: ...
+
+
+class RoomService:
+    """The methods, by their Twirp names in `methods`. Each raises `TwirpError` or `Denied`."""
+
+    def __init__(self, node: int, directory: Directory, operator: Operates) -> None:
+        self._node = node
+        self._directory = directory
+        self._operator = operator
+
+    @property
+    def methods(self) -> dict[str, tuple[type[Message], Method]]:
+        """Method name to request type and method."""
+        return {
+            "CreateRoom": (CreateRoomRequest, self.create_room),
+            "ListRooms": (ListRoomsRequest, self.list_rooms),
+            "DeleteRoom": (DeleteRoomRequest, self.delete_room),
+            "ListParticipants": (ListParticipantsRequest, self.list_participants),
+            "GetParticipant": (RoomParticipantIdentity, self.get_participant),
+            "RemoveParticipant": (RoomParticipantIdentity, self.remove_participant),
+            "MutePublishedTrack": (MuteRoomTrackRequest, self.mute_published_track),
+            "UpdateParticipant": (UpdateParticipantRequest, self.update_participant),
+            "UpdateSubscriptions": (UpdateSubscriptionsRequest, self.update_subscriptions),
+            "SendData": (SendDataRequest, self.send_data),
+            "UpdateRoomMetadata": (UpdateRoomMetadataRequest, self.update_room_metadata),
+        }
+
+    async def create_room(self, grants: Grants, request: CreateRoomRequest) -> Room:
+        """Idempotent: gives the room that is there, wherever it is held."""
+        grants.require_create()
+        name = _named(request.name)
+        if existing := self._directory.rooms([name]):
+            return existing[0]
+        return await self._ask(
+            self._node, CreateRoom(room=name, request=request.SerializeToString()), Room
+        )
+
+    async def list_rooms(self, grants: Grants, request: ListRoomsRequest) -> ListRoomsResponse:
+        grants.require_list()
+        return ListRoomsResponse(rooms=self._directory.rooms(request.names))
+
+    async def delete_room(self, grants: Grants, request: DeleteRoomRequest) -> DeleteRoomResponse:
+        """At every edge that holds it; one that can't be reached makes the call fail."""
+        grants.require_create()
+        holders = self._holders(request.room)
+        replies: list[Reply] = []
+
+        async def delete(node: int) -> None:
+            replies.append(await self._operator.operate(node, DeleteRoom(room=request.room)))
+
+        async with anyio.create_task_group() as group:
+            for node in holders:
+                group.start_soon(delete, node)
+        for reply in replies:
+            # Another edge may have closed its half by itself meanwhile: that is what was asked.
+            if isinstance(reply, Failed) and reply.code != "not_found":
+                raise TwirpError(reply.code, reply.message)
+        return DeleteRoomResponse()
+
+    async def list_participants(
+        self, grants: Grants, request: ListParticipantsRequest
+    ) -> ListParticipantsResponse:
+        grants.require_admin(request.room)
+        self._holders(request.room)
+        return ListParticipantsResponse(participants=self._directory.participants(request.room))
+
+    async def get_participant(
+        self, grants: Grants, request: RoomParticipantIdentity
+    ) -> ParticipantInfo:
+        grants.require_admin(request.room)
+        return self._find(request.room, request.identity)[1]
+
+    async def remove_participant(
+        self, grants: Grants, request: RoomParticipantIdentity
+    ) -> RemoveParticipantResponse:
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.identity)
+        operation = RemoveParticipant(room=request.room, identity=request.identity)
+        return await self._ask(node, operation, RemoveParticipantResponse)
+
+    async def mute_published_track(
+        self, grants: Grants, request: MuteRoomTrackRequest
+    ) -> MuteRoomTrackResponse:
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.identity)
+        operation = MuteTrack(
+            room=request.room,
+            identity=request.identity,
+            track_sid=request.track_sid,
+            muted=request.muted,
+        )
+        return await self._ask(node, operation, MuteRoomTrackResponse)
+
+    async def update_participant(
+        self, grants: Grants, request: UpdateParticipantRequest
+    ) -> ParticipantInfo:
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.identity)
+        operation = UpdateParticipant(
+            room=request.room, identity=request.identity, request=request.SerializeToString()
+        )
+        return await self._ask(node, operation, ParticipantInfo)
+
+    async def update_subscriptions(
+        self, grants: Grants, request: UpdateSubscriptionsRequest
+    ) -> UpdateSubscriptionsResponse:
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.identity)
+        operation = UpdateSubscriptions(
+            room=request.room, identity=request.identity, request=request.SerializeToString()
+        )
+        return await self._ask(node, operation, UpdateSubscriptionsResponse)
+
+    async def send_data(self, grants: Grants, request: SendDataRequest) -> SendDataResponse:
+        grants.require_admin(request.room)
+        operation = SendData(room=request.room, request=request.SerializeToString())
+        return await self._ask(self._nearest(request.room), operation, SendDataResponse)
+
+    async def update_room_metadata(
+        self, grants: Grants, request: UpdateRoomMetadataRequest
+    ) -> Room:
+        grants.require_admin(request.room)
+        operation = UpdateRoomMetadata(room=request.room, metadata=request.metadata)
+        return await self._ask(self._nearest(request.room), operation, Room)
+
+    async def _ask(self, node: int, operation: AnyOperation, kind: type[M]) -> M:
+        reply = await self._operator.operate(node, operation)
+        if isinstance(reply, Failed):
+            raise TwirpError(reply.code, reply.message)
+        return kind.FromString(reply.payload)
+
+    def _find(self, room: str, identity: str) -> tuple[int, ParticipantInfo]:
+        if not identity:
+            raise TwirpError("invalid_argument", "the request names no identity: set identity.")
+        found = self._directory.participant(_named(room), identity)
+        if found is None:
+            raise TwirpError("not_found", f"there is no participant {identity!r} in {room!r}.")
+        return found
+
+    def _holders(self, room: str) -> list[int]:
+        holders = self._directory.holders(_named(room))
+        if not holders:
+            raise TwirpError("not_found", f"there is no room {room!r}.")
+        return holders
+
+    def _nearest(self, room: str) -> int:
+        """This node if it holds the room, else the first that does."""
+        return _prefer(self._node, self._holders(room))
+
+
+def _prefer(node: int, nodes: Iterable[int]) -> int:
+    return min(nodes, key=lambda one: (one != node, one))
+
+
+def _named(room: str) -> str:
+    if not room:
+        raise TwirpError("invalid_argument", "the request names no room: set its name.")
+    return room

@@ -1,14 +1,11 @@
-"""What the world's two small web servers share: JSON answers, plain errors, a loopback socket."""
+"""What the world's two small web servers share: JSON answers, plain errors, a loopback port."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-import anyio
 import httpx
 import msgspec
 import uvicorn
@@ -16,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fairlead.server import http
 from fairlead.server.toml import ConfigError
 
 T = TypeVar("T")
@@ -65,40 +63,19 @@ def plainly(handler: Handler) -> Handler:
     return handle
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the process that it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def serving(app: Starlette, port: int) -> AsyncIterator[int]:
-    """Serve ``app`` on loopback at ``port`` (0: any) while the block runs; yields the port.
+    """Serve ``app`` on loopback at ``port`` while the block runs; yields the port.
 
     Raises OSError if the port is taken.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(64)
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=1,
-            )
-        )
-        async with anyio.create_task_group() as tasks:
-
-            async def serve() -> None:
-                await server.serve([listener])
-
-            tasks.start_soon(serve)
-            try:
-                yield listener.getsockname()[1]
-            finally:
-                server.should_exit = True
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    with http.listen("127.0.0.1", port) as listener:
+        async with http.serving(config, listener):
+            yield listener.getsockname()[1]

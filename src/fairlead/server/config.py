@@ -141,7 +141,19 @@ class Config(Section, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        return self.node.url or f"ws://{_host(self.addresses[0])}:{self.node.port}"
+        return self.node.url or self.url_at(self.node.port)
+
+    def url_at(self, port: int) -> str:
+        """Where clients connect if HTTP listens on ``port``."""
+        return f"ws://{_host(self.addresses[0])}:{port}"
+
+    def mesh_address(self, port: int) -> str:
+        """Where links connect if the mesh has ``port``."""
+        return f"{_host(self.addresses[0])}:{port}"
+
+    @property
+    def cell_directory(self) -> Path | None:
+        return Path(self.cell.store) if self.cell.store else None
 
     @property
     def effective_keys(self) -> dict[str, str]:
@@ -193,6 +205,11 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
     for address in [node.bind, *node.addresses]:
         _check_address(address)
+    if ipaddress.ip_address(node.bind).is_unspecified and not node.addresses:
+        raise ConfigError(
+            f"node.bind is {node.bind}, which nobody can connect to: "
+            "set node.addresses to what clients and other nodes shall use"
+        )
     for entry in config.emulation:
         check_weather(entry, f"emulation of node {entry.node}")
     if not config.keys and not is_loopback(node.bind):

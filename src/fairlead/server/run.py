@@ -1,0 +1,213 @@
+"""One node process: packet threads, cell, edge, routes and API, started and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+
+import anyio
+import structlog
+from starlette.applications import Starlette
+
+from fairlead.cells.binary import CellBroken
+from fairlead.cells.cell import NatsCells
+from fairlead.cells.embedded import embedded
+from fairlead.core import Node
+from fairlead.protocol import node as packets
+from fairlead.rooms.settings import Settings
+from fairlead.server import http, log, node_key, signalling
+from fairlead.server.admin import admin_routes
+from fairlead.server.api.app import Api
+from fairlead.server.api.directory import Directory
+from fairlead.server.api.operator import Operator
+from fairlead.server.api.room_service import RoomService
+from fairlead.server.config import Config, EmulationSection
+from fairlead.server.controller import RouteKeeper
+from fairlead.server.edge import Edge, steady_clock
+from fairlead.server.records import Records
+from fairlead.server.state import NodeState, Ready
+from fairlead.types import NodeRecord
+
+SYNC_S = 10.0
+"""Longest wait for the own cell before clients are let in; a node serves without it too."""
+GOODBYE_S = 2
+"""Seconds that connections have to end after everyone was sent away."""
+
+logger = structlog.get_logger(__name__)
+
+
+class NodeFailed(Exception):
+    """The node could not start; its text is one plain sentence."""
+
+
+async def serve(config: Config, announce: Callable[[Ready], None]) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises `NodeFailed`, `ConfigError`."""
+    log.set_up(config.log)
+    async with _running(config) as node:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            announce(Ready(node=config.node.id, region=config.node.region, url=node.url))
+            async for _ in signals:
+                break
+        logger.info("ending: everyone is sent away to join again")
+        await node.edge.stop()
+
+
+class RunningNode:
+    """The parts of a node, wired to one another."""
+
+    def __init__(self, config: Config, core: Node, cells: NatsCells, url: str) -> None:
+        self.url = url
+        self._config = config
+        self._started_at = time.monotonic()
+        self._counters: dict[str, int] = {}
+        self._emulation: dict[int, EmulationSection] = {}
+        directory = Directory()
+        clock = steady_clock()
+        self.edge = Edge(
+            _settings(config),
+            node=core,
+            cells=Records(cells, directory),
+            keys=config.effective_keys,
+            clock=clock,
+            listen=self._hear,
+        )
+        self.routes = RouteKeeper(config.node.id, cells, self.edge.tell)
+        operator = Operator(config.node.id, cells, self.edge.operate)
+        cells.serve(operator.answer)
+        api = Api(config.effective_keys, RoomService(config.node.id, directory, operator), clock)
+        self.app = Starlette(
+            routes=[
+                *signalling.routes(self.edge),
+                *api.routes(),
+                *admin_routes(config.admin.token, self.state, self.emulate),
+            ],
+            middleware=signalling.middleware(),
+        )
+        for section in config.emulation:
+            self.emulate(section)
+
+    def emulate(self, section: EmulationSection) -> None:
+        """Set the weather of the emulated way to another node."""
+        self._emulation[section.node] = section
+        self.edge.tell(
+            packets.SetEmulation(
+                node=section.node,
+                delay_ms=section.delay_ms,
+                jitter_ms=section.jitter_ms,
+                loss=section.loss,
+                rate_kbps=section.rate_kbps,
+                cut=section.cut,
+            )
+        )
+
+    def state(self) -> NodeState:
+        """The node, now."""
+        return NodeState(
+            node=self._config.node.id,
+            region=self._config.node.region,
+            url=self.url,
+            uptime_s=time.monotonic() - self._started_at,
+            links=sorted(self.routes.links, key=lambda link: link.node),
+            routes=self.routes.explain(),
+            rooms=self.edge.room_count,
+            participants=self.edge.session_count,
+            tasks=len(asyncio.all_tasks()),
+            counters=self._counters,
+            emulation=[section for _, section in sorted(self._emulation.items())],
+        )
+
+    def _hear(self, event: packets.Event) -> None:
+        self.routes.node_said(event)
+        if isinstance(event, packets.Counters):
+            self._counters = event.counts
+
+
+@asynccontextmanager
+async def _running(config: Config) -> AsyncIterator[RunningNode]:
+    """A node that serves clients; its parts end with the block, the last started first."""
+    node = config.node
+    async with AsyncExitStack() as stack:
+        try:
+            listener = stack.enter_context(http.listen(node.bind, node.port))
+        except OSError as error:
+            raise NodeFailed(
+                f"port {node.port} of {node.bind} can't be listened on ({error.strerror}): "
+                "stop what uses it, or give another --port"
+            ) from None
+        core = stack.enter_context(closing(_packet_path(config)))
+        url = node.url or config.url_at(listener.getsockname()[1])
+        cell = config.cell.nats or await _own_cell(config, stack)
+        cells = NatsCells(node=node.id, region=node.region, url=cell, peers=config.cells)
+        parts = RunningNode(config, core, cells, url)
+        await stack.enter_async_context(cells.running())
+        await cells.put(
+            NodeRecord(
+                node=node.id,
+                region=node.region,
+                url=url,
+                mesh_address=config.mesh_address(core.mesh_port),
+                mesh_key=core.public_key,
+                started_at=int(time.time() * 1000),
+            )
+        )
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(parts.routes.run)
+        await tasks.start(parts.edge.run)
+        with anyio.move_on_after(SYNC_S) as late:
+            await cells.synced()
+        if late.cancelled_caught:
+            logger.warning("the own cell does not answer: serving without it", after_s=SYNC_S)
+        web = signalling.server_config(parts.app, timeout_graceful_shutdown=GOODBYE_S)
+        await stack.enter_async_context(http.serving(web, listener))
+        yield parts
+
+
+def _packet_path(config: Config) -> Node:
+    node = config.node
+    start = packets.NodeConfig(
+        node=node.id,
+        workers=node.workers,
+        bind=node.bind,
+        udp_port=config.udp_port,
+        tcp_port=config.tcp_port,
+        mesh_port=config.mesh_port,
+        addresses=config.addresses,
+        private_key=node_key.read_or_make(node.private_key_file),
+        seed=node.seed,
+    )
+    try:
+        return Node(packets.encode(start))
+    except ValueError as error:
+        raise NodeFailed(str(error)) from None
+    except OSError as error:
+        ports = f"{config.udp_port} (UDP), {config.tcp_port} (TCP) and {config.mesh_port} (UDP)"
+        raise NodeFailed(
+            f"the packet path can't have ports {ports} of {node.bind} ({error.strerror}): "
+            "stop what uses them, or give others in [node]"
+        ) from None
+
+
+async def _own_cell(config: Config, stack: AsyncExitStack) -> str:
+    directory = config.cell_directory
+    try:
+        server = await stack.enter_async_context(
+            embedded(directory, config.cell_port, config.cell.token)
+        )
+    except CellBroken as error:
+        raise NodeFailed(str(error)) from None
+    return server.url
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        node=config.node.id,
+        region=config.node.region,
+        auto_create=config.room.auto_create,
+        empty_timeout=config.room.empty_timeout_s,
+        departure_timeout=config.room.departure_timeout_s,
+        max_participants=config.room.max_participants,
+    )

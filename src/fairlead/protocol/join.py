@@ -21,7 +21,9 @@ from livekit.protocol.rtc import (
 MAX_JOIN_REQUEST_BYTES = 1024 * 1024
 """Of the join request after inflation."""
 
-SDKS = {"ios": "SWIFT"} | {name.lower().replace("_", ""): name for name in ClientInfo.SDK.keys()}
+SDKS = {"ios": "SWIFT"} | {
+    name.lower().replace("_", ""): name for name, _ in ClientInfo.SDK.items()
+}
 
 
 class BadJoin(Exception):

@@ -13,7 +13,7 @@ const options = {
     landing: "src/landing.ts",
     call: "src/call.ts",
     pair: "src/pair.ts",
-    style: "src/style.css",
+    style: "src/style/style.css",
   },
   bundle: true,
   format: "esm",

@@ -6,20 +6,14 @@
  * {"id", "close": NAME}                         closes the page
  * Answers: {"id", "result"} or {"id", "error"}. Ends with stdin.
  */
-import { existsSync } from "node:fs";
 import path from "node:path";
 import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { chromium } from "playwright-core";
+import { FLAGS, findChromium } from "./chromium.mjs";
 
 const ORIGIN = "http://localhost:9";
-const CHROMIUM = [
-  process.env.FAIRLEAD_CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((place) => place && existsSync(place));
 
 const bundle = await esbuild.build({
   entryPoints: [path.join(path.dirname(fileURLToPath(import.meta.url)), "person.ts")],
@@ -33,19 +27,10 @@ const script = bundle.outputFiles[0].text;
 const html = `<!doctype html><meta charset="utf-8"><title>person</title><script src="/person.js"></script>`;
 
 const browser = await chromium.launch({
-  executablePath: CHROMIUM,
+  executablePath: findChromium(),
   headless: true,
   ignoreDefaultArgs: ["--mute-audio"],
-  args: [
-    "--no-sandbox",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-    "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-  ],
+  args: FLAGS,
 });
 const pages = new Map();
 

@@ -117,13 +117,13 @@ function makeControls(): { element: HTMLElement; setKinds: (picture: Kind, voice
     mic.set(on);
     void session.setMuted(Microphone, !on);
   });
-  const cam = toggle({ label: "Picture", on: ["camera", "Hide picture"], off: ["camera-off", "Show picture"] }, true, (on) => {
+  const cam = toggle({ label: "Picture", on: ["camera", "Hide"], off: ["camera-off", "Show"] }, true, (on) => {
     cam.set(on);
     preview.classList.toggle("preview-off", !on);
     void session.setMuted(Camera, !on);
   });
-  const live = toggle({ label: "Picture source", on: ["picture", "Use generated picture"], off: ["camera", "Use camera"] }, wish === "device", (on) => void change(Camera, on));
-  const voice = toggle({ label: "Sound source", on: ["tone", "Use generated voice"], off: ["microphone", "Use microphone"] }, wish === "device", (on) => void change(Microphone, on));
+  const live = toggle({ label: "Picture source", on: ["picture", "Generated"], off: ["camera", "Camera"] }, wish === "device", (on) => void change(Camera, on));
+  const voice = toggle({ label: "Sound source", on: ["tone", "Hum"], off: ["microphone", "Microphone"] }, wish === "device", (on) => void change(Microphone, on));
   const ear = toggle({ label: "Loudspeaker", on: ["speaker", "Silence"], off: ["speaker-off", "Listen"] }, !parameters.has("silent"), (on) => {
     ear.set(on);
     remoteSound.muted = !on;

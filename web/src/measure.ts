@@ -90,7 +90,7 @@ export class Meter {
         now.lost += number(stat, "packetsLost");
         if (stat["kind"] === "video" && stat["frameWidth"]) {
           const rate = Math.round(number(stat, "framesPerSecond"));
-          picture = `${number(stat, "frameWidth")} × ${number(stat, "frameHeight")}, ${rate} fps`;
+          picture = `${number(stat, "frameHeight")}p · ${rate} fps`;
         }
       }
     }

@@ -274,6 +274,47 @@ fn nodes_reach_each_other_over_the_mesh_socket() {
 }
 
 #[test]
+fn a_cut_way_to_a_peer_carries_nothing_until_it_heals() {
+    let far = start(1, None);
+    let near = start(1, Some(SocketAddr::from(([127, 0, 0, 1], far.mesh_port()))));
+    let socket = client(&near);
+    let emulate = |cut| {
+        let command = Command::SetEmulation {
+            node: 9,
+            delay_ms: 0.0,
+            jitter_ms: 0.0,
+            loss: 0.0,
+            rate_kbps: None,
+            cut,
+        };
+        near.handle(command).expect("there is room");
+        near.handle(Command::RemoveParticipant { participant: 0 })
+            .expect("there is room");
+        expect(&near, vec![said(0, "command")]);
+    };
+    emulate(true);
+    ask(&socket, b"Mcut");
+    emulate(false);
+    ask(&socket, b"Mhealed");
+    let mut heard = Vec::new();
+    expect_all(&far, &mut heard, said(0, "mesh Mhealed"));
+    assert!(!heard.contains(&said(0, "mesh Mcut")), "{heard:?}");
+}
+
+/// Keeps every event until the wanted one came.
+fn expect_all(shell: &Shell, heard: &mut Vec<Event>, wanted: Event) {
+    let start = crate::clock::now();
+    while !heard.contains(&wanted) {
+        heard.extend(shell.drain());
+        assert!(
+            crate::clock::now() - start < PATIENCE,
+            "{wanted:?} never came"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_panic_becomes_a_fatal_event() {
     let shell = start(2, None);
     let socket = client(&shell);

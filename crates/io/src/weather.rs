@@ -1,37 +1,196 @@
 //! The world's emulated long links: weather between the node's mesh output and the mesh socket.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use node::Command;
+use netem::{Loss, Path};
 use wire::NodeId;
 
-pub(crate) struct Weather {}
+/// Spreads neighbouring node numbers over the seeds (2^64 over the golden ratio).
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What `SetEmulation` asks for; see `protocol/node.py`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forecast {
+    pub(crate) delay_ms: f64,
+    pub(crate) jitter_ms: f64,
+    pub(crate) loss: f64,
+    pub(crate) rate_kbps: Option<u32>,
+    pub(crate) cut: bool,
+}
+
+/// The emulated ways to peers. A peer without one is reached by the plain socket.
+pub(crate) struct Weather {
+    seed: u64,
+    paths: BTreeMap<NodeId, Path<Packet>>,
+}
+
+type Packet = (SocketAddr, Vec<u8>);
 
 impl Weather {
-    pub(crate) fn new(_seed: u64) -> Weather {
-        Weather {}
+    /// The same seed loses and delays the same packets.
+    pub(crate) fn new(seed: u64) -> Weather {
+        let paths = BTreeMap::new();
+        Weather { seed, paths }
     }
 
-    pub(crate) fn set(&mut self, _now: Instant, _command: &Command) {}
+    /// Changes the way to a peer. What is under way still arrives, unless it is cut.
+    pub(crate) fn set(&mut self, peer: NodeId, forecast: Forecast) {
+        let weather = forecast.weather();
+        let seed = self.seed ^ u64::from(peer.0).wrapping_mul(SEED_STEP);
+        let path = self.paths.entry(peer);
+        path.or_insert_with(|| Path::new(weather, seed))
+            .set(weather);
+    }
 
+    /// Sends a packet through the weather; back comes what has none and goes at once.
     pub(crate) fn send(
         &mut self,
-        _now: Instant,
-        _peer: NodeId,
-        _to: SocketAddr,
+        now: Instant,
+        peer: NodeId,
+        to: SocketAddr,
         bytes: Vec<u8>,
     ) -> Option<Vec<u8>> {
-        Some(bytes)
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let Some(path) = self.paths.get_mut(&peer) else {
+            return Some(bytes);
+        };
+        if path.weather() == netem::Weather::default() {
+            return Some(bytes);
+        }
+        let size = bytes.len();
+        path.push(now, (to, bytes), size);
         None
     }
 
-    pub(crate) fn deliver(&mut self, _now: Instant, _each: impl FnMut(SocketAddr, Vec<u8>)) {}
+    /// When the next packet comes out.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.paths.values().filter_map(Path::deadline).min()
+    }
 
+    /// Calls `each` with every packet that has come out by `now`.
+    pub(crate) fn deliver(&mut self, now: Instant, mut each: impl FnMut(SocketAddr, Vec<u8>)) {
+        for path in self.paths.values_mut() {
+            while let Some((to, bytes)) = path.pop(now) {
+                each(to, bytes);
+            }
+        }
+    }
+
+    /// Packets that never come out, since the start.
     pub(crate) fn dropped(&self) -> u64 {
-        0
+        let tallies = self.paths.values().map(Path::tally);
+        tallies.map(|tally| tally.lost + tally.dropped).sum()
+    }
+}
+
+impl Forecast {
+    fn weather(self) -> netem::Weather {
+        netem::Weather {
+            delay: milliseconds(self.delay_ms),
+            jitter: milliseconds(self.jitter_ms),
+            loss: match self.loss {
+                share if share > 0.0 => Loss::Random(share.min(1.0) as f32),
+                _ => Loss::None,
+            },
+            rate: self.rate_kbps.map(|rate| u64::from(rate) * 1_000),
+            cut: self.cut,
+            ..netem::Weather::default()
+        }
+    }
+}
+
+/// Nothing for what is no time: negative, infinite or not a number.
+fn milliseconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value / 1e3).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const PEER: NodeId = NodeId(2);
+    const FAIR: Forecast = Forecast {
+        delay_ms: 0.0,
+        jitter_ms: 0.0,
+        loss: 0.0,
+        rate_kbps: None,
+        cut: false,
+    };
+
+    fn send(weather: &mut Weather, now: Instant, peer: NodeId, mark: u8) -> Option<Vec<u8>> {
+        weather.send(
+            now,
+            peer,
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 9)),
+            vec![mark],
+        )
+    }
+
+    fn delivered(weather: &mut Weather, now: Instant) -> Vec<u8> {
+        let mut marks = Vec::new();
+        weather.deliver(now, |_, bytes| marks.extend(bytes));
+        marks
+    }
+
+    #[test]
+    fn only_the_peer_with_weather_waits() {
+        let now = crate::clock::now();
+        let mut weather = Weather::new(1);
+        weather.set(
+            PEER,
+            Forecast {
+                delay_ms: 40.0,
+                ..FAIR
+            },
+        );
+        assert_eq!(send(&mut weather, now, NodeId(3), 7), Some(vec![7]));
+        assert_eq!(send(&mut weather, now, PEER, 8), None);
+        let due = now + Duration::from_millis(40);
+        assert_eq!(weather.deadline(), Some(due));
+        assert!(delivered(&mut weather, due - Duration::from_millis(1)).is_empty());
+        assert_eq!(delivered(&mut weather, due), [8]);
+        assert_eq!(weather.deadline(), None);
+    }
+
+    #[test]
+    fn what_is_under_way_arrives_when_the_weather_clears() {
+        let now = crate::clock::now();
+        let mut weather = Weather::new(1);
+        weather.set(
+            PEER,
+            Forecast {
+                delay_ms: 40.0,
+                ..FAIR
+            },
+        );
+        assert_eq!(send(&mut weather, now, PEER, 1), None);
+        weather.set(PEER, FAIR);
+        assert_eq!(send(&mut weather, now, PEER, 2), Some(vec![2]));
+        assert_eq!(
+            delivered(&mut weather, now + Duration::from_millis(40)),
+            [1]
+        );
+    }
+
+    #[test]
+    fn a_cut_and_loss_drop_and_are_counted() {
+        let now = crate::clock::now();
+        let mut weather = Weather::new(1);
+        weather.set(PEER, Forecast { cut: true, ..FAIR });
+        assert_eq!(send(&mut weather, now, PEER, 1), None);
+        weather.set(PEER, Forecast { loss: 1.0, ..FAIR });
+        assert_eq!(send(&mut weather, now, PEER, 2), None);
+        assert!(delivered(&mut weather, now + Duration::from_secs(1)).is_empty());
+        assert_eq!(weather.dropped(), 2);
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for value in [-1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(milliseconds(value), Duration::ZERO);
+        }
+        assert_eq!(milliseconds(1.5), Duration::from_micros(1_500));
     }
 }

@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use node::{Command, Input, Protocol};
+use wire::NodeId;
 
 use super::{Core, Worker};
 use crate::queue::Handover;
 use crate::stun;
 use crate::tcp::Arrived;
 use crate::udp::Buffers;
+use crate::weather::Forecast;
 
 /// Receive calls on one socket before the other sources get their turn.
 const RECEIVE_CALLS_PER_TURN: usize = 4;
@@ -25,7 +27,23 @@ impl<C: Core> Worker<C> {
         self.inbox_has_more = taken.more;
         for command in taken.commands {
             match command {
-                Command::SetEmulation { .. } => self.weather.set(now, &command),
+                Command::SetEmulation {
+                    node,
+                    delay_ms,
+                    jitter_ms,
+                    loss,
+                    rate_kbps,
+                    cut,
+                } => {
+                    let forecast = Forecast {
+                        delay_ms,
+                        jitter_ms,
+                        loss,
+                        rate_kbps,
+                        cut,
+                    };
+                    self.weather.set(NodeId(node), forecast);
+                }
                 other => self.feed(now, Input::Command(other)),
             }
         }

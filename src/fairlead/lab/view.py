@@ -48,21 +48,36 @@ class PathView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "fro
     reason: str
 
 
+class StreamView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "from"}):
+    """The way of one track to one region that serves its room."""
+
+    room: str
+    track: str
+    kind: str
+    origin: str
+    to: str
+    via: list[str]
+    reason: str
+
+
 class WorldView(msgspec.Struct, frozen=True, kw_only=True):
     """The world, now."""
 
     regions: list[RegionView]
     links: list[LinkView]
     paths: list[PathView]
+    streams: list[StreamView]
 
 
 def view(world: World) -> WorldView:
     """The world as its nodes last told it."""
     places = world.places
+    paths = [path for place in places.values() for path in _paths(world, place)]
     return WorldView(
         regions=[_region(place) for place in places.values()],
         links=[link(world, pair) for pair in world.weather],
-        paths=[path for place in places.values() for path in _paths(world, place)],
+        paths=paths,
+        streams=[stream for place in places.values() for stream in _streams(world, place, paths)],
     )
 
 
@@ -125,3 +140,26 @@ def _paths(world: World, place: Place) -> list[PathView]:
             )
         )
     return paths
+
+
+def _streams(world: World, place: Place, paths: list[PathView]) -> list[StreamView]:
+    ways = {path.to: path for path in paths if path.origin == place.name}
+    streams = []
+    for stream in place.state.streams if place.up and place.state else []:
+        for node in stream.to:
+            to = world.place_of(node)
+            if to is None:
+                continue
+            way = ways.get(to.name)
+            streams.append(
+                StreamView(
+                    room=stream.room,
+                    track=stream.track,
+                    kind=stream.kind,
+                    origin=place.name,
+                    to=to.name,
+                    via=way.via if way else [],
+                    reason=way.reason if way else f"There is no path to {to.name}.",
+                )
+            )
+    return streams

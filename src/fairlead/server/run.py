@@ -28,7 +28,7 @@ from fairlead.server.config import Config, EmulationSection
 from fairlead.server.controller import RouteKeeper
 from fairlead.server.edge import Edge, steady_clock
 from fairlead.server.records import Records
-from fairlead.server.state import NodeState, Ready
+from fairlead.server.state import NodeState, Ready, StreamState
 from fairlead.types import NodeRecord
 
 SYNC_S = 10.0
@@ -64,7 +64,7 @@ class RunningNode:
         self._started_at = time.monotonic()
         self._counters: dict[str, int] = {}
         self._emulation: dict[int, EmulationSection] = {}
-        directory = Directory()
+        self._directory = directory = Directory()
         clock = steady_clock()
         self.edge = Edge(
             _settings(config),
@@ -112,12 +112,26 @@ class RunningNode:
             uptime_s=time.monotonic() - self._started_at,
             links=sorted(self.routes.links, key=lambda link: link.node),
             routes=self.routes.explain(),
+            streams=self._streams(),
             rooms=self.edge.room_count,
             participants=self.edge.session_count,
             tasks=len(asyncio.all_tasks()),
             counters=self._counters,
             emulation=[section for _, section in sorted(self._emulation.items())],
         )
+
+    def _streams(self) -> list[StreamState]:
+        node = self._config.node.id
+        return [
+            StreamState(
+                room=room,
+                track=track.sid,
+                kind=track.kind,
+                layers=len(track.layers),
+                to=[other for other in self._directory.holders(room) if other != node],
+            )
+            for room, track in self._directory.published(node)
+        ]
 
     def _hear(self, event: packets.Event) -> None:
         self.routes.node_said(event)

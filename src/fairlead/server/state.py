@@ -17,6 +17,17 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """A track published here, and the other nodes that serve its room."""
+
+    room: str
+    track: str
+    """Its sid."""
+    kind: str
+    layers: int
+    to: list[int]
+
+
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """One node, now."""
 
@@ -27,6 +38,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     links: list[Link] = []
     """As measured; in the order of node ids."""
     routes: list[Explanation] = []
+    streams: list[StreamState] = []
     rooms: int = 0
     participants: int = 0
     """Local sessions."""

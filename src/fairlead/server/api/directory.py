@@ -9,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut
 from fairlead.rooms.records import RoomRecords
-from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord
+from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord, TrackRecord
 
 _UNCOUNTED = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)
 """Kinds that live on others' account."""
@@ -79,6 +79,19 @@ class Directory:
         newest = max(mine, key=lambda record: record.session)
         info = _info(newest)
         return None if info is None else (newest.node, info)
+
+    def published(self, node: int) -> list[tuple[str, TrackRecord]]:
+        """(room, track) of every track that a node's participants publish, in order."""
+        return sorted(
+            (
+                (record.room, track)
+                for people in self._participants.values()
+                for record in people.values()
+                if record.node == node
+                for track in record.tracks
+            ),
+            key=lambda one: (one[0], one[1].sid),
+        )
 
     @property
     def room_count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,11 +10,11 @@ import anyio.abc
 import structlog
 from nats.aio.client import Client
 
-from fairlead.cells.change import AnyRecord, Change, Kind, RecordPut, gone
+from fairlead.cells.change import AnyRecord, Change, Kind
 from fairlead.cells.connection import Connection, open_bucket
 from fairlead.cells.reader import Reader
 from fairlead.cells.request import Asker, Handler, NoAnswer, answer
-from fairlead.cells.view import Dropped, Input, Listed, Lost, View
+from fairlead.cells.view import Dropped, Input, Listed, Lost, Unreachable, View
 from fairlead.cells.watch import watch
 from fairlead.cells.writer import Writer
 
@@ -46,7 +46,6 @@ class NatsCells:
         self._asker = Asker()
         self._handler: Handler | None = None
         self._readers: list[Reader] = []
-        self._listeners: list[Callable[[Change], None]] = []
         self._connections: dict[str, Connection] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: anyio.abc.TaskGroup | None = None
@@ -85,14 +84,13 @@ class NatsCells:
             self._tell(Dropped(cell=region))
 
     async def put(self, record: AnyRecord) -> None:
-        """Write a record of this node, or renew it. Raises ValueError if it can't be written."""
+        """Write a record of this node, or renew it. One that is too large is counted and left
+        out: what a client can make large must not end the node."""
         self._writer.put(record)
-        self._tell_listeners(RecordPut(record=record))
 
     async def delete(self, record: AnyRecord) -> None:
         """Delete a record of this node; only its key (ids, room and sid) matters."""
         self._writer.delete(record)
-        self._tell_listeners(gone(record))
 
     async def flushed(self) -> None:
         """Return when the own cell has every record put or deleted so far."""
@@ -110,10 +108,10 @@ class NatsCells:
         """Every other node and its links, then every change."""
         return self._read(TOPOLOGY_KINDS)
 
-    def listen(self, listener: Callable[[Change], None]) -> None:
-        """Call ``listener`` at once with every change, also of this node's own records; call
-        before `running`."""
-        self._listeners.append(listener)
+    def unreachable(self, nodes: frozenset[int]) -> None:
+        """The nodes that no path reaches now. Such a node is gone after a lease if its cell is
+        lost too, while one that the mesh reaches stands for the whole grace."""
+        self._tell(Unreachable(nodes=nodes))
 
     def serve(self, handler: Handler) -> None:
         """Answer other nodes' questions with ``handler``; call before `running`."""
@@ -199,11 +197,6 @@ class NatsCells:
         for change in self._view.handle(anyio.current_time(), event):
             for reader in self._readers:
                 reader.tell(change)
-            self._tell_listeners(change)
-
-    def _tell_listeners(self, change: Change) -> None:
-        for listener in self._listeners:
-            listener(change)
 
     async def _tick(self) -> None:
         while True:

@@ -62,11 +62,8 @@ def node_of(key: str) -> int:
 
 
 def encode(record: AnyRecord) -> bytes:
-    """A record as its value. Raises ValueError beyond `MAX_VALUE`."""
-    value = _encoder.encode(record)
-    if len(value) > MAX_VALUE:
-        raise ValueError(f"the record {key_of(record)} has {len(value)} bytes, over {MAX_VALUE}")
-    return value
+    """A record as its value."""
+    return _encoder.encode(record)
 
 
 def decode(key: str, value: bytes) -> AnyRecord:

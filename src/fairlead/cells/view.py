@@ -59,7 +59,13 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
 
 
-Input = Opened | Entry | Listed | Lost | Dropped
+class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
+    """The nodes that no path of the mesh reaches now."""
+
+    nodes: frozenset[int]
+
+
+Input = Opened | Entry | Listed | Lost | Dropped | Unreachable
 
 
 @dataclass(slots=True)
@@ -69,7 +75,7 @@ class _Node:
     records: dict[str, tuple[AnyRecord, int]] = field(default_factory=dict)
     """By key: the record and the number of the watch that told it last."""
     expires: float | None = None
-    """None: suspended, while the cell is lost or still being listed."""
+    """None: suspended, while the cell is lost (and the node reachable) or being listed."""
     alive: bool = False
     """Its node record stands, so that its records are told."""
 
@@ -92,6 +98,7 @@ class View:
         self._own = own
         self._cells: dict[str, _Cell] = {}
         self._home: dict[int, str] = {}
+        self._unreachable: frozenset[int] = frozenset()
         self.counts = {"malformed": 0, "over_limit": 0, "leases_expired": 0}
 
     def handle(self, now: float, event: Input | None) -> list[Change]:
@@ -114,6 +121,10 @@ class View:
                 self._lost(now, name, out)
             case Dropped(cell=name):
                 self._drop(name, out)
+            case Unreachable(nodes=nodes):
+                self._unreachable = nodes
+                for cell in self._cells.values():
+                    self._doubt(now, cell)
             case _:
                 assert_never(event)
         self._expire(now, out)
@@ -222,10 +233,21 @@ class View:
         cell.open = cell.listed = False
         for node in cell.nodes.values():
             node.expires = None
+        self._doubt(now, cell)
         if cell.lost_until is None:
             out.append(CellLost(region=name))
         if cell.lost_until in (None, _NEVER):
             cell.lost_until = now + GRACE
+
+    def _doubt(self, now: float, cell: _Cell) -> None:
+        """Of a lost cell, the nodes that the mesh does not reach either have a lease left."""
+        if cell.open:
+            return
+        for number, node in cell.nodes.items():
+            if number not in self._unreachable:
+                node.expires = None
+            elif node.expires is None:
+                node.expires = now + LEASE
 
     def _drop(self, name: str, out: list[Change]) -> None:
         cell = self._cells.get(name)

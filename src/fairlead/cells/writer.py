@@ -11,7 +11,7 @@ from nats.js.errors import APIError, NotFoundError
 from nats.js.kv import KeyValue
 
 from fairlead.cells import key as keys
-from fairlead.cells.change import AnyRecord
+from fairlead.cells.change import AnyRecord, kind_of
 from fairlead.cells.connection import BUCKET, MARKER_TTL
 from fairlead.types import NodeRecord, RoomRecord
 
@@ -36,28 +36,39 @@ class Writer:
 
     def __init__(self, node: int) -> None:
         self._node_key = f"node.{node}"
-        self._truth: dict[str, AnyRecord] = {}
+        self._truth: dict[str, tuple[AnyRecord, bytes]] = {}
+        """By key: the record and its value."""
         self._dirty: dict[str, None] = {}
         """Keys to write, oldest first; no more of them than records that were put."""
         self._wake = anyio.Event()
         self._clean = anyio.Event()
         self._revisions: dict[str, int] = {}
-        self.counts = {"written": 0, "conflicts": 0}
+        self.counts = {"written": 0, "conflicts": 0, "too_large": 0}
 
     def put(self, record: AnyRecord) -> None:
-        """Say a record, or renew it. Raises ValueError if it can't be one."""
-        keys.encode(record)
-        self._touch(keys.key_of(record), record)
+        """Say a record, or renew it. One over `keys.MAX_VALUE` is counted and not said; what was
+        said before stands. Raises ValueError for a sid that can't be part of a key."""
+        key = keys.key_of(record)
+        value = keys.encode(record)
+        if len(value) > keys.MAX_VALUE:
+            self.counts["too_large"] += 1
+            log.warning("a record is too large for the cell", kind=kind_of(record), size=len(value))
+            return
+        self._truth[key] = (record, value)
+        self._touch(key)
 
     def delete(self, record: AnyRecord) -> None:
         """Take a record back; the one said last at its key, whatever its values."""
-        self._touch(keys.key_of(record), None)
+        key = keys.key_of(record)
+        self._truth.pop(key, None)
+        self._touch(key)
 
     def clear(self) -> None:
         """Take everything back, the node record last."""
         others = [key for key in self._truth if key != self._node_key]
         for key in [*others, self._node_key]:
-            self._touch(key, None)
+            self._truth.pop(key, None)
+            self._touch(key)
 
     async def flushed(self) -> None:
         """Return when the cell has all that was said."""
@@ -90,11 +101,7 @@ class Writer:
         if not self._dirty:
             self._clean.set()
 
-    def _touch(self, key: str, record: AnyRecord | None) -> None:
-        if record is None:
-            self._truth.pop(key, None)
-        else:
-            self._truth[key] = record
+    def _touch(self, key: str) -> None:
         self._dirty[key] = None
         if self._clean.is_set():
             self._clean = anyio.Event()
@@ -122,13 +129,13 @@ class Writer:
                     group.start_soon(self._write, stream, bucket, key)
 
     async def _write(self, stream: JetStreamContext, bucket: KeyValue, key: str) -> None:
-        record = self._truth.get(key)
-        if record is None:
+        said = self._truth.get(key)
+        if said is None:
             await bucket.purge(key, msg_ttl=MARKER_TTL)
             self._revisions.pop(key, None)
             return
         kind = key.partition(".")[0]
-        value = keys.encode(record)
+        record, value = said
         if isinstance(record, RoomRecord | NodeRecord):
             await self._compare_and_set(stream, key, value)
         else:
@@ -167,7 +174,7 @@ class Writer:
             message = await stream.get_last_msg(_STREAM, _subject(key))
         except NotFoundError:
             return 0
-        record = self._truth.get(key)
+        record, _ = self._truth.get(key, (None, b""))
         if message.data and isinstance(record, NodeRecord):
             try:
                 other = keys.decode(key, message.data)

@@ -112,6 +112,10 @@ class Controller:
         """When `handle` wants to be called next, None if only an event can matter."""
         return self._computed_at + RECOMPUTE_INTERVAL if self._dirty else None
 
+    def unreachable(self) -> frozenset[int]:
+        """The known nodes to which there is no path."""
+        return frozenset(self._nodes.keys() - self._routes.keys())
+
     def explain(self) -> list[Explanation]:
         """The route to every known node, by node id, and why it is taken."""
         return [self._explain(destination) for destination in sorted(self._nodes)]

@@ -36,6 +36,9 @@ class Topology(Protocol):
     async def put(self, record: AnyRecord) -> None:
         """Write a record of this node."""
 
+    def unreachable(self, nodes: frozenset[int]) -> None:
+        """The nodes that no path reaches now."""
+
     def topology(self) -> AsyncIterator[Change]:
         """Every other node and its links, then every change."""
 
@@ -51,6 +54,7 @@ class RouteKeeper:
         self._report: LinkReport | None = None
         """The newest that was not looked at yet; an older one is worth nothing."""
         self._links: list[Link] = []
+        self._unreachable: frozenset[int] = frozenset()
         self._wake = anyio.Event()
 
     def node_said(self, event: Event) -> None:
@@ -101,6 +105,9 @@ class RouteKeeper:
                     self._order(output)
                 case _:
                     assert_never(output)
+        if (unreachable := self._controller.unreachable()) != self._unreachable:
+            self._unreachable = unreachable
+            self._cells.unreachable(unreachable)
 
 
 def _input(change: Change) -> Input | None:

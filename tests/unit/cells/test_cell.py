@@ -303,3 +303,14 @@ async def test_another_region_can_be_joined_and_left_while_running(tmp_path: Pat
         one.disconnect("frankfurt")
         await hear(changes, RecordGone(kind="node", node=2))
         assert one.connected() == {"jakarta": True}
+
+
+async def test_a_record_too_large_for_the_cell_is_counted_and_the_earlier_stands(
+    tmp_path: Path,
+) -> None:
+    async with pair(tmp_path) as (_, one, two), aclosing(two.changes()) as changes:
+        await one.put(records.node(1))
+        await one.put(records.participant(1))
+        await one.put(records.participant(1, info=bytes(1_100_000)))
+        await hear(changes, RecordPut(record=records.participant(1)))
+        assert one.counts()["too_large"] == 1

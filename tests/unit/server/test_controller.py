@@ -25,10 +25,14 @@ class FakeCells:
 
     def __init__(self) -> None:
         self.send, self._receive = anyio.create_memory_object_stream[Change](16)
+        self.lost: list[frozenset[int]] = []
         self.put_in, self.put_out = anyio.create_memory_object_stream[AnyRecord](16)
 
     async def put(self, record: AnyRecord) -> None:
         await self.put_in.send(record)
+
+    def unreachable(self, nodes: frozenset[int]) -> None:
+        self.lost.append(nodes)
 
     async def topology(self) -> AsyncIterator[Change]:
         async for change in self._receive:
@@ -99,6 +103,12 @@ async def test_peers_and_routes_follow_the_network() -> None:
             await cells.send.send(RecordPut(record=theirs))
             assert await routes() == {2: [], 3: [2]}
             assert [route.via for route in keeper.explain()] == [[], [2]]
+
+            keeper.node_said(LinkReport(links=[link(2, None), link(3, None)]))
+            assert await routes() == {}
+            keeper.node_said(LinkReport(links=[link(2, 10.0), link(3, 200.0)]))
+            assert await routes() == {2: [], 3: [2]}
+            assert cells.lost == [frozenset({2, 3}), frozenset()]
 
             await cells.send.send(RecordGone(kind="links", node=2))
             assert await routes() == {2: [], 3: []}

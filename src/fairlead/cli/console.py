@@ -9,7 +9,12 @@ import msgspec
 from rich.console import Console
 
 out = Console()
-err = Console(stderr=True)
+
+
+def tell(text: str) -> None:
+    """A line of progress on standard error, as it is."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 import typer
 
-from fairlead.cli.console import err, print_json
+from fairlead.cli.console import print_json, tell
 from fairlead.cli.failure import FAILED, Failure, failing
 from fairlead.cli.remote import Json
 from fairlead.server import config as configs
@@ -48,16 +48,17 @@ def up(
         config = _with_options(config, port, bind, region, node_id, nats, peer or [])
         configs.check(config)
     # Imported late: the packet path is not needed to read `--help` or a configuration.
-    from fairlead.server import run
+    with failing(ImportError, status=FAILED):
+        from fairlead.server import run
 
     def announce(ready: Ready) -> None:
         if json:
             print_json(ready)
             return
-        err.print(f"{ready.region} is up at {ready.url}", highlight=False)
+        tell(f"{ready.region} is up at {ready.url}")
         if not config.keys:
             key, secret = next(iter(configs.DEVELOPMENT_KEYS.items()))
-            err.print(f"API key {key}, secret {secret}: for development only", highlight=False)
+            tell(f"API key {key}, secret {secret}: for development only")
 
     with failing(run.NodeFailed, status=FAILED):
         anyio.run(run.serve, config, announce)

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from fairlead.cli import remote
-from fairlead.cli.console import err, out, print_json
+from fairlead.cli.console import out, print_json, tell
 from fairlead.cli.failure import FAILED, Failure, failing
 from fairlead.lab import demo as demos
 from fairlead.lab import ports, regions, worldfile
@@ -73,10 +73,8 @@ async def _run(
                     store,
                     base_port=port,
                     log=log,
-                    tell=lambda text: err.print(text, highlight=False),
-                    say=lambda name, line: err.print(
-                        f"[{name}] {line}", markup=False, highlight=False
-                    ),
+                    tell=tell,
+                    say=lambda name, line: tell(f"[{name}] {line}"),
                 ) as running_world,
                 _admin(running_world) as admin,
                 _demo(running_world, pages, demo_port) as page,

@@ -26,7 +26,7 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
-    """The link between two regions: measured (null before the first measurement), and emulated."""
+    """The link between two regions: measured (null unless it works), and emulated."""
 
     a: str
     b: str
@@ -85,11 +85,12 @@ def link(world: World, pair: Pair) -> LinkView:
     """One link; the worse word of its two ends counts."""
     here, there = (world.places[name] for name in pair)
     ends = [end for end in (_end(here, there.node), _end(there, here.node)) if end is not None]
-    measured = [end for end in ends if end.rtt_ms is not None]
+    state = _state(here, there, ends)
+    measured = [end for end in ends if end.rtt_ms is not None and state != "down"]
     return LinkView(
         a=pair[0],
         b=pair[1],
-        state=_state(here, there, ends),
+        state=state,
         rtt_ms=measured[0].rtt_ms if measured else None,
         jitter_ms=max((end.jitter_ms for end in measured), default=None),
         loss=max((end.loss for end in measured), default=None),

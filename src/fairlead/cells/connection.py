@@ -85,12 +85,15 @@ class Connection:
             if isinstance(error, nats.errors.SlowConsumerError):
                 self.slow += 1
 
-        # No reconnection of the library's: a new session lists everything anew.
+        # No reconnection of the library's: a new session lists everything anew. Its own waits
+        # between first attempts go too, since `run` has the back-off.
         try:
             await client.connect(
                 servers=[self._url],
                 name=self._name,
                 allow_reconnect=False,
+                reconnect_time_wait=0,
+                max_reconnect_attempts=1,
                 connect_timeout=CONNECT_TIMEOUT,
                 ping_interval=PING_INTERVAL,
                 max_outstanding_pings=2,

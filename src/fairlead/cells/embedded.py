@@ -93,8 +93,11 @@ class Embedded:
         delay = RESTART_DELAY
         while True:
             assert self._process is not None
+            started = anyio.current_time()
             status = await self._process.wait()
             self.restarts += 1
+            if anyio.current_time() - started > RESTART_DELAY_MAX:
+                delay = RESTART_DELAY
             log.warning("cell server ended, starting it again", status=status)
             while True:
                 await anyio.sleep(delay)

@@ -58,12 +58,21 @@ class Links:
 
     def matrix(self, nodes: Iterable[int]) -> Matrix:
         """RTTs in ms, rows from, columns to, in the order of ``nodes``; inf where no link works."""
-        order = list(nodes)
-        costs = np.full((len(order), len(order)), np.inf)
-        for row, source in enumerate(order):
-            for column, destination in enumerate(order):
-                if row != column and (rtt := self.rtt_ms(source, destination)) is not None:
-                    costs[row, column] = rtt
+        index = {node: position for position, node in enumerate(nodes)}
+        words = np.full((len(index), len(index)), np.nan)
+        down = np.zeros(words.shape, dtype=bool)
+        for source, links in self._reports.items():
+            if (row := index.get(source)) is None:
+                continue
+            for peer, link in links.items():
+                if (column := index.get(peer)) is not None:
+                    down[row, column] = not link.up
+                    if link.rtt_ms is not None:
+                        words[row, column] = link.rtt_ms
+        if (own := index.get(self._own)) is not None:
+            words[:, own], down[:, own] = words[own, :], down[own, :]
+        costs = np.where(np.isnan(words), words.T, words)
+        costs[down | down.T | np.isnan(costs)] = np.inf
         return costs
 
     def _ends(self, source: int, destination: int) -> list[LinkState]:

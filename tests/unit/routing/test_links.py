@@ -45,6 +45,20 @@ def test_of_its_own_links_a_node_believes_itself() -> None:
     assert not links.is_down(2, 1)
 
 
+def test_the_matrix_says_what_the_pairs_say() -> None:
+    links = Links(own=1)
+    links.report(record(1, n2=10.0, n3=None, n4=7.0))
+    links.report(record(2, n1=99.0, n3=20.0, n4=None))
+    links.report(record(3, n2=25.0, n4=30.0))
+    links.report(record(5, n6=1.0))
+    nodes = [1, 2, 3, 4]
+    matrix = links.matrix(nodes)
+    for row, source in enumerate(nodes):
+        for column, destination in enumerate(nodes):
+            rtt = None if source == destination else links.rtt_ms(source, destination)
+            assert matrix[row, column] == (float("inf") if rtt is None else rtt)
+
+
 @pytest.mark.parametrize("rtt", [-1.0, float("nan"), float("inf"), 10_001.0])
 def test_an_impossible_rtt_is_counted_and_left_out(rtt: float) -> None:
     links = Links(own=9)

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use wire::{Content, NodeId};
 
+use crate::mesh::Queue;
+
 /// Contents half together at a time; the oldest is given up first.
 const MAX_PARTIALS: usize = 128;
 /// Pieces of one content: some 66 KiB of them.
@@ -75,6 +77,14 @@ impl Assembly {
         }
         let whole = self.partials.remove(at);
         Ok(whole.map(|p| p.pieces.into_iter().flatten().flatten().collect()))
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        Queue {
+            name: "partial_messages",
+            length: self.partials.len(),
+            capacity: MAX_PARTIALS,
+        }
     }
 
     /// Give up what has waited too long; how many.

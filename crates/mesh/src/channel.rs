@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use wire::Segment;
 
+use crate::mesh::Queue;
+
 /// Messages waiting for one destination; past it the oldest are given up, and counted.
 const MAX_QUEUED_BYTES: usize = 4 << 20;
 /// Bytes of a message in one segment.
@@ -185,6 +187,14 @@ impl Sender {
             .filter_map(|s| s.sent)
             .min()?;
         Some(oldest + self.rto())
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        Queue {
+            name: "data_queued_bytes",
+            length: self.queued_bytes,
+            capacity: MAX_QUEUED_BYTES,
+        }
     }
 
     #[cfg(test)]
@@ -385,6 +395,14 @@ impl Receiver {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.ack_at
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        Queue {
+            name: "data_segments_ahead",
+            length: self.ahead.len(),
+            capacity: MAX_AHEAD as usize,
+        }
     }
 
     /// The acknowledgement that is due: epoch, next and received.

@@ -15,6 +15,8 @@ counts! {
     /// Media packets from local publishers, once for each node that they went to.
     MediaSent = "mesh_media_sent",
     MediaDelivered = "mesh_media_delivered",
+    /// Frames that began here.
+    FramesSent = "mesh_frames_sent",
     /// Frames passed on for others.
     Relayed = "mesh_relayed",
     DataSent = "mesh_data_sent",

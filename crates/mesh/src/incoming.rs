@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::Timing;
+use crate::mesh::Queue;
 
 /// The most numbers missing at a time; beyond it the oldest are given up.
 const MAX_HOLES: usize = 1024;
@@ -146,6 +147,14 @@ impl Incoming {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.ask_at
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        Queue {
+            name: "link_holes",
+            length: self.holes.len(),
+            capacity: MAX_HOLES,
+        }
     }
 
     /// How many numbers were sent and how many of them given up, since the last call.

@@ -32,5 +32,5 @@ mod timers;
 pub use config::{Config, Timing};
 pub use handshake::public_key;
 pub use link::{LinkReport, LinkState};
-pub use mesh::{Input, MAX_MESSAGE, Mesh, Output};
+pub use mesh::{Input, MAX_MESSAGE, Mesh, Output, Queue};
 pub use route::Route;

@@ -12,7 +12,7 @@ use crate::count::{Count, Counts};
 use crate::handshake::{Identity, Initiator};
 use crate::incoming::{Arrival, Incoming};
 use crate::measure::Measure;
-use crate::mesh::Output;
+use crate::mesh::{Output, Queue};
 use crate::outgoing::Outgoing;
 use crate::session::{Agreed, Refused, Session};
 
@@ -166,6 +166,15 @@ impl Link {
             sent_packets: self.measure.sent_packets,
             received_packets: self.measure.received_packets,
         }
+    }
+
+    pub(crate) fn queues(&self) -> [Queue; 3] {
+        let frames = Queue {
+            name: "link_frames_bytes",
+            length: self.pending.len(),
+            capacity: MAX_FRAMES,
+        };
+        [frames, self.outgoing.queue(), self.incoming.queue()]
     }
 
     /// This node itself was asleep for `late`: the peer's silence meanwhile means nothing.

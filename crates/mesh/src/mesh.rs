@@ -117,6 +117,15 @@ pub enum Output {
     },
 }
 
+/// One bounded queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub name: &'static str,
+    /// In items or bytes, as the capacity.
+    pub length: usize,
+    pub capacity: usize,
+}
+
 #[derive(Debug)]
 struct Bucket {
     tokens: f32,
@@ -220,6 +229,22 @@ impl Mesh {
     /// Everything counted since the start, by name.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.counts.map()
+    }
+
+    /// How full every queue is: the fullest of each kind.
+    pub fn queues(&self) -> Vec<Queue> {
+        let mut queues = Vec::new();
+        for link in self.links.values() {
+            queues.extend(link.queues());
+        }
+        queues.extend(self.channels.values().flat_map(|channel| {
+            let (sender, receiver) = (channel.sender.queue(), channel.receiver.queue());
+            [sender, receiver]
+        }));
+        queues.push(self.assembly.queue());
+        queues.sort_by_key(|queue| (queue.name, std::cmp::Reverse(queue.length)));
+        queues.dedup_by_key(|queue| queue.name);
+        queues
     }
 
     /// Send any bytes as a frame, whatever they say: for tests of how others take it.
@@ -890,6 +915,7 @@ impl Mesh {
             index: 0,
         };
         if content.len() <= MAX_CONTENT {
+            self.counts.add(Count::FramesSent);
             self.push(now, hops.first(), &header, content, out);
         } else if content.len() > usize::from(MAX_PIECES) * PIECE {
             self.counts.add(Count::DropDataTooBig);
@@ -897,6 +923,7 @@ impl Mesh {
         } else {
             self.message = self.message.wrapping_add(1);
             for piece in cut(self.message, content, PIECE) {
+                self.counts.add(Count::FramesSent);
                 self.push(now, hops.first(), &header, &piece, out);
             }
         }

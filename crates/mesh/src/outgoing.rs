@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::count::Count;
+use crate::mesh::Queue;
 
 /// Bounds of the repair memory; the oldest go first.
 const MAX_KEPT: usize = 4096;
@@ -65,6 +66,14 @@ impl Outgoing {
         }
         spare.clear();
         spare
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        Queue {
+            name: "link_repair_bytes",
+            length: self.kept_bytes,
+            capacity: MAX_KEPT_BYTES,
+        }
     }
 
     /// The frames sent under `sequence`, if they may be sent once more.

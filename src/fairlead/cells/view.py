@@ -230,6 +230,8 @@ class View:
 
     def _lost(self, now: float, name: str, out: list[Change]) -> None:
         cell = self._cells.setdefault(name, _Cell())
+        if not cell.open and cell.lost_until is not None:
+            return  # another attempt to connect failed: the times that run go on
         cell.open = cell.listed = False
         for node in cell.nodes.values():
             node.expires = None

@@ -14,6 +14,7 @@ from fairlead.types import LinksRecord, LinkState, NodeRecord
 GAIN_SHARE = 0.10
 GAIN_MS = 10.0
 """A working route is left only for one better by both (overlay figures: flips halve, no regret)."""
+_GAIN = f"{GAIN_MS:.0f} ms and {GAIN_SHARE:.0%}"
 RECOMPUTE_INTERVAL = 1.0
 """Seconds between computations that only follow new figures; a link's state change has no wait."""
 PUBLISH_INTERVAL = 1.0
@@ -77,6 +78,7 @@ class Controller:
         self._nodes: dict[int, NodeRecord] = {}
         self._links = Links(node)
         self._routes: dict[int, tuple[int, ...]] = {}
+        self._measured_routes: frozenset[int] = frozenset()
         self._sent: dict[int, tuple[int, ...]] | None = None
         self._dirty = False
         self._computed_at = -RECOMPUTE_INTERVAL
@@ -113,8 +115,8 @@ class Controller:
         return self._computed_at + RECOMPUTE_INTERVAL if self._dirty else None
 
     def unreachable(self) -> frozenset[int]:
-        """The known nodes to which there is no path."""
-        return frozenset(self._nodes.keys() - self._routes.keys())
+        """The known nodes to which no measured path leads."""
+        return frozenset(self._nodes.keys() - self._measured_routes)
 
     def explain(self) -> list[Explanation]:
         """The route to every known node, by node id, and why it is taken."""
@@ -166,6 +168,7 @@ class Controller:
         paths = Paths(costs)
         me = index[self._node]
         routes: dict[int, tuple[int, ...]] = {}
+        measured: set[int] = set()
         for destination in sorted(self._nodes):
             there = index[destination]
             best = paths.best(me, there)
@@ -173,6 +176,7 @@ class Controller:
                 if not self._links.is_down(self._node, destination):
                     routes[destination] = ()  # not measured yet: the direct link may already work
                 continue
+            measured.add(destination)
             routes[destination] = tuple(order[relay] for relay in best.via)
             kept = self._routes.get(destination)
             if kept is not None and all(relay in index for relay in kept):
@@ -180,6 +184,7 @@ class Controller:
                 if not _worth_moving(held, best.cost):
                     routes[destination] = kept
         self._routes = routes
+        self._measured_routes = frozenset(measured)
         if routes != self._sent:
             self._sent = routes
             out.append(
@@ -198,17 +203,18 @@ class Controller:
         elif not via:
             rtt = direct
             sentence = (
-                f"The direct link to {place} is the shortest measured path."
+                f"The direct link to {place} is taken: no way over relays is better by {_GAIN}."
                 if direct is not None
-                else f"The direct link to {place} is not measured yet."
+                else f"The direct link to {place} is being set up, and no other way is known."
             )
         else:
             order = [self._node, *via, destination]
             rtt = _finite(self._links.matrix(order))
             relays = " and ".join(self.region(relay) for relay in via)
             if direct is None:
-                state = "down" if self._links.is_down(self._node, destination) else "not measured"
-                sentence = f"The direct link to {place} is {state}; {relays} still reaches it."
+                down = self._links.is_down(self._node, destination)
+                state = "down" if down else "not up yet"
+                sentence = f"The direct link to {place} is {state}; {relays} reaches it."
             elif rtt is None:
                 sentence = f"The path to {place} over {relays} has just failed."
             elif rtt < direct:
@@ -216,7 +222,7 @@ class Controller:
             else:
                 sentence = (
                     f"The path over {relays} is kept: the direct link to {place} is not better "
-                    f"by {GAIN_MS:.0f} ms and {GAIN_SHARE:.0%}."
+                    f"by {_GAIN}."
                 )
         return Explanation(
             destination=destination,

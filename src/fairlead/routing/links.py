@@ -45,12 +45,13 @@ class Links:
     def rtt_ms(self, source: int, destination: int) -> float | None:
         """The RTT of a working link, None if it isn't known to work.
 
-        Bad news from either end counts at once; the source's own measurement is preferred.
+        Bad news from either end counts at once. The other end's figure stands in only where the
+        source says nothing of the link: one that it is still setting up does not work yet.
         """
         ends = self._ends(source, destination)
-        if any(not link.up for link in ends):
+        if not ends or any(not link.up for link in ends):
             return None
-        return next((link.rtt_ms for link in ends if link.rtt_ms is not None), None)
+        return ends[0].rtt_ms
 
     def is_down(self, source: int, destination: int) -> bool:
         """True if a link is known not to work; False if nobody knows."""
@@ -59,7 +60,7 @@ class Links:
     def matrix(self, nodes: Iterable[int]) -> Matrix:
         """RTTs in ms, rows from, columns to, in the order of ``nodes``; inf where no link works."""
         index = {node: position for position, node in enumerate(nodes)}
-        words = np.full((len(index), len(index)), np.nan)
+        words = np.full((len(index), len(index)), np.nan)  # nan: nothing was said
         down = np.zeros(words.shape, dtype=bool)
         for source, links in self._reports.items():
             if (row := index.get(source)) is None:
@@ -67,8 +68,7 @@ class Links:
             for peer, link in links.items():
                 if (column := index.get(peer)) is not None:
                     down[row, column] = not link.up
-                    if link.rtt_ms is not None:
-                        words[row, column] = link.rtt_ms
+                    words[row, column] = np.inf if link.rtt_ms is None else link.rtt_ms
         if (own := index.get(self._own)) is not None:
             words[:, own], down[:, own] = words[own, :], down[own, :]
         costs = np.where(np.isnan(words), words.T, words)

@@ -153,6 +153,7 @@ def test_a_node_out_of_reach_of_cell_and_mesh_is_gone_after_a_lease() -> None:
     assert view.handle(1.0, Unreachable(nodes=frozenset({1}))) == []
     view.handle(2.0, entry(NODE))
     view.handle(3.0, Lost(cell="jakarta"))
+    view.handle(3.0 + LEASE / 2, Lost(cell="jakarta"))
     assert view.handle(3.0 + LEASE, None) == ended(PERSON, ROOM, NODE)
 
 

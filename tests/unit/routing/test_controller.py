@@ -98,7 +98,7 @@ def test_a_direct_link_that_fails_is_left_at_once() -> None:
     out = controller.handle(1.001, report(n2=15.0, n3=None))
     assert routes(out) == {2: [], 3: [SINGAPORE]}
     assert any(isinstance(output, Publish) for output in out)
-    assert "is down; singapore still reaches it" in controller.explain()[1].sentence
+    assert "is down; singapore reaches it" in controller.explain()[1].sentence
 
 
 def test_no_path_is_no_route_and_is_explained() -> None:
@@ -158,4 +158,11 @@ def test_a_node_does_not_believe_others_about_itself() -> None:
 
 def test_a_link_not_measured_yet_is_not_called_down() -> None:
     controller = network()
-    assert controller.explain()[0].sentence == "The direct link to singapore is not measured yet."
+    assert controller.explain()[0].sentence == (
+        "The direct link to singapore is being set up, and no other way is known."
+    )
+    assert controller.unreachable() == {SINGAPORE, FRANKFURT}
+    controller.handle(1.0, report(n2=15.0, n3=170.0))
+    assert controller.unreachable() == frozenset()
+    controller.handle(2.0, report(n2=None, n3=None))
+    assert controller.unreachable() == {SINGAPORE, FRANKFURT}

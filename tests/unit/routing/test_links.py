@@ -51,6 +51,11 @@ def test_the_matrix_says_what_the_pairs_say() -> None:
     links.report(record(2, n1=99.0, n3=20.0, n4=None))
     links.report(record(3, n2=25.0, n4=30.0))
     links.report(record(5, n6=1.0))
+    connecting = LinkState(peer=4, up=True, rtt_ms=None)
+    links.report(LinksRecord(node=2, links=[connecting]))
+    links.report(record(4, n2=3.0))
+    assert links.rtt_ms(2, 4) is None
+    assert links.rtt_ms(4, 2) == 3.0
     nodes = [1, 2, 3, 4]
     matrix = links.matrix(nodes)
     for row, source in enumerate(nodes):

@@ -189,7 +189,9 @@ impl Command {
                 let has = format!("{} bytes", public_key.len());
                 wrong("public_key", &has, "32 bytes")
             }
-            Command::AddPeer { address, .. } if address.parse::<std::net::SocketAddr>().is_err() => {
+            Command::AddPeer { address, .. }
+                if address.parse::<std::net::SocketAddr>().is_err() =>
+            {
                 wrong("address", address, "ip:port")
             }
             Command::AcceptOffer { transport, .. }

@@ -181,14 +181,14 @@ impl Node {
         while !self.sfu_out.is_empty() || !self.mesh_out.is_empty() {
             let mut outputs = std::mem::take(&mut self.sfu_out);
             for output in outputs.drain(..) {
-                self.from_sfu(now, output, out);
+                self.act_on_sfu(now, output, out);
             }
             if self.sfu_out.is_empty() {
                 self.sfu_out = outputs;
             }
             let mut outputs = std::mem::take(&mut self.mesh_out);
             for output in outputs.drain(..) {
-                self.from_mesh(now, output, out);
+                self.act_on_mesh(now, output, out);
             }
             if self.mesh_out.is_empty() {
                 self.mesh_out = outputs;
@@ -196,12 +196,12 @@ impl Node {
         }
     }
 
-    fn from_sfu(&mut self, now: Instant, output: sfu::Output, out: &mut Outputs) {
+    fn act_on_sfu(&mut self, now: Instant, output: sfu::Output, out: &mut Outputs) {
         match output {
             sfu::Output::Transmit(transmit) => out.client.push(transmit),
             sfu::Output::Media { stream, packet } => {
-                self.to_workers(stream, &packet, out);
-                self.to_nodes(now, stream, &packet);
+                self.send_to_workers(stream, &packet, out);
+                self.send_to_nodes(now, stream, &packet);
             }
             sfu::Output::Data {
                 room,
@@ -266,7 +266,8 @@ impl Node {
                 out.events.push(Event::TrackLive { track, mime });
             }
             sfu::Output::SubscriptionLive { participant, track } => {
-                out.events.push(Event::SubscriptionLive { participant, track });
+                out.events
+                    .push(Event::SubscriptionLive { participant, track });
             }
             sfu::Output::Levels(levels) => {
                 let levels = levels.into_iter().map(|(track, level, active)| Level {
@@ -281,7 +282,7 @@ impl Node {
         }
     }
 
-    fn from_mesh(&mut self, now: Instant, output: mesh::Output, out: &mut Outputs) {
+    fn act_on_mesh(&mut self, now: Instant, output: mesh::Output, out: &mut Outputs) {
         match output {
             mesh::Output::Transmit { to, peer, bytes } => {
                 out.mesh.push(MeshTransmit { peer, to, bytes });
@@ -376,13 +377,13 @@ impl Node {
         }
         // A packet goes from its publisher's worker to every other, or from the mesh's: no further.
         if stream.origin() == self.node {
-            self.to_nodes(now, stream, &packet);
+            self.send_to_nodes(now, stream, &packet);
         } else if self.worker == MESH_WORKER {
-            self.to_workers(stream, &packet, out);
+            self.send_to_workers(stream, &packet, out);
         }
     }
 
-    fn to_workers(&self, stream: StreamId, packet: &Arc<MediaPacket>, out: &mut Outputs) {
+    fn send_to_workers(&self, stream: StreamId, packet: &Arc<MediaPacket>, out: &mut Outputs) {
         let workers = self.needs.get(&stream).map(|n| &n.workers);
         for worker in workers.into_iter().flatten() {
             let packet = Arc::clone(packet);
@@ -391,7 +392,7 @@ impl Node {
         }
     }
 
-    fn to_nodes(&mut self, now: Instant, stream: StreamId, packet: &Arc<MediaPacket>) {
+    fn send_to_nodes(&mut self, now: Instant, stream: StreamId, packet: &Arc<MediaPacket>) {
         if self.needs.get(&stream).is_some_and(|n| n.mesh) {
             self.mesh(now, mesh::Input::Media { stream, packet });
         }
@@ -430,7 +431,7 @@ impl Node {
             from,
         };
         if stream.origin() == self.node {
-            self.to_others(want, out);
+            self.tell_others(want, out);
         } else if self.worker == MESH_WORKER {
             self.mesh(
                 now,
@@ -448,7 +449,7 @@ impl Node {
         if self.sfu.publishes(stream) {
             self.sfu(now, sfu::Input::KeyframeWanted { stream });
         } else if stream.origin() == self.node {
-            self.to_others(Bus::NeedKeyframe { stream }, out);
+            self.tell_others(Bus::NeedKeyframe { stream }, out);
         } else if self.worker == MESH_WORKER {
             self.mesh(now, mesh::Input::RequestKeyframe { stream });
         } else {
@@ -457,13 +458,19 @@ impl Node {
         }
     }
 
-    fn to_others(&self, bus: Bus, out: &mut Outputs) {
+    fn tell_others(&self, bus: Bus, out: &mut Outputs) {
         if self.workers > 1 {
             out.bus.push((Target::Others, bus));
         }
     }
 
-    pub(crate) fn data_to_nodes(&mut self, now: Instant, room: RoomKey, reliable: bool, bytes: &Arc<[u8]>) {
+    pub(crate) fn data_to_nodes(
+        &mut self,
+        now: Instant,
+        room: RoomKey,
+        reliable: bool,
+        bytes: &Arc<[u8]>,
+    ) {
         let (Some(mesh), Some(nodes)) = (&mut self.mesh, self.room_nodes.get(&room)) else {
             return;
         };
@@ -490,7 +497,7 @@ impl Node {
             bytes,
             local,
         };
-        self.to_others(data, out);
+        self.tell_others(data, out);
     }
 
     /// Whether a participant lives on this worker.

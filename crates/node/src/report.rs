@@ -7,7 +7,6 @@ use crate::node::{Node, Outputs};
 
 impl Node {
     pub(crate) fn report(&mut self, out: &mut Outputs) {
-        let worker = self.worker;
         let mesh = self.mesh.as_ref().map(Mesh::counts);
         let sizes = self.sfu.sizes();
         let counts = self
@@ -18,10 +17,7 @@ impl Node {
             .chain(sizes)
             .chain(mesh.into_iter().flatten())
             .chain([("needs", self.needs.len() as u64)])
-            .map(|(name, count)| match worker {
-                0 => (name.to_owned(), count),
-                _ => (format!("{name}/{worker}"), count),
-            })
+            .map(|(name, count)| (name.to_owned(), count))
             .collect();
         out.events.push(Event::Counters { counts });
         self.report_links(out);

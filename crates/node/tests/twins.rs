@@ -79,7 +79,11 @@ fn events_are_what_python_decodes() {
     if std::env::var_os("FAIRLEAD_UPDATE").is_some() {
         std::fs::write(&path, &bytes).unwrap();
     }
-    assert_eq!(std::fs::read(&path).unwrap(), bytes, "FAIRLEAD_UPDATE=1 writes them anew");
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        bytes,
+        "FAIRLEAD_UPDATE=1 writes them anew"
+    );
 }
 
 #[test]
@@ -100,7 +104,15 @@ fn commands_are_what_python_encodes() {
 
 #[test]
 fn a_command_that_can_not_be_read_is_a_sentence() {
-    for bytes in [&b""[..], &[0xc1], &[0x81, 0xa4, b't', b'y', b'p', b'e', 0xa1, b'X']] {
-        assert!(Command::decode(bytes).unwrap_err().contains("can't be read"));
+    for bytes in [
+        &b""[..],
+        &[0xc1],
+        &[0x81, 0xa4, b't', b'y', b'p', b'e', 0xa1, b'X'],
+    ] {
+        assert!(
+            Command::decode(bytes)
+                .unwrap_err()
+                .contains("can't be read")
+        );
     }
 }

@@ -78,15 +78,22 @@ impl World {
             wan: VecDeque::new(),
             cut: false,
         };
-        let keys: Vec<_> = world.nodes.iter().map(|n| n[0].public_key().unwrap()).collect();
+        let keys: Vec<_> = world
+            .nodes
+            .iter()
+            .map(|n| n[0].public_key().unwrap())
+            .collect();
         for from in 0..nodes {
             let mut routes = vec![];
             for (to, key) in keys.iter().enumerate().filter(|(to, _)| *to != from) {
-                world.command(from, Command::AddPeer {
-                    node: to as u16 + 1,
-                    public_key: ByteBuf::from(*key),
-                    address: mesh_address(to).to_string(),
-                });
+                world.command(
+                    from,
+                    Command::AddPeer {
+                        node: to as u16 + 1,
+                        public_key: ByteBuf::from(*key),
+                        address: mesh_address(to).to_string(),
+                    },
+                );
                 routes.push(node::Route::direct(to as u16 + 1));
             }
             world.command(from, Command::SetRoutes { routes });
@@ -107,14 +114,18 @@ impl World {
     }
 
     fn outputs(&mut self, node: usize, worker: usize, out: Outputs) {
-        self.events.extend(out.events.into_iter().map(|e| (node, e)));
+        self.events
+            .extend(out.events.into_iter().map(|e| (node, e)));
         for t in out.client {
             let Some(client) = self.clients.iter_mut().find(|c| c.address == t.to) else {
                 continue;
             };
             let proto = str0m::net::Protocol::Udp;
             if let Ok(r) = Receive::new(proto, t.from, t.to, &t.bytes) {
-                client.rtc.handle_input(str0m::Input::Receive(self.now, r)).unwrap();
+                client
+                    .rtc
+                    .handle_input(str0m::Input::Receive(self.now, r))
+                    .unwrap();
                 drain(client);
             }
         }
@@ -137,23 +148,45 @@ impl World {
         while self.wan.front().is_some_and(|(at, ..)| *at <= self.now) {
             let (_, from, to, mut bytes) = self.wan.pop_front().unwrap();
             let from = mesh_address(from);
-            self.input(to, 0, Input::Mesh { from, bytes: &mut bytes });
+            self.input(
+                to,
+                0,
+                Input::Mesh {
+                    from,
+                    bytes: &mut bytes,
+                },
+            );
         }
         for at in 0..self.clients.len() {
             let client = &mut self.clients[at];
-            client.rtc.handle_input(str0m::Input::Timeout(self.now)).unwrap();
+            client
+                .rtc
+                .handle_input(str0m::Input::Timeout(self.now))
+                .unwrap();
             drain(client);
             let (node, id) = (client.node, client.id);
             let worker = (id % self.nodes[node].len() as u64) as usize;
             for (from, to, bytes) in std::mem::take(&mut client.sent) {
                 let protocol = Protocol::Udp;
                 let bytes = bytes.as_slice();
-                self.input(node, worker, Input::Client { protocol, from, to, bytes });
+                self.input(
+                    node,
+                    worker,
+                    Input::Client {
+                        protocol,
+                        from,
+                        to,
+                        bytes,
+                    },
+                );
             }
         }
         for node in 0..self.nodes.len() {
             for worker in 0..self.nodes[node].len() {
-                while self.nodes[node][worker].deadline().is_some_and(|d| d <= self.now) {
+                while self.nodes[node][worker]
+                    .deadline()
+                    .is_some_and(|d| d <= self.now)
+                {
                     self.input(node, worker, Input::Timeout);
                 }
             }
@@ -198,22 +231,35 @@ impl World {
             sent: vec![],
         });
         let at = self.clients.len() - 1;
-        self.command(node, Command::AddParticipant {
-            participant: id,
-            room: ByteBuf::from([1; 16]),
-            sid: format!("PA_{id}"),
-            identity: format!("client-{id}"),
-            agent: false,
-            can_publish_data: true,
-            can_subscribe: true,
-            single: true,
-            negotiated_channels: false,
-        });
+        self.command(
+            node,
+            Command::AddParticipant {
+                participant: id,
+                room: ByteBuf::from([1; 16]),
+                sid: format!("PA_{id}"),
+                identity: format!("client-{id}"),
+                agent: false,
+                can_publish_data: true,
+                can_subscribe: true,
+                single: true,
+                negotiated_channels: false,
+            },
+        );
         let sdp = offer.to_sdp_string();
         let transport = "publisher".to_owned();
-        self.command(node, Command::AcceptOffer { participant: id, transport, offer_id: 1, sdp });
+        self.command(
+            node,
+            Command::AcceptOffer {
+                participant: id,
+                transport,
+                offer_id: 1,
+                sdp,
+            },
+        );
         let answer = self.events.iter().rev().find_map(|(_, e)| match e {
-            Event::Answered { participant, sdp, .. } if *participant == id => Some(sdp.clone()),
+            Event::Answered {
+                participant, sdp, ..
+            } if *participant == id => Some(sdp.clone()),
             _ => None,
         });
         let answer = SdpAnswer::from_sdp_string(&answer.expect("an answer")).unwrap();
@@ -225,36 +271,52 @@ impl World {
     }
 
     fn add_track(&mut self, node: usize, publisher: Option<u64>) {
-        self.command(node, Command::AddTrack {
-            track: "TR_a".into(),
-            room: ByteBuf::from([1; 16]),
-            kind: "audio".into(),
-            layers: vec![node::Layer::new(1 << 48 | 5, None, 0)],
-            publisher,
-        });
+        self.command(
+            node,
+            Command::AddTrack {
+                track: "TR_a".into(),
+                room: ByteBuf::from([1; 16]),
+                kind: "audio".into(),
+                layers: vec![node::Layer::new(1 << 48 | 5, None, 0)],
+                publisher,
+            },
+        );
     }
 
     fn publish(&mut self, client: usize) {
         let (node, participant) = (self.clients[client].node, self.clients[client].id);
         let mid = self.clients[client].mid.unwrap().to_string();
         self.add_track(node, Some(participant));
-        self.command(node, Command::Publish { participant, mid, track: "TR_a".into() });
+        self.command(
+            node,
+            Command::Publish {
+                participant,
+                mid,
+                track: "TR_a".into(),
+            },
+        );
     }
 
     fn subscribe(&mut self, client: usize) {
         let (node, participant) = (self.clients[client].node, self.clients[client].id);
-        self.command(node, Command::Subscribe {
-            participant,
-            transport: "publisher".into(),
-            mid: self.clients[client].mid.unwrap().to_string(),
-            track: "TR_a".into(),
-        });
+        self.command(
+            node,
+            Command::Subscribe {
+                participant,
+                transport: "publisher".into(),
+                mid: self.clients[client].mid.unwrap().to_string(),
+                track: "TR_a".into(),
+            },
+        );
     }
 
     fn speak(&mut self, client: usize, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let client = &mut self.clients[client];
-            let pt = client.rtc.codec_config().find(|p| p.spec().codec == Codec::Opus);
+            let pt = client
+                .rtc
+                .codec_config()
+                .find(|p| p.spec().codec == Codec::Opus);
             let pt = pt.unwrap().pt();
             let mut api = client.rtc.direct_api();
             let tx = api.stream_tx_by_mid(client.mid.unwrap(), None).unwrap();
@@ -278,7 +340,9 @@ fn drain(client: &mut Client) {
         match client.rtc.poll_output().unwrap() {
             str0m::Output::Timeout(_) => break,
             str0m::Output::Transmit(t) => {
-                client.sent.push((t.source, t.destination, t.contents.to_vec()));
+                client
+                    .sent
+                    .push((t.source, t.destination, t.contents.to_vec()));
             }
             str0m::Output::Event(event) => match event {
                 str0m::Event::Connected => client.connected = true,
@@ -295,7 +359,10 @@ fn drain(client: &mut Client) {
 
 fn texts(world: &World, client: usize) -> Vec<String> {
     let messages = &world.clients[client].messages;
-    messages.iter().map(|m| String::from_utf8_lossy(m).into_owned()).collect()
+    messages
+        .iter()
+        .map(|m| String::from_utf8_lossy(m).into_owned())
+        .collect()
 }
 
 #[test]
@@ -316,7 +383,13 @@ fn one_room_on_three_workers() {
         assert_eq!(texts(&w, client).len(), 1);
         assert!(texts(&w, client)[0].contains("across workers"));
     }
-    w.command(0, Command::Unsubscribe { participant: 2, track: "TR_a".into() });
+    w.command(
+        0,
+        Command::Unsubscribe {
+            participant: 2,
+            track: "TR_a".into(),
+        },
+    );
     w.speak(ann, 120..125);
     assert_eq!(w.clients[bob].heard.len(), 20);
     assert_eq!(w.clients[cid].heard.len(), 25);
@@ -332,7 +405,13 @@ fn a_call_between_two_nodes_of_two_workers() {
     w.add_track(1, None);
     for (node, other) in [(0, 2), (1, 1)] {
         let room = ByteBuf::from([1; 16]);
-        w.command(node, Command::SetRoomNodes { room, nodes: vec![other] });
+        w.command(
+            node,
+            Command::SetRoomNodes {
+                room,
+                nodes: vec![other],
+            },
+        );
     }
     w.run(Duration::from_secs(2));
     w.subscribe(bob);
@@ -363,7 +442,10 @@ fn a_call_between_two_nodes_of_two_workers() {
     w.speak(ann, 200..250);
     w.run(Duration::from_millis(300));
     let heard = &w.clients[bob].heard;
-    assert!((200..250).all(|n| heard.contains(&n)), "the end is heard: {heard:?}");
+    assert!(
+        (200..250).all(|n| heard.contains(&n)),
+        "the end is heard: {heard:?}"
+    );
     let mut once = heard.clone();
     once.sort_unstable();
     once.dedup();

@@ -99,10 +99,9 @@ pub(crate) fn mime(format: Format) -> &'static str {
         Format::Pcma => "audio/PCMA",
         Format::Vp8 => "video/VP8",
         Format::Vp9Profile0 | Format::Vp9Profile2 => "video/VP9",
-        Format::H264Baseline
-        | Format::H264BaselineMode0
-        | Format::H264Main
-        | Format::H264High => "video/H264",
+        Format::H264Baseline | Format::H264BaselineMode0 | Format::H264Main | Format::H264High => {
+            "video/H264"
+        }
         Format::H265 => "video/H265",
         Format::Av1 => "video/AV1",
     }

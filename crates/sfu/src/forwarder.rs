@@ -93,6 +93,7 @@ impl Forwarder {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's time starts somewhere")]
 mod tests {
     use std::time::Duration;
 

@@ -10,10 +10,9 @@ pub(crate) fn starts_keyframe(format: Format, payload: &[u8]) -> bool {
     match format {
         Format::Vp8 => vp8(payload),
         Format::Vp9Profile0 | Format::Vp9Profile2 => vp9(payload),
-        Format::H264Baseline
-        | Format::H264BaselineMode0
-        | Format::H264Main
-        | Format::H264High => h264(payload),
+        Format::H264Baseline | Format::H264BaselineMode0 | Format::H264Main | Format::H264High => {
+            h264(payload)
+        }
         Format::H265 => h265(payload),
         Format::Av1 => av1(payload),
         Format::Opus | Format::Red | Format::Pcmu | Format::Pcma => false,
@@ -87,9 +86,7 @@ fn h265(payload: &[u8]) -> bool {
         return false;
     };
     match (first >> 1) & 0x3f {
-        AGGREGATION => payload
-            .get(4)
-            .is_some_and(|nal| is_key((nal >> 1) & 0x3f)),
+        AGGREGATION => payload.get(4).is_some_and(|nal| is_key((nal >> 1) & 0x3f)),
         FRAGMENT => payload
             .get(2)
             .is_some_and(|fu| fu & 0x80 != 0 && is_key(fu & 0x3f)),
@@ -119,7 +116,10 @@ mod tests {
     fn vp9_base_layer_only() {
         assert!(starts_keyframe(Format::Vp9Profile0, &[0x08]));
         assert!(!starts_keyframe(Format::Vp9Profile0, &[0x48]));
-        assert!(starts_keyframe(Format::Vp9Profile0, &[0xa8, 0x81, 0x02, 0x00]));
+        assert!(starts_keyframe(
+            Format::Vp9Profile0,
+            &[0xa8, 0x81, 0x02, 0x00]
+        ));
         assert!(!starts_keyframe(Format::Vp9Profile0, &[0xa8, 0x01, 0x02]));
     }
 

@@ -66,7 +66,11 @@ mod tests {
         for _ in 0..20 {
             meter.observe(20);
         }
-        assert!(meter.close_window().is_some_and(|(level, active)| active && level > 0.0));
+        assert!(
+            meter
+                .close_window()
+                .is_some_and(|(level, active)| active && level > 0.0)
+        );
         let mut quiet = None;
         for _ in 0..10 {
             for _ in 0..20 {

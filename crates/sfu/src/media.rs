@@ -89,7 +89,10 @@ impl Sfu {
     }
 
     /// Whether the subscriber went over to this stream with this packet.
-    #[allow(clippy::too_many_arguments, reason = "one step of a loop, taken out to be read")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one step of a loop, taken out to be read"
+    )]
     fn forward(
         &mut self,
         now: Instant,
@@ -166,9 +169,11 @@ impl Sfu {
         }
         // A second subscription of the same participant is a move to another m-line.
         let moved = take_subscriptions(track, participant);
-        self.park(moved);
-        let idle = self.participants.get_mut(&participant);
-        let forwarder = idle.and_then(|p| p.idle.remove(&(side, mid.to_owned())));
+        self.park(key, moved);
+        let forwarder = self.participants.get_mut(&participant).and_then(|p| {
+            p.subscribed.insert(key);
+            p.idle.remove(&(side, mid.to_owned()))
+        });
         let Some(track) = self.tracks.get_mut(&key) else {
             return;
         };
@@ -187,21 +192,30 @@ impl Sfu {
     }
 
     pub(crate) fn unsubscribe(&mut self, participant: u64, sid: &str, out: &mut Vec<Output>) {
-        let Some(key) = self.track_keys.get(sid).copied() else {
-            return;
-        };
+        if let Some(key) = self.track_keys.get(sid).copied() {
+            self.end_subscription(participant, key, out);
+        }
+    }
+
+    pub(crate) fn end_subscription(
+        &mut self,
+        participant: u64,
+        key: TrackKey,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(track) = self.tracks.get_mut(&key) {
             let ended = take_subscriptions(track, participant);
-            self.park(ended);
+            self.park(key, ended);
         }
         self.withdraw_wants(key, out);
     }
 
     /// Keep the numbering of m-lines whose subscriptions ended.
-    pub(crate) fn park(&mut self, ended: Vec<Subscription>) {
+    pub(crate) fn park(&mut self, track: TrackKey, ended: Vec<Subscription>) {
         for mut subscription in ended {
             subscription.forwarder.pause();
             if let Some(p) = self.participants.get_mut(&subscription.participant) {
+                p.subscribed.remove(&track);
                 let line = (subscription.side, subscription.mid);
                 p.idle.insert(line, subscription.forwarder);
             }
@@ -216,8 +230,15 @@ impl Sfu {
         quality: Option<u8>,
         out: &mut Vec<Output>,
     ) {
-        let track = self.track_keys.get(sid).and_then(|k| self.tracks.get_mut(k));
-        let of = |t: &'_ Track| t.subscriptions.iter().position(|s| s.participant == participant);
+        let track = self
+            .track_keys
+            .get(sid)
+            .and_then(|k| self.tracks.get_mut(k));
+        let of = |t: &'_ Track| {
+            t.subscriptions
+                .iter()
+                .position(|s| s.participant == participant)
+        };
         let Some((track, at)) = track.and_then(|t| of(t).map(|at| (t, at))) else {
             return;
         };
@@ -232,7 +253,10 @@ impl Sfu {
         muted: bool,
         out: &mut Vec<Output>,
     ) {
-        let track = self.track_keys.get(sid).and_then(|k| self.tracks.get_mut(k));
+        let track = self
+            .track_keys
+            .get(sid)
+            .and_then(|k| self.tracks.get_mut(k));
         let Some(track) = track else { return };
         let resumed = track.muted && !muted;
         track.muted = muted;
@@ -253,9 +277,11 @@ impl Sfu {
         out: &mut Vec<Output>,
     ) {
         let mid = mid.to_string();
-        let streams: Vec<StreamId> = self
-            .tracks
-            .values()
+        let subscribed = self.participants.get(&participant).map(|p| &p.subscribed);
+        let streams: Vec<StreamId> = subscribed
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.tracks.get(key))
             .flat_map(|t| &t.subscriptions)
             .filter(|s| s.participant == participant && s.side == side && s.mid == mid)
             .filter_map(|s| s.forwarder.current().or(s.target))
@@ -311,15 +337,21 @@ impl Sfu {
         // Without feedback there is no estimate: everything is taken to fit.
         let estimate = p.estimate;
         let side = p.data_side();
-        let of = |t: &Track| t.subscriptions.iter().position(|s| s.participant == participant);
-        let keys: Vec<(TrackKey, usize)> = self
-            .tracks
-            .iter()
-            .filter_map(|(key, t)| of(t).map(|at| (*key, at)))
-            .collect();
+        let position = |key: &TrackKey| {
+            let subscriptions = &self.tracks.get(key)?.subscriptions;
+            let at = subscriptions
+                .iter()
+                .position(|s| s.participant == participant)?;
+            Some((*key, at))
+        };
+        let keys: Vec<(TrackKey, usize)> = p.subscribed.iter().filter_map(position).collect();
         let videos = keys
             .iter()
-            .filter(|(k, _)| self.tracks.get(k).is_some_and(|t| t.info.kind == Kind::Video))
+            .filter(|(k, _)| {
+                self.tracks
+                    .get(k)
+                    .is_some_and(|t| t.info.kind == Kind::Video)
+            })
             .count();
         let budget = estimate.map_or(u64::MAX, |e| share(e, videos));
         let mut desired = 0;
@@ -349,7 +381,10 @@ impl Sfu {
                 Some(_) if !video => candidates.first().map(|c| c.stream),
                 Some(max) => choose(&candidates, max, budget),
             };
-            desired += candidates.last().filter(|_| video).map_or(0, Candidate::needs);
+            desired += candidates
+                .last()
+                .filter(|_| video)
+                .map_or(0, Candidate::needs);
             self.set_target(now, key, at, target, out);
         }
         if let Some(transport) = self.transport((participant, side)) {

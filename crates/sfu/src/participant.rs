@@ -1,10 +1,11 @@
 //! One session on this worker: its transports and what it may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use wire::RoomKey;
 
 use crate::forwarder::Forwarder;
+use crate::track::TrackKey;
 use crate::transport::{Side, Transport};
 
 /// What a node is told of a session.
@@ -30,6 +31,7 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, String), Forwarder>,
 }
@@ -41,6 +43,7 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }
     }
@@ -86,7 +89,10 @@ mod tests {
     #[test]
     fn a_ufrag_names_its_participant() {
         for p in [0, 7, u64::MAX] {
-            assert_eq!(participant_of_ufrag(&ufrag(p, Side::Subscriber, "xyPS")), Some(p));
+            assert_eq!(
+                participant_of_ufrag(&ufrag(p, Side::Subscriber, "xyPS")),
+                Some(p)
+            );
         }
         assert_eq!(participant_of_ufrag("Fzz"), None);
         assert_eq!(participant_of_ufrag("abcd"), None);

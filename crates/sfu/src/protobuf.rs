@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(read[0].number, 4);
         assert_eq!(read[0].body, b"ann");
         assert_eq!((read[1].number, read[1].body.len()), (300, 200));
-        assert_eq!((read[2].number, read[2].whole), (16, &bytes[bytes.len() - 3..]));
+        assert_eq!(
+            (read[2].number, read[2].whole),
+            (16, &bytes[bytes.len() - 3..])
+        );
     }
 
     #[test]

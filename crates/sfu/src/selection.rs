@@ -61,7 +61,10 @@ mod tests {
         assert_eq!(choose(&all, 2, 10_000_000), Some(StreamId(2)));
         assert_eq!(choose(&all, 1, 10_000_000), Some(StreamId(1)));
         assert_eq!(choose(&all, 2, 500_000), Some(StreamId(1)));
-        assert_eq!(choose(&layers([true, true, false]), 2, 10_000_000), Some(StreamId(1)));
+        assert_eq!(
+            choose(&layers([true, true, false]), 2, 10_000_000),
+            Some(StreamId(1))
+        );
     }
 
     #[test]

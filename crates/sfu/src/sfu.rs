@@ -35,7 +35,9 @@ pub enum Input<'a> {
         bytes: &'a [u8],
     },
     /// A client's TCP connection ended.
-    Closed { from: SocketAddr },
+    Closed {
+        from: SocketAddr,
+    },
     /// A packet of a stream from another worker or node.
     Media {
         stream: StreamId,
@@ -48,9 +50,14 @@ pub enum Input<'a> {
         bytes: &'a Arc<[u8]>,
     },
     /// Others want, or no longer want, a stream that is published here.
-    Wanted { stream: StreamId, wanted: bool },
+    Wanted {
+        stream: StreamId,
+        wanted: bool,
+    },
     /// Others need a keyframe of a stream that is published here.
-    KeyframeWanted { stream: StreamId },
+    KeyframeWanted {
+        stream: StreamId,
+    },
     AddParticipant(ParticipantInfo),
     UpdateParticipant {
         participant: u64,
@@ -87,14 +94,20 @@ pub enum Input<'a> {
         mid: &'a str,
         track: &'a str,
     },
-    SetMuted { track: &'a str, muted: bool },
+    SetMuted {
+        track: &'a str,
+        muted: bool,
+    },
     Subscribe {
         participant: u64,
         side: Side,
         mid: &'a str,
         track: &'a str,
     },
-    Unsubscribe { participant: u64, track: &'a str },
+    Unsubscribe {
+        participant: u64,
+        track: &'a str,
+    },
     SetQuality {
         participant: u64,
         track: &'a str,
@@ -118,9 +131,14 @@ pub enum Output {
         bytes: Arc<[u8]>,
     },
     /// Subscribers here need, or no longer need, a stream from elsewhere.
-    Want { stream: StreamId, wanted: bool },
+    Want {
+        stream: StreamId,
+        wanted: bool,
+    },
     /// A subscriber here needs a keyframe of a stream from elsewhere.
-    NeedKeyframe { stream: StreamId },
+    NeedKeyframe {
+        stream: StreamId,
+    },
     Answered {
         participant: u64,
         side: Side,
@@ -144,8 +162,14 @@ pub enum Output {
         side: Side,
         state: TransportState,
     },
-    TrackLive { track: String, mime: &'static str },
-    SubscriptionLive { participant: u64, track: String },
+    TrackLive {
+        track: String,
+        mime: &'static str,
+    },
+    SubscriptionLive {
+        participant: u64,
+        track: String,
+    },
     /// Tracks whose loudness (0 to 1) or activity changed.
     Levels(Vec<(String, f32, bool)>),
 }
@@ -159,10 +183,10 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
-    pub(crate) tracks: HashMap<TrackKey, Track>,
+    pub(crate) tracks: BTreeMap<TrackKey, Track>,
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
-    pub(crate) streams: HashMap<StreamId, Stream>,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
     addresses: HashMap<SocketAddr, TransportKey>,
     ufrags: HashMap<String, TransportKey>,
     /// Deadline of each transport, soonest first; `scheduled` holds the entry that is valid.
@@ -180,10 +204,10 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
-            tracks: HashMap::new(),
+            tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
             next_track: 0,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -226,7 +250,10 @@ impl Sfu {
 
     /// Whether a client of this worker publishes the stream.
     pub fn publishes(&self, stream: StreamId) -> bool {
-        let track = self.streams.get(&stream).and_then(|s| self.tracks.get(&s.track));
+        let track = self
+            .streams
+            .get(&stream)
+            .and_then(|s| self.tracks.get(&s.track));
         track.is_some_and(|t| t.info.publisher.is_some())
     }
 
@@ -342,7 +369,10 @@ impl Sfu {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    pub(crate) fn transport(&mut self, (participant, side): TransportKey) -> Option<&mut Transport> {
+    pub(crate) fn transport(
+        &mut self,
+        (participant, side): TransportKey,
+    ) -> Option<&mut Transport> {
         self.participants.get_mut(&participant)?.transport(side)
     }
 
@@ -411,14 +441,10 @@ impl Sfu {
     }
 
     fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
-        let subscribed: Vec<String> = self
-            .tracks
-            .values()
-            .filter(|t| t.subscriptions.iter().any(|s| s.participant == participant))
-            .map(|t| t.info.sid.clone())
-            .collect();
-        for sid in subscribed {
-            self.unsubscribe(participant, &sid, out);
+        let subscribed = self.participants.get_mut(&participant);
+        let subscribed = subscribed.map(|p| std::mem::take(&mut p.subscribed));
+        for key in subscribed.into_iter().flatten() {
+            self.end_subscription(participant, key, out);
         }
         for side in [Side::Publisher, Side::Subscriber] {
             let key = (participant, side);
@@ -447,7 +473,9 @@ impl Sfu {
             self.deadlines.remove(&(at, key));
         }
         self.ufrags.retain(|_, k| *k != key);
-        let addresses = self.transport(key).map(|t| std::mem::take(&mut t.addresses));
+        let addresses = self
+            .transport(key)
+            .map(|t| std::mem::take(&mut t.addresses));
         for address in addresses.into_iter().flatten() {
             if self.addresses.get(&address) == Some(&key) {
                 self.addresses.remove(&address);
@@ -456,7 +484,12 @@ impl Sfu {
     }
 
     /// The transport, made if it is not there yet.
-    fn open(&mut self, now: Instant, participant: u64, side: Side) -> Result<&mut Transport, String> {
+    fn open(
+        &mut self,
+        now: Instant,
+        participant: u64,
+        side: Side,
+    ) -> Result<&mut Transport, String> {
         let Some(p) = self.participants.get_mut(&participant) else {
             return Err(format!("participant {participant} is not on this node"));
         };
@@ -565,7 +598,13 @@ impl Sfu {
         self.happened = happened;
     }
 
-    fn happened(&mut self, now: Instant, key: TransportKey, event: Happened, out: &mut Vec<Output>) {
+    fn happened(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        event: Happened,
+        out: &mut Vec<Output>,
+    ) {
         let (participant, side) = key;
         match event {
             Happened::State(state) => out.push(Output::TransportState {
@@ -609,7 +648,8 @@ impl Sfu {
         let Some(mut track) = self.tracks.remove(&key) else {
             return;
         };
-        self.park(std::mem::take(&mut track.subscriptions));
+        let ended = std::mem::take(&mut track.subscriptions);
+        self.park(key, ended);
         for layer in &track.info.layers {
             if let Some(publisher) = track.info.publisher
                 && let Some(t) = self.transport((publisher, Side::Publisher))
@@ -628,7 +668,11 @@ impl Sfu {
     }
 
     fn publish(&mut self, participant: u64, mid: &str, track: &str) {
-        let Some(track) = self.track_keys.get(track).and_then(|k| self.tracks.get_mut(k)) else {
+        let Some(track) = self
+            .track_keys
+            .get(track)
+            .and_then(|k| self.tracks.get_mut(k))
+        else {
             self.count("publish_unknown_track");
             return;
         };

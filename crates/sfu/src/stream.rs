@@ -56,9 +56,8 @@ impl Stream {
 
     /// Whether packets may be expected: they come, or it was only just asked for.
     pub(crate) fn alive(&self, now: Instant, local: bool) -> bool {
-        let recent = |t: Option<Instant>| {
-            t.is_some_and(|t| now.saturating_duration_since(t) < ALIVE)
-        };
+        let recent =
+            |t: Option<Instant>| t.is_some_and(|t| now.saturating_duration_since(t) < ALIVE);
         recent(self.last_packet)
             || (!local && (self.wanted_since.is_none() || recent(self.wanted_since)))
     }

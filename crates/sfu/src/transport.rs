@@ -79,7 +79,10 @@ pub(crate) enum Happened {
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
     KeyframeRequest(Mid),
-    Message { reliable: bool, bytes: Vec<u8> },
+    Message {
+        reliable: bool,
+        bytes: Vec<u8>,
+    },
     ChannelsOpen,
     Estimate(u64),
 }
@@ -138,7 +141,9 @@ impl Transport {
             pass: random.pass,
         };
         let mut rtc = config().clone().set_local_ice_credentials(creds).build(now);
-        let udp = udp.iter().map(|a| Candidate::builder().udp().host(*a).build());
+        let udp = udp
+            .iter()
+            .map(|a| Candidate::builder().udp().host(*a).build());
         let tcp = tcp.iter().map(|a| {
             let tcp = Candidate::builder().tcp().host(*a);
             tcp.tcptype(TcpType::Passive).build()
@@ -274,12 +279,7 @@ impl Transport {
     }
 
     /// Take the answer to the offer `id` (0: whichever is open).
-    pub(crate) fn accept_answer(
-        &mut self,
-        now: Instant,
-        id: u32,
-        sdp: &str,
-    ) -> Result<(), String> {
+    pub(crate) fn accept_answer(&mut self, now: Instant, id: u32, sdp: &str) -> Result<(), String> {
         match &self.offer {
             Some((open, _)) if id == 0 || id == *open => {}
             Some((open, _)) => return Err(format!("answer {id} is not for offer {open}")),
@@ -404,12 +404,7 @@ impl Transport {
     }
 
     /// Send a message on a data channel, or keep it for when there is room.
-    pub(crate) fn send_message(
-        &mut self,
-        now: Instant,
-        reliable: bool,
-        bytes: &Arc<[u8]>,
-    ) -> Sent {
+    pub(crate) fn send_message(&mut self, now: Instant, reliable: bool, bytes: &Arc<[u8]>) -> Sent {
         let (open, limit) = match self.channel_open(reliable) {
             true => (true, MAX_BACKLOG),
             false => (false, MAX_HELD),
@@ -599,7 +594,10 @@ fn extension_values(packet: &MediaPacket) -> ExtensionValues {
 
 /// Capture time as NTP 32.32 fixed point.
 fn ntp(time: AbsCaptureTime) -> Option<u64> {
-    let since = time.capture_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let since = time
+        .capture_time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
     let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
     Some((since.as_secs() + NTP_TO_UNIX) << 32 | fraction)
 }

@@ -33,7 +33,10 @@ fn track(sid: &str, kind: Kind, publisher: Option<u64>, streams: &[u64]) -> Trac
 }
 
 fn publish(world: &mut World, client: usize, line: usize, sid: &str, kind: Kind, stream: u64) {
-    let (id, mid) = (world.clients[client].id, world.clients[client].mids[line].to_string());
+    let (id, mid) = (
+        world.clients[client].id,
+        world.clients[client].mids[line].to_string(),
+    );
     world.input(Input::AddTrack(track(sid, kind, Some(id), &[stream])));
     world.input(Input::Publish {
         participant: id,
@@ -43,7 +46,10 @@ fn publish(world: &mut World, client: usize, line: usize, sid: &str, kind: Kind,
 }
 
 fn subscribe(world: &mut World, client: usize, line: usize, sid: &str) {
-    let (id, mid) = (world.clients[client].id, world.clients[client].mids[line].to_string());
+    let (id, mid) = (
+        world.clients[client].id,
+        world.clients[client].mids[line].to_string(),
+    );
     world.input(Input::Subscribe {
         participant: id,
         side: Side::Publisher,
@@ -95,11 +101,20 @@ fn mute_unsubscribe_and_unpublish_stop_the_flow() {
     publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
     subscribe(&mut w, bob, 0, "TR_a");
     speak(&mut w, ann, 100, 5);
-    w.input(Input::SetMuted { track: "TR_a", muted: true });
+    w.input(Input::SetMuted {
+        track: "TR_a",
+        muted: true,
+    });
     speak(&mut w, ann, 105, 5);
-    w.input(Input::SetMuted { track: "TR_a", muted: false });
+    w.input(Input::SetMuted {
+        track: "TR_a",
+        muted: false,
+    });
     speak(&mut w, ann, 110, 5);
-    w.input(Input::Unsubscribe { participant: 2, track: "TR_a" });
+    w.input(Input::Unsubscribe {
+        participant: 2,
+        track: "TR_a",
+    });
     speak(&mut w, ann, 115, 5);
     let expected: Vec<u64> = (100..105).chain(110..115).collect();
     assert_eq!(heard(&w, bob), expected);
@@ -130,7 +145,8 @@ fn a_lost_packet_is_sent_again() {
         // The client's packets 50 to 52 never arrive at the SFU.
         let lost = (50..53).contains(&sequence);
         if lost {
-            let held = std::mem::replace(&mut w.clients[ann].address, "10.9.9.9:1".parse().unwrap());
+            let held =
+                std::mem::replace(&mut w.clients[ann].address, "10.9.9.9:1".parse().unwrap());
             let now = w.now;
             let rtc = &mut w.clients[ann].rtc;
             rtc.handle_input(str0m::Input::Timeout(now)).unwrap();
@@ -160,12 +176,17 @@ fn keyframe_requests_are_throttled_and_reach_the_publisher() {
     }
     let start = w.now;
     for _ in 0..50 {
-        w.input(Input::KeyframeWanted { stream: StreamId(5) });
+        w.input(Input::KeyframeWanted {
+            stream: StreamId(5),
+        });
         w.run(Duration::from_millis(20));
     }
     let asked = w.clients[ann].keyframe_requests.len();
     let most = (w.now - start).as_millis() as usize / 500 + 1;
-    assert!((1..=most).contains(&asked), "{asked} requests, at most {most}");
+    assert!(
+        (1..=most).contains(&asked),
+        "{asked} requests, at most {most}"
+    );
 }
 
 #[test]
@@ -177,15 +198,40 @@ fn data_goes_to_the_room_and_not_back() {
     // DataPacket{user{payload: "hi"}}
     let packet = [0x12, 0x04, 0x12, 0x02, b'h', b'i'];
     let (id, _) = w.clients[ann].channels[0].clone();
-    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &packet).unwrap());
+    assert!(
+        w.clients[ann]
+            .rtc
+            .channel(id)
+            .unwrap()
+            .write(true, &packet)
+            .unwrap()
+    );
     w.run(Duration::from_millis(200));
     assert_eq!(w.clients[bob].messages.len(), 1);
     assert!(String::from_utf8_lossy(&w.clients[bob].messages[0]).contains("client-1"));
     assert!(w.clients[ann].messages.is_empty() && w.clients[eve].messages.is_empty());
-    assert!(w.events.iter().any(|e| matches!(e, Output::Data { reliable: true, .. })));
+    assert!(
+        w.events
+            .iter()
+            .any(|e| matches!(e, Output::Data { reliable: true, .. }))
+    );
     // Garbage is counted, and the channel goes on.
-    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &[0xff; 40]).unwrap());
-    assert!(w.clients[ann].rtc.channel(id).unwrap().write(true, &packet).unwrap());
+    assert!(
+        w.clients[ann]
+            .rtc
+            .channel(id)
+            .unwrap()
+            .write(true, &[0xff; 40])
+            .unwrap()
+    );
+    assert!(
+        w.clients[ann]
+            .rtc
+            .channel(id)
+            .unwrap()
+            .write(true, &packet)
+            .unwrap()
+    );
     w.run(Duration::from_millis(200));
     assert_eq!(w.count("data_malformed"), 1);
     assert_eq!(w.clients[bob].messages.len(), 2);
@@ -201,7 +247,10 @@ fn a_remote_stream_is_asked_for_once_and_given_up_with_its_last_subscriber() {
     subscribe(&mut w, cid, 0, "TR_r");
     let wants = |w: &World| -> Vec<bool> {
         let want = |e: &Output| match e {
-            Output::Want { stream: StreamId(9), wanted } => Some(*wanted),
+            Output::Want {
+                stream: StreamId(9),
+                wanted,
+            } => Some(*wanted),
             _ => None,
         };
         w.events.iter().filter_map(want).collect()
@@ -220,11 +269,17 @@ fn a_remote_stream_is_asked_for_once_and_given_up_with_its_last_subscriber() {
         dependency_descriptor: None,
         payload: [7u8; 8].as_slice().into(),
     });
-    w.input(Input::Media { stream: StreamId(9), packet: &packet });
+    w.input(Input::Media {
+        stream: StreamId(9),
+        packet: &packet,
+    });
     w.run(Duration::from_millis(100));
     assert_eq!(w.clients[bob].packets.len(), 1);
     assert_eq!(w.clients[cid].packets.len(), 1);
-    w.input(Input::Unsubscribe { participant: 1, track: "TR_r" });
+    w.input(Input::Unsubscribe {
+        participant: 1,
+        track: "TR_r",
+    });
     assert_eq!(wants(&w), [true]);
     w.input(Input::RemoveParticipant(2));
     assert_eq!(wants(&w), [true, false]);
@@ -239,7 +294,10 @@ fn strangers_and_forgers_are_counted_and_move_nothing() {
     subscribe(&mut w, bob, 0, "TR_a");
     let to = common::SERVER.parse().unwrap();
     let stranger = "10.6.6.6:666".parse().unwrap();
-    let victim = w.clients[ann].answer.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"));
+    let victim = w.clients[ann]
+        .answer
+        .lines()
+        .find_map(|l| l.strip_prefix("a=ice-ufrag:"));
     let username = format!("{}:zzzz", victim.unwrap());
     // A binding request with the victim's name and no password (RFC 8489 section 5).
     let mut forged = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
@@ -250,12 +308,33 @@ fn strangers_and_forgers_are_counted_and_move_nothing() {
     forged.resize(forged.len().next_multiple_of(4), 0);
     let length = (forged.len() - 20) as u16;
     forged[2..4].copy_from_slice(&length.to_be_bytes());
-    for bytes in [forged.as_slice(), &[], &[0x80; 12], &[0x16, 0xfe], &[1; 1500], &[0xff; 3]] {
+    for bytes in [
+        forged.as_slice(),
+        &[],
+        &[0x80; 12],
+        &[0x16, 0xfe],
+        &[1; 1500],
+        &[0xff; 3],
+    ] {
         for length in 0..=bytes.len().min(64) {
-            let bytes = if length == 64 { bytes } else { &bytes[..length] };
-            w.input(Input::Datagram { protocol: Protocol::Udp, from: stranger, to, bytes });
+            let bytes = if length == 64 {
+                bytes
+            } else {
+                &bytes[..length]
+            };
+            w.input(Input::Datagram {
+                protocol: Protocol::Udp,
+                from: stranger,
+                to,
+                bytes,
+            });
         }
-        w.input(Input::Datagram { protocol: Protocol::Udp, from: stranger, to, bytes });
+        w.input(Input::Datagram {
+            protocol: Protocol::Udp,
+            from: stranger,
+            to,
+            bytes,
+        });
     }
     assert!(w.count("stun_forged") > 0);
     assert!(w.count("client_unknown") > 0);

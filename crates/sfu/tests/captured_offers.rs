@@ -61,7 +61,8 @@ fn answer(offer: &str) -> Result<String, String> {
 fn codecs(sdp: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for section in sdp.split("m=").skip(1) {
-        let line = |prefix: &'static str| section.lines().filter_map(move |l| l.strip_prefix(prefix));
+        let line =
+            |prefix: &'static str| section.lines().filter_map(move |l| l.strip_prefix(prefix));
         let mid = line("a=mid:").next().unwrap().to_owned();
         let codecs = line("a=rtpmap:")
             .filter_map(|l| l.split_once(' '))
@@ -84,7 +85,11 @@ fn payload_types_are_those_offered() {
         );
         for (mid, codecs) in &answered {
             for (pt, codec) in codecs {
-                assert_eq!(offered[mid].get(pt), Some(codec), "{name}: m-line {mid}, type {pt}");
+                assert_eq!(
+                    offered[mid].get(pt),
+                    Some(codec),
+                    "{name}: m-line {mid}, type {pt}"
+                );
             }
         }
         let has = |mid: &str, codec: &str| answered[mid].values().any(|c| c.starts_with(codec));
@@ -94,7 +99,9 @@ fn payload_types_are_those_offered() {
         }
         assert!(!answer.contains("sctp-init") && !answer.contains("goog-sped"));
         assert!(answer.contains("a=ice-lite") && answer.contains("candidate:"));
-        assert!(answer.contains("dependency-descriptor") || !offer.contains("dependency-descriptor"));
+        assert!(
+            answer.contains("dependency-descriptor") || !offer.contains("dependency-descriptor")
+        );
     }
 }
 

@@ -23,9 +23,26 @@ fn film(w: &mut World, publisher: usize, from: u64, pictures: u64, layers: &[usi
             let picture = 0x8000 | (1000 * (*layer as u16 + 1) + n as u16);
             let [high, low] = picture.to_be_bytes();
             // X, S, partition 0 | I | 15-bit picture id | frame header
-            let payload = [0x90, 0x80, high, low, interframe, *layer as u8, n as u8, 0, 0];
+            let payload = [
+                0x90,
+                0x80,
+                high,
+                low,
+                interframe,
+                *layer as u8,
+                n as u8,
+                0,
+                0,
+            ];
             let rid = Some(RIDS[*layer]);
-            w.send_layer(publisher, 0, rid, pt, 5_000 * (*layer as u64 + 1) + n, &payload);
+            w.send_layer(
+                publisher,
+                0,
+                rid,
+                pt,
+                5_000 * (*layer as u64 + 1) + n,
+                &payload,
+            );
         }
         w.run(Duration::from_millis(20));
     }
@@ -56,7 +73,11 @@ fn the_best_layer_and_a_seamless_change() {
         publisher: Some(1),
     }));
     let mid = w.clients[ann].mids[0].to_string();
-    w.input(Input::Publish { participant: 1, mid: &mid, track: "TR_v" });
+    w.input(Input::Publish {
+        participant: 1,
+        mid: &mid,
+        track: "TR_v",
+    });
     let mid = w.clients[bob].mids[0].to_string();
     w.input(Input::Subscribe {
         participant: 2,
@@ -65,16 +86,28 @@ fn the_best_layer_and_a_seamless_change() {
         track: "TR_v",
     });
     film(&mut w, ann, 0, 100, &[0, 1, 2]);
-    assert_eq!(layers_seen(&w, bob, 0).last(), Some(&2), "the top layer is reached");
+    assert_eq!(
+        layers_seen(&w, bob, 0).last(),
+        Some(&2),
+        "the top layer is reached"
+    );
 
     let before = w.clients[bob].packets.len();
-    w.input(Input::SetQuality { participant: 2, track: "TR_v", quality: Some(0) });
+    w.input(Input::SetQuality {
+        participant: 2,
+        track: "TR_v",
+        quality: Some(0),
+    });
     film(&mut w, ann, 100, 40, &[0, 1, 2]);
     // Whether one more picture of the old layer comes first depends on who is served first.
     assert!([&[0][..], &[2, 0]].contains(&layers_seen(&w, bob, before).as_slice()));
 
     let before = w.clients[bob].packets.len();
-    w.input(Input::SetQuality { participant: 2, track: "TR_v", quality: Some(2) });
+    w.input(Input::SetQuality {
+        participant: 2,
+        track: "TR_v",
+        quality: Some(2),
+    });
     film(&mut w, ann, 140, 40, &[0, 1, 2]);
     assert!([&[2][..], &[0, 2]].contains(&layers_seen(&w, bob, before).as_slice()));
 
@@ -83,7 +116,11 @@ fn the_best_layer_and_a_seamless_change() {
     assert_eq!(layers_seen(&w, bob, before).last(), Some(&1));
 
     // Paused is nothing at all.
-    w.input(Input::SetQuality { participant: 2, track: "TR_v", quality: None });
+    w.input(Input::SetQuality {
+        participant: 2,
+        track: "TR_v",
+        quality: None,
+    });
     let paused = w.clients[bob].packets.len();
     film(&mut w, ann, 340, 10, &[0, 1, 2]);
     assert_eq!(w.clients[bob].packets.len(), paused);
@@ -94,7 +131,8 @@ fn the_best_layer_and_a_seamless_change() {
         assert_eq!(*b.seq_no, *a.seq_no + 1, "no hole, no repetition");
         let ticks = b.header.timestamp.wrapping_sub(a.header.timestamp);
         assert!((1..1 << 31).contains(&ticks), "time goes on: {ticks}");
-        let id = |p: &str0m::rtp::RtpPacket| u16::from_be_bytes([p.payload[2], p.payload[3]]) & 0x7fff;
+        let id =
+            |p: &str0m::rtp::RtpPacket| u16::from_be_bytes([p.payload[2], p.payload[3]]) & 0x7fff;
         assert_eq!(id(b), (id(a) + 1) & 0x7fff, "picture ids go on");
         if a.payload[5] != b.payload[5] {
             assert_eq!(b.payload[4], 0, "a layer starts with a keyframe");

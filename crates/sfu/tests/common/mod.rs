@@ -1,5 +1,11 @@
 //! Clients made of str0m around one SFU, in virtual time: no socket, no sleep.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use sfu::{Config, Input, Output, ParticipantInfo, Protocol, Sfu, Side};
 use str0m::change::SdpAnswer;
-use str0m::media::{Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
+use str0m::media::{
+    Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
+};
 use str0m::net::Receive;
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Rtc};

@@ -116,8 +116,8 @@ def permits(permission: SubscriptionPermission | None, session: Session, track: 
     if permission is None or permission.all_participants:
         return True
     for entry in permission.track_permissions:
-        named = entry.participant_sid == session.sid or (
-            entry.participant_identity == session.identity
+        named = session.sid == entry.participant_sid or (
+            session.identity == entry.participant_identity
         )
         if named and (entry.all_tracks or track in entry.track_sids):
             return True

@@ -8,7 +8,7 @@ from livekit.protocol.models import (
     ParticipantPermission,
     TrackSource,
 )
-from livekit.protocol.rtc import SessionDescription, SubscriptionPermission
+from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, TrackPermission
 
 from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
@@ -175,7 +175,7 @@ class Session:
             session=self.order,
             info=info.SerializeToString(),
             tracks=[track.record for track in self.publications.live()],
-            permissions=self.permission.SerializeToString() if self.permission else b"",
+            permissions=_encoded(self.permission) if self.permission is not None else b"",
             heard=heard,
         )
 
@@ -200,6 +200,13 @@ def permission_of(grants: Grants) -> ParticipantPermission:
         can_subscribe_metrics=video is not None and video.can_subscribe_metrics is True,
         can_manage_agent_session=video is not None and video.can_manage_agent_session is True,
     )
+
+
+def _encoded(permission: SubscriptionPermission) -> bytes:
+    """Never empty: no bytes mean no permission, which allows everyone. One that names nobody
+    gets an entry for nobody."""
+    nobody = SubscriptionPermission(track_permissions=[TrackPermission()])
+    return permission.SerializeToString() or nobody.SerializeToString()
 
 
 def _info(session: Session, now: float, region: str) -> ParticipantInfo:

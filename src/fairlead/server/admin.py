@@ -6,7 +6,7 @@ They answer only to loopback, only with the token of the configuration; without 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -20,6 +20,9 @@ from fairlead.server.toml import ConfigError
 MAX_BODY_BYTES = 16 * 1024
 
 
+Handler = Callable[[Request], Awaitable[Response]]
+
+
 def admin_routes(
     token: str,
     state: Callable[[], NodeState],
@@ -28,23 +31,11 @@ def admin_routes(
     """`GET /admin/state` and `POST /admin/link`; nothing without a token."""
     if not token:
         return []
-    expected = f"Bearer {token}".encode()
-
-    def refused(request: Request) -> Response | None:
-        given = request.headers.get("authorization", "").encode()
-        client = request.client
-        if client is None or not is_loopback(client.host):
-            return _answer({"error": "the admin endpoints answer to this machine alone"}, 403)
-        if not hmac.compare_digest(given, expected):
-            return _answer({"error": "the admin token is missing or wrong"}, 401)
-        return None
 
     async def show(request: Request) -> Response:
-        return refused(request) or _answer(state())
+        return _answer(state())
 
     async def link(request: Request) -> Response:
-        if (refusal := refused(request)) is not None:
-            return refusal
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -58,8 +49,26 @@ def admin_routes(
         emulate(wish)
         return _answer(wish)
 
-    routes = [Route("/state", show), Route("/link", link, methods=["POST"])]
+    routes = [
+        Route("/state", guarded(token, show)),
+        Route("/link", guarded(token, link), methods=["POST"]),
+    ]
     return [Mount("/admin", routes=routes)]
+
+
+def guarded(token: str, handler: Handler) -> Handler:
+    """The handler for this machine alone, and with the token if there is one."""
+    expected = f"Bearer {token}".encode()
+
+    async def guard(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if request.client is None or not is_loopback(request.client.host):
+            return _answer({"error": "this is answered to this machine alone"}, 403)
+        if token and not hmac.compare_digest(given, expected):
+            return _answer({"error": "the admin token is missing or wrong"}, 401)
+        return await handler(request)
+
+    return guard
 
 
 def _answer(body: object, status: int = 200) -> Response:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 import anyio
 import structlog
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from fairlead.cells.binary import CellBroken
 from fairlead.cells.cell import NatsCells
@@ -19,9 +20,10 @@ from fairlead.core import Node
 from fairlead.protocol import node as packets
 from fairlead.rooms.settings import Settings
 from fairlead.server import http, log, node_key, signalling
-from fairlead.server.admin import admin_routes
+from fairlead.server.admin import admin_routes, guarded
 from fairlead.server.api.app import Api
 from fairlead.server.api.directory import Directory
+from fairlead.server.api.metrics import metrics_route
 from fairlead.server.api.operator import Operator
 from fairlead.server.api.room_service import RoomService
 from fairlead.server.config import Config, EmulationSection
@@ -29,6 +31,7 @@ from fairlead.server.controller import RouteKeeper
 from fairlead.server.edge import Edge, steady_clock
 from fairlead.server.records import Records
 from fairlead.server.state import NodeState, Ready, StreamState
+from fairlead.telemetry.node import Measures
 from fairlead.types import NodeRecord
 
 SYNC_S = 10.0
@@ -61,6 +64,7 @@ class RunningNode:
     def __init__(self, config: Config, core: Node, cells: NatsCells, url: str) -> None:
         self.url = url
         self._config = config
+        self._cells = cells
         self._started_at = time.monotonic()
         self._counters: dict[str, int] = {}
         self._emulation: dict[int, EmulationSection] = {}
@@ -83,6 +87,9 @@ class RunningNode:
                 *signalling.routes(self.edge),
                 *api.routes(),
                 *admin_routes(config.admin.token, self.state, self.emulate),
+                Route(
+                    "/metrics", guarded(config.admin.token, metrics_route(self.measures).endpoint)
+                ),
             ],
             middleware=signalling.middleware(),
         )
@@ -118,6 +125,19 @@ class RunningNode:
             tasks=len(asyncio.all_tasks()),
             counters=self._counters,
             emulation=[section for _, section in sorted(self._emulation.items())],
+        )
+
+    def measures(self) -> Measures:
+        """The same in figures, for a scraper."""
+        return Measures(
+            counters=self._counters,
+            links=self.routes.links,
+            routes=self.routes.explain(),
+            rooms=self._directory.room_count,
+            participants=self._directory.participant_count,
+            sessions=self.edge.session_count,
+            cells=self._cells.connected(),
+            cell_counts=self._cells.counts(),
         )
 
     def _streams(self) -> list[StreamState]:

@@ -14,7 +14,7 @@ from fairlead.cells.change import AnyRecord, Change, Kind
 from fairlead.cells.connection import Connection, open_bucket
 from fairlead.cells.reader import Reader
 from fairlead.cells.request import Asker, Handler, NoAnswer, answer
-from fairlead.cells.view import Dropped, Input, Listed, Lost, Unreachable, View
+from fairlead.cells.view import Dropped, Input, Listed, Lost, Stalled, Unreachable, View
 from fairlead.cells.watch import watch
 from fairlead.cells.writer import Writer
 
@@ -24,6 +24,8 @@ LEAVE_TIMEOUT = 2.0
 """Seconds to take this node's records back when it stops."""
 TICK = 1.0
 """Seconds between looks at leases when nothing is due sooner."""
+STALL = 2.0
+"""Seconds beyond which a look is so late that this process must have stood still."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,8 @@ class NatsCells:
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._synced = anyio.Event()
+        self._told_at: float | None = None
+        self._stalls = 0
         for peer, peer_url in (peers or {}).items():
             self.connect(peer, peer_url)
 
@@ -138,6 +142,7 @@ class NatsCells:
         return {
             **self._view.counts,
             **self._writer.counts,
+            "stalls": self._stalls,
             "connections_ended": sum(connection.failures for connection in connections),
             "messages_missed": sum(connection.slow for connection in connections),
         }
@@ -194,7 +199,14 @@ class NatsCells:
             await self._writer.run(stream, bucket, own)
 
     def _tell(self, event: Input | None) -> None:
-        for change in self._view.handle(anyio.current_time(), event):
+        now = anyio.current_time()
+        idle, self._told_at = now - (self._told_at or now), now
+        changes: list[Change] = []
+        if idle > STALL:
+            self._stalls += 1
+            changes += self._view.handle(now, Stalled(seconds=idle))
+        changes += self._view.handle(now, event)
+        for change in changes:
             for reader in self._readers:
                 reader.tell(change)
 

@@ -65,6 +65,10 @@ class Connection:
                 # Only the kind: the text may hold an address.
                 kinds = ", ".join(sorted({type(fault).__name__ for fault in _leaves(faults)}))
                 log.debug("cell session ended", cell=self.cell, fault=kinds)
+            except* Exception:
+                # Whoever's fault it is, a cell must not end the node: the next session may do.
+                self.failures += 1
+                log.exception("a cell session failed", cell=self.cell)
             finally:
                 self.client = None
                 lost()

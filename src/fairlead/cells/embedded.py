@@ -29,6 +29,10 @@ RESTART_DELAY = 0.2
 """Seconds before a server that ended by itself is started again; doubles up to
 `RESTART_DELAY_MAX`."""
 RESTART_DELAY_MAX = 5.0
+LOG_LIMIT = "8MB"
+"""Of the server's log file; one older file is kept."""
+LAST_WORDS = 500
+"""Characters of the server's output that an error quotes."""
 MEMORY_LIMIT = "256MB"
 FILE_LIMIT = "1GB"
 MAX_PAYLOAD = "2MB"
@@ -67,7 +71,7 @@ class Embedded:
         config = self._directory / "nats.conf"
         config.touch(mode=0o600)
         config.write_text(self._config())
-        with (self._directory / "nats.log").open("ab") as output:
+        with self._output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 str(self._binary),
                 "-c",
@@ -84,7 +88,7 @@ class Embedded:
         except TimeoutError as late:
             await self.stop()
             raise CellBroken(
-                f"nats-server told no port within {START_TIMEOUT:.0f} s: see {self._log_path}."
+                f"nats-server told no port within {START_TIMEOUT:.0f} s; {self._last_words()}"
             ) from late
         log.debug("cell server started", pid=self._process.pid, port=self.port)
 
@@ -124,8 +128,20 @@ class Embedded:
             await process.wait()
 
     @property
-    def _log_path(self) -> Path:
+    def _output(self) -> Path:
+        """What the server says before it has a log, or as it crashes."""
+        return self._directory / "nats.out"
+
+    @property
+    def _log(self) -> Path:
         return self._directory / "nats.log"
+
+    def _last_words(self) -> str:
+        lines: list[str] = []
+        for path in (self._log, self._output):
+            with suppress(OSError):
+                lines += path.read_text(errors="replace").splitlines()
+        return f"its last words: {lines[-1][-LAST_WORDS:]}" if lines else "it said nothing."
 
     def _config(self) -> str:
         # -1 lets the server choose; a restart must come back where the others look for it.
@@ -135,6 +151,9 @@ class Embedded:
                 f"port: {self.port or -1}",
                 f"ports_file_dir: {json.dumps(str(self._directory / 'ports'))}",
                 f"max_payload: {MAX_PAYLOAD}",
+                f"log_file: {json.dumps(str(self._log))}",
+                f"logfile_size_limit: {LOG_LIMIT}",
+                "logfile_max_num: 2",
                 f"authorization {{ token: {json.dumps(self._token)} }}",
                 "jetstream {",
                 f"  store_dir: {json.dumps(str(self._directory / 'store'))}",
@@ -154,7 +173,7 @@ class Embedded:
             if self._process.returncode is not None:
                 raise CellBroken(
                     f"nats-server ended with status {self._process.returncode} before it "
-                    f"listened on port {self.port or 'any'}: see {self._log_path}."
+                    f"listened on port {self.port or 'any'}; {self._last_words()}"
                 )
             await anyio.sleep(_POLL)
 

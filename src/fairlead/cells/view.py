@@ -59,13 +59,19 @@ class Dropped(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
 
 
+class Stalled(msgspec.Struct, frozen=True, kw_only=True):
+    """This process did not run for a while, so it could hear no renewal."""
+
+    seconds: float
+
+
 class Unreachable(msgspec.Struct, frozen=True, kw_only=True):
     """The nodes that no path of the mesh reaches now."""
 
     nodes: frozenset[int]
 
 
-Input = Opened | Entry | Listed | Lost | Dropped | Unreachable
+Input = Opened | Entry | Listed | Lost | Dropped | Unreachable | Stalled
 
 
 @dataclass(slots=True)
@@ -125,6 +131,11 @@ class View:
                 self._unreachable = nodes
                 for cell in self._cells.values():
                     self._doubt(now, cell)
+            case Stalled(seconds=seconds):
+                for cell in self._cells.values():
+                    for node in cell.nodes.values():
+                        if node.expires is not None:
+                            node.expires += seconds
             case _:
                 assert_never(event)
         self._expire(now, out)

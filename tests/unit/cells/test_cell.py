@@ -10,10 +10,10 @@ import anyio
 import nats
 import pytest
 
-from fairlead.cells import key, view
+from fairlead.cells import key, view, watch
 from fairlead.cells.cell import NatsCells
 from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut
-from fairlead.cells.connection import open_bucket
+from fairlead.cells.connection import BUCKET, open_bucket
 from fairlead.cells.embedded import Embedded, embedded
 from fairlead.cells.request import NoAnswer
 from tests.unit.cells import records
@@ -303,6 +303,21 @@ async def test_another_region_can_be_joined_and_left_while_running(tmp_path: Pat
         one.disconnect("frankfurt")
         await hear(changes, RecordGone(kind="node", node=2))
         assert one.connected() == {"jakarta": True}
+
+
+async def test_a_watch_of_a_bucket_that_was_taken_away_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SILENCE", 3.0)
+    async with pair(tmp_path) as (jakarta, one, two), aclosing(two.changes()) as changes:
+        await one.put(records.node(1))
+        await one.put(records.room(1))
+        await hear(changes, RecordPut(record=records.room(1)))
+        client = await nats.connect(jakarta.url)
+        await client.jetstream().delete_key_value(BUCKET)
+        await client.close()
+        await one.put(records.participant(1))
+        await hear(changes, RecordPut(record=records.participant(1)))
 
 
 async def test_a_record_too_large_for_the_cell_is_counted_and_the_earlier_stands(

@@ -65,7 +65,7 @@ async def test_it_is_gone_after_the_block(tmp_path: Path) -> None:
 
 async def test_a_taken_port_is_a_plain_error(tmp_path: Path) -> None:
     async with embedded(tmp_path / "a") as server:
-        with pytest.raises(CellBroken, match=rf"before it listened on port {server.port}"):
+        with pytest.raises(CellBroken, match=rf"before it listened on port {server.port}.*in use"):
             async with embedded(tmp_path / "b", port=server.port):
                 pass
 

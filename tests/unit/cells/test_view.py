@@ -22,6 +22,7 @@ from fairlead.cells.view import (
     Listed,
     Lost,
     Opened,
+    Stalled,
     Unreachable,
     View,
 )
@@ -92,6 +93,12 @@ def test_a_lease_that_is_not_renewed_ends_all_of_a_node() -> None:
     assert view.snapshot() == []
     assert view.cell_of(1) is None
     assert view.deadline() is None
+
+
+def test_a_lease_does_not_run_while_this_process_stands_still() -> None:
+    view = standing()
+    assert view.handle(60.0, Stalled(seconds=58.0)) == []
+    assert view.handle(58.0 + LEASE, None) == ended(PERSON, ROOM, NODE)
 
 
 def test_a_node_record_that_is_deleted_ends_all_of_a_node() -> None:

@@ -70,6 +70,7 @@ class Embedded:
             stale.unlink()
         config = self._directory / "nats.conf"
         config.touch(mode=0o600)
+        config.chmod(0o600)  # it holds the secret, and an older file may be open to others
         config.write_text(self._config())
         with self._output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""``/metrics``: the node's measures for a Prometheus scraper; who may ask is its mounter's affair."""
+"""``/metrics``: the node's measures for a Prometheus scraper. Not here: who may ask."""
 
 from __future__ import annotations
 

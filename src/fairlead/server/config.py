@@ -205,17 +205,17 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
     for address in [node.bind, *node.addresses]:
         _check_address(address)
-    if ipaddress.ip_address(node.bind).is_unspecified and not node.addresses:
-        raise ConfigError(
-            f"node.bind is {node.bind}, which nobody can connect to: "
-            "set node.addresses to what clients and other nodes shall use"
-        )
     for entry in config.emulation:
         check_weather(entry, f"emulation of node {entry.node}")
     if not config.keys and not is_loopback(node.bind):
         raise ConfigError(
             f"{node.bind} is not loopback and there are no API keys: "
             "add a [keys] table with a key of your own, or bind to 127.0.0.1"
+        )
+    if ipaddress.ip_address(node.bind).is_unspecified and not node.addresses:
+        raise ConfigError(
+            f"node.bind is {node.bind}, which nobody can connect to: "
+            "set node.addresses to what clients and other nodes shall use"
         )
     if is_loopback(node.bind):
         return

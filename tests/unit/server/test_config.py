@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -65,9 +67,31 @@ def test_a_mistake_is_named_with_its_place_and_its_remedy(text: str, words: list
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::"])
 def test_development_keys_stay_on_loopback(address: str) -> None:
     assert "no API keys" in refusal(f'[node]\nbind = "{address}"')
-    assert "too short" in refusal(f'[node]\nbind = "{address}"\n[keys]\nmine = "secret"')
-    config.check(config.parse(f'[node]\nbind = "{address}"\n[keys]\nmine = "{LONG}"', "f"))
+    told = f'[node]\nbind = "{address}"\naddresses = ["192.0.2.7"]\n'
+    assert "too short" in refusal(f'{told}[keys]\nmine = "secret"')
+    config.check(config.parse(f'{told}[keys]\nmine = "{LONG}"', "fairlead.toml"))
 
 
 def test_no_sentence_tells_a_secret() -> None:
-    assert "hunter2" not in refusal('[node]\nbind = "0.0.0.0"\n[keys]\nmine = "hunter2"')
+    assert "hunter2" not in refusal('[node]\nbind = "192.0.2.7"\n[keys]\nmine = "hunter2"')
+
+
+def test_the_sample_configuration_is_a_good_one() -> None:
+    sample = Path(__file__).parents[3] / "deploy" / "fairlead.toml"
+    config.check(config.read(sample))
+
+
+def test_every_address_needs_one_that_can_be_told() -> None:
+    assert "nobody can connect to" in refusal(f'[node]\nbind = "0.0.0.0"\n[keys]\nk = "{LONG}"')
+
+
+def test_the_documented_configuration_is_the_whole_one() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "config.md").read_text()
+    example = text.split("```toml\n")[1].split("```")[0]
+    documented = msgspec.to_builtins(config.parse(example.replace('"..."', f'"{LONG}"'), "doc"))
+    assert documented.keys() == {field.name for field in msgspec.structs.fields(Config)}
+    for field in msgspec.structs.fields(Config):
+        inner = getattr(field.type, "__args__", (field.type,))[0]
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            for key in msgspec.structs.fields(inner):
+                assert f"{key.name} = " in example, f"{field.name}.{key.name} is not documented"

@@ -14,7 +14,7 @@ from fairlead.protocol.operation import AnyOperation, Done, Reply
 from fairlead.server.api.app import Api
 from fairlead.server.api.directory import Directory
 from fairlead.server.api.room_service import RoomService
-from tests.unit.api import network
+from tests.unit.server.api import network
 
 KEYS = {"key": "a secret that is long enough for HS256"}
 

@@ -11,8 +11,8 @@ from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 from fairlead.policy.grants import VideoGrant
 from fairlead.policy.tokens import mint
 from fairlead.server.api.twirp import MAX_BODY
-from tests.unit.api.conftest import KEYS, Served
-from tests.unit.api.network import NOW
+from tests.unit.server.api.conftest import KEYS, Served
+from tests.unit.server.api.network import NOW
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,8 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
-from tests.unit.api.conftest import KEYS, Served
-from tests.unit.api.network import FAR, FARTHER, HERE
+from tests.unit.server.api.conftest import KEYS, Served
+from tests.unit.server.api.network import FAR, FARTHER, HERE
 
 pytestmark = pytest.mark.anyio
 

@@ -196,9 +196,8 @@ class Stage:
         join.setdefault("client", ClientInfo(protocol=17, client_protocol=2))
         if lines:
             join["offer"] = offer(*lines)
-        self.handle(
-            Joined(session=number, grants=allow(identity, room, **(grants or {})), join=Join(**join))
-        )
+        allowed = allow(identity, room, **(grants or {}))
+        self.handle(Joined(session=number, grants=allowed, join=Join(**join)))
         return client
 
     def publish(self, client: Client, kind: str, cid: str, **more: Any) -> str:
@@ -212,9 +211,7 @@ class Stage:
 
     def connect(self, client: Client, transport: node.TransportName = "publisher") -> None:
         self.hear(
-            node.TransportState(
-                participant=client.number, transport=transport, state="connected"
-            )
+            node.TransportState(participant=client.number, transport=transport, state="connected")
         )
 
     def hear(self, event: node.Event) -> None:

@@ -34,9 +34,7 @@ class Network(RuleBasedStateMachine):
     def join(self, edge: int, identity: str, single: bool, hidden: bool) -> None:
         self.tick()
         lines = ["audio recvonly", "application sendrecv"] if single else []
-        client = self.stages[edge].join(
-            identity, *lines, single=single, grants={"hidden": hidden}
-        )
+        client = self.stages[edge].join(identity, *lines, single=single, grants={"hidden": hidden})
         self.offers[id(client)] = lines
 
     @rule(pick=PICK, kind=st.sampled_from(["audio", "video"]))

@@ -97,9 +97,7 @@ def test_mute_and_no_unmute() -> None:
     stage = Stage()
     sid = speaking(stage)
     speaker = stage.clients[1]
-    payload = done(
-        stage, MuteTrack(room="lobby", identity="speaker", track_sid=sid, muted=True)
-    )
+    payload = done(stage, MuteTrack(room="lobby", identity="speaker", track_sid=sid, muted=True))
     assert MuteRoomTrackResponse.FromString(payload).track.muted
     assert (speaker.last("mute").sid, speaker.last("mute").muted) == (sid, True)
     assert stage.told(node.SetMuted) == [node.SetMuted(track=sid, muted=True)]
@@ -170,9 +168,7 @@ def test_subscriptions_by_the_api() -> None:
         stage,
         UpdateSubscriptions(room="lobby", identity="ben", request=request.SerializeToString()),
     )
-    assert stage.told(node.Unsubscribe) == [
-        node.Unsubscribe(participant=ben.number, track=sid)
-    ]
+    assert stage.told(node.Unsubscribe) == [node.Unsubscribe(participant=ben.number, track=sid)]
 
 
 def test_data_as_the_server() -> None:

@@ -6,6 +6,7 @@ import pytest
 from livekit.protocol.models import ClientInfo, DisconnectReason, ParticipantInfo
 from livekit.protocol.rtc import RequestResponse
 
+from fairlead.policy import tokens
 from fairlead.policy.grants import Denied
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
@@ -143,8 +144,6 @@ def test_a_join_must_lead_to_a_connection() -> None:
 
 
 def test_tokens_are_refreshed() -> None:
-    from fairlead.policy import tokens
-
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)
     stage.connect(ann)
@@ -173,9 +172,7 @@ def test_without_websocket_and_connection_it_is_gone_at_once() -> None:
     ann = stage.join("ann", *LAYOUT)
     stage.connect(ann)
     stage.lose(ann)
-    stage.hear(
-        node.TransportState(participant=ann.number, transport="publisher", state="closed")
-    )
+    stage.hear(node.TransportState(participant=ann.number, transport="publisher", state="closed"))
     assert stage.rooms.session_count == 0
 
 
@@ -183,9 +180,7 @@ def test_a_leave_after_its_connections_is_still_a_leave() -> None:
     stage = Stage()
     ann, ben = stage.join("ann", *LAYOUT), stage.join("ben", *LAYOUT)
     stage.connect(ann)
-    stage.hear(
-        node.TransportState(participant=ann.number, transport="publisher", state="closed")
-    )
+    stage.hear(node.TransportState(participant=ann.number, transport="publisher", state="closed"))
     ann.say(leave={})
     assert ben.last("update").participants[0].disconnect_reason == (
         DisconnectReason.CLIENT_INITIATED
@@ -196,9 +191,7 @@ def test_a_connection_that_fails_sends_its_client_to_join_anew() -> None:
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)
     stage.connect(ann)
-    stage.hear(
-        node.TransportState(participant=ann.number, transport="publisher", state="closed")
-    )
+    stage.hear(node.TransportState(participant=ann.number, transport="publisher", state="closed"))
     stage.pass_time(3)
     leave = ann.last("leave")
     assert leave.action == leave.RECONNECT

@@ -27,9 +27,7 @@ def test_a_track_becomes_visible_with_its_first_packet() -> None:
             publisher=ann.number,
         )
     ]
-    assert stage.told(node.Publish) == [
-        node.Publish(participant=ann.number, mid="3", track=sid)
-    ]
+    assert stage.told(node.Publish) == [node.Publish(participant=ann.number, mid="3", track=sid)]
     assert not any(tracks for _, _, tracks in ben.updates())
     stage.live(sid, "audio/opus")
     assert ben.updates()[-1] == ("ann", 1, [sid])

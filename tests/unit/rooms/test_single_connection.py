@@ -120,9 +120,7 @@ def test_unsubscribe_and_subscribe_again() -> None:
     sid = speaking(stage)
     client = stage.join("ann", *LAYOUT)
     client.say(subscription={"track_sids": [sid], "subscribe": False})
-    assert stage.told(node.Unsubscribe) == [
-        node.Unsubscribe(participant=client.number, track=sid)
-    ]
+    assert stage.told(node.Unsubscribe) == [node.Unsubscribe(participant=client.number, track=sid)]
     client.offer(*LAYOUT, offer_id=2)
     assert dict(client.last("answer").mid_to_track_id) == {}
     client.say(subscription={"track_sids": [sid], "subscribe": True})
@@ -181,9 +179,7 @@ def test_a_first_offer_that_cannot_be_used_turns_the_client_away() -> None:
     assert client.closed
     leave = client.last("leave")
     assert leave.action == leave.DISCONNECT
-    assert stage.told(node.RemoveParticipant) == [
-        node.RemoveParticipant(participant=client.number)
-    ]
+    assert stage.told(node.RemoveParticipant) == [node.RemoveParticipant(participant=client.number)]
 
 
 def test_a_later_offer_that_cannot_be_used_sends_it_to_join_anew() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.room import CreateRoomRequest
 
@@ -112,9 +113,7 @@ def test_the_newest_session_wins_everywhere() -> None:
     assert ends.count(new.sid) >= 1
     last = [i.state for u in watcher.heard("update") for i in u.participants if i.sid == new.sid]
     assert last[-1] == ParticipantInfo.JOINED
-    states = [
-        (i.sid == new.sid, i.state) for u in watcher.heard("update") for i in u.participants
-    ]
+    states = [(i.sid == new.sid, i.state) for u in watcher.heard("update") for i in u.participants]
     # The end of the old session is never told after the start of the new one.
     assert states.index((False, ParticipantInfo.DISCONNECTED)) < states.index(
         (True, ParticipantInfo.JOINED)
@@ -176,8 +175,6 @@ def test_a_room_outlives_the_edge_that_made_it() -> None:
 
 
 def test_a_record_that_cannot_be_read_is_let_go() -> None:
-    import msgspec
-
     here, there = two()
     ann = here.join("ann", *LAYOUT)
     ben = there.join("ben", *LAYOUT)
@@ -194,9 +191,7 @@ def test_a_permission_crosses() -> None:
     sid = publish(here, ann)
     ben = there.join("ben", *LAYOUT)
     ann.say(subscription_permission={"all_participants": False})
-    assert there.told(node.Unsubscribe) == [
-        node.Unsubscribe(participant=ben.number, track=sid)
-    ]
+    assert there.told(node.Unsubscribe) == [node.Unsubscribe(participant=ben.number, track=sid)]
     ann.say(subscription_permission={"all_participants": True})
     ben.offer(*LAYOUT, offer_id=2)
     assert dict(ben.last("answer").mid_to_track_id) == {"0": sid}

@@ -1,0 +1,1 @@
+"""Fairlead: live voice, video and data between countries, for the LiveKit SDKs."""

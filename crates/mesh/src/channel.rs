@@ -52,6 +52,18 @@ pub(crate) struct Sender {
     window: usize,
     rtt: Option<(Duration, Duration)>,
     backoff: u32,
+    /// The receiver's incarnation, and its earlier ones.
+    receiver: Option<u64>,
+    retired: VecDeque<u64>,
+}
+
+/// An acknowledgement, as in `wire::Content::Acknowledge`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acknowledgement {
+    pub(crate) epoch: u64,
+    pub(crate) receiver: u64,
+    pub(crate) next: u64,
+    pub(crate) received: [u64; 4],
 }
 
 /// What an acknowledgement was.
@@ -75,6 +87,8 @@ impl Sender {
             window: INITIAL_WINDOW,
             rtt: None,
             backoff: 0,
+            receiver: None,
+            retired: VecDeque::new(),
         }
     }
 
@@ -202,19 +216,17 @@ impl Sender {
         self.waiting.is_empty()
     }
 
-    /// Hear what arrived; `next` and `received` as in `wire::Content::Acknowledge`.
-    pub(crate) fn on_acknowledge(
-        &mut self,
-        now: Instant,
-        epoch: u64,
-        next: u64,
-        received: [u64; 4],
-    ) -> Acknowledged {
-        if epoch != self.epoch {
+    /// Hear what arrived.
+    pub(crate) fn on_acknowledge(&mut self, now: Instant, ack: Acknowledgement) -> Acknowledged {
+        let Acknowledgement { next, received, .. } = ack;
+        if ack.epoch != self.epoch || self.retired.contains(&ack.receiver) {
             return Acknowledged::Ancient;
         }
         if next > self.base + self.sent as u64 {
             return Acknowledged::Invalid;
+        }
+        if self.receiver != Some(ack.receiver) {
+            self.forget_received(ack.receiver);
         }
         let mut news = 0;
         while self.base < next {
@@ -255,6 +267,15 @@ impl Sender {
             self.window = (self.window + news).min(MAX_WINDOW);
         }
         Acknowledged::Taken
+    }
+
+    /// The receiver restarted: what it had received ahead of a gap is gone.
+    fn forget_received(&mut self, receiver: u64) {
+        retire(&mut self.retired, self.receiver.replace(receiver));
+        for segment in &mut self.waiting {
+            segment.lost |= segment.acknowledged;
+            segment.acknowledged = false;
+        }
     }
 
     /// RFC 6298, on segments sent once (Karn).
@@ -363,10 +384,7 @@ impl Receiver {
     fn begin(&mut self, epoch: u64, base: u64) {
         let old = std::mem::take(self);
         self.retired = old.retired;
-        self.retired.extend(old.epoch);
-        if self.retired.len() > RETIRED {
-            self.retired.pop_front();
-        }
+        retire(&mut self.retired, old.epoch);
         self.epoch = Some(epoch);
         self.next = base;
     }
@@ -405,8 +423,8 @@ impl Receiver {
         }
     }
 
-    /// The acknowledgement that is due: epoch, next and received.
-    pub(crate) fn acknowledge(&mut self, now: Instant) -> Option<(u64, u64, [u64; 4])> {
+    /// The acknowledgement that is due, in the name of `receiver`, our incarnation.
+    pub(crate) fn acknowledge(&mut self, now: Instant, receiver: u64) -> Option<Acknowledgement> {
         self.ack_at.filter(|at| *at <= now)?;
         self.ack_at = None;
         self.unacknowledged = 0;
@@ -417,7 +435,19 @@ impl Receiver {
                 *word |= 1 << (bit % 64);
             }
         }
-        Some((self.epoch?, self.next, received))
+        Some(Acknowledgement {
+            epoch: self.epoch?,
+            receiver,
+            next: self.next,
+            received,
+        })
+    }
+}
+
+fn retire(retired: &mut VecDeque<u64>, epoch: Option<u64>) {
+    retired.extend(epoch);
+    if retired.len() > RETIRED {
+        retired.pop_front();
     }
 }
 
@@ -432,15 +462,15 @@ mod tests {
     const MAX: usize = 70_000;
 
     type Sent = (u64, u64, u64, bool, bool, Vec<u8>);
-    type Ack = (u64, u64, [u64; 4]);
 
     struct Wire {
         now: Instant,
         rng: fastrand::Rng,
         loss: f64,
+        receiver: u64,
         /// Due, segment (epoch, base, sequence, first, last, bytes).
         segments: Vec<(Instant, Sent)>,
-        acks: Vec<(Instant, Ack)>,
+        acks: Vec<(Instant, Acknowledgement)>,
     }
 
     impl Wire {
@@ -449,6 +479,7 @@ mod tests {
                 now: Instant::now(),
                 rng: fastrand::Rng::with_seed(seed),
                 loss,
+                receiver: 1,
                 segments: Vec::new(),
                 acks: Vec::new(),
             }
@@ -495,13 +526,13 @@ mod tests {
                 };
                 receiver.on_segment(now, segment, MAX, out);
             }
-            if let Some(ack) = receiver.acknowledge(now)
+            if let Some(ack) = receiver.acknowledge(now, self.receiver)
                 && let Some(due) = self.due()
             {
                 self.acks.push((due, ack));
             }
-            for (_, (epoch, next, received)) in self.acks.extract_if(.., |(due, _)| *due <= now) {
-                sender.on_acknowledge(now, epoch, next, received);
+            for (_, ack) in self.acks.extract_if(.., |(due, _)| *due <= now) {
+                sender.on_acknowledge(now, ack);
             }
         }
     }
@@ -573,6 +604,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_dead_receiver_had_ahead_is_sent_again() {
+        let mut wire = Wire::new(1, 0.0);
+        let mut sender = Sender::new(7);
+        for i in 0..3u8 {
+            sender.push(wire.now, [i][..].into());
+        }
+        sender.poll(wire.now, |_| {});
+        // It said that it had the last two, then restarted.
+        let ack = Acknowledgement {
+            epoch: 7,
+            receiver: 9,
+            next: 0,
+            received: [3, 0, 0, 0],
+        };
+        sender.on_acknowledge(wire.now, ack);
+        let (mut receiver, mut got) = (Receiver::default(), Vec::new());
+        for _ in 0..1_000 {
+            wire.step(&mut sender, &mut receiver, &mut got);
+        }
+        assert_eq!(got, [[0], [1], [2]]);
+        assert!(sender.is_empty());
+    }
+
+    #[test]
     fn a_full_queue_drops_the_oldest_and_the_receiver_skips_them() {
         let mut wire = Wire::new(1, 0.0);
         let mut sender = Sender::new(7);
@@ -599,20 +654,22 @@ mod tests {
         let now = Instant::now();
         let mut sender = Sender::new(7);
         sender.push(now, [1][..].into());
-        assert_eq!(
-            sender.on_acknowledge(now, 7, 1, [0; 4]),
-            Acknowledged::Invalid
-        );
-        assert_eq!(
-            sender.on_acknowledge(now, 7, u64::MAX, [0; 4]),
-            Acknowledged::Invalid
-        );
-        assert_eq!(
-            sender.on_acknowledge(now, 6, 0, [0; 4]),
-            Acknowledged::Ancient
-        );
-        let everything = sender.on_acknowledge(now, 7, 0, [u64::MAX; 4]);
-        assert_eq!(everything, Acknowledged::Taken);
+        let ack = |epoch, receiver, next, received| Acknowledgement {
+            epoch,
+            receiver,
+            next,
+            received: [received; 4],
+        };
+        for (ack, expected) in [
+            (ack(7, 1, 1, 0), Acknowledged::Invalid),
+            (ack(7, 1, u64::MAX, 0), Acknowledged::Invalid),
+            (ack(6, 1, 0, 0), Acknowledged::Ancient),
+            (ack(7, 1, 0, u64::MAX), Acknowledged::Taken),
+            (ack(7, 2, 0, 0), Acknowledged::Taken),
+            (ack(7, 1, 0, 0), Acknowledged::Ancient),
+        ] {
+            assert_eq!(sender.on_acknowledge(now, ack), expected, "{ack:?}");
+        }
         let mut receiver = Receiver::default();
         let far = Segment {
             epoch: 1,

@@ -61,6 +61,8 @@ pub struct LinkReport {
 
 /// What a link needs of its mesh while it is being called.
 pub(crate) struct Context<'a> {
+    /// This node.
+    pub(crate) node: NodeId,
     pub(crate) now: Instant,
     /// `now` in wrapping microseconds, as it goes on the wire.
     pub(crate) clock: u32,
@@ -275,6 +277,9 @@ impl Link {
         if slot < 2 && advance > 0 {
             self.address = from;
         }
+        if slot == 2 {
+            self.settle_crossing(ctx);
+        }
         self.heard = ctx.now;
         let Ok(body) = Body::decode(body) else {
             ctx.counts.add(Count::DropMalformed);
@@ -419,9 +424,9 @@ impl Link {
     }
 
     /// Whether the peer's handshake loses against ours: the lower node's goes first.
-    pub(crate) fn wins_tie(&self, ctx: &Context<'_>, us: NodeId) -> bool {
+    pub(crate) fn wins_tie(&self, ctx: &Context<'_>) -> bool {
         let ours = self.attempt.as_ref();
-        us < self.node && ours.is_some_and(|attempt| ctx.now < attempt.begun + TIE)
+        ctx.node < self.node && ours.is_some_and(|attempt| ctx.now < attempt.begun + TIE)
     }
 
     /// The answer already given to the same first message: it was repeated because it got lost.
@@ -474,9 +479,12 @@ impl Link {
         if node != self.node {
             return false;
         }
+        let took = ctx.now.saturating_duration_since(attempt.begun);
         self.attempt = None;
         self.address = from;
         self.establish(ctx, Session::new(ctx.now, agreed));
+        // The peer speaks only when it has heard us use the keys: in another such round.
+        self.heard += took;
         true
     }
 
@@ -503,6 +511,24 @@ impl Link {
         self.unheard = false;
         self.echo = None;
         self.go_up(ctx);
+    }
+
+    /// Handshakes that crossed leave each end sending under the keys that the other replaced.
+    /// They agree on those of the lower node's handshake; until then both sets stay.
+    fn settle_crossing(&mut self, ctx: &mut Context<'_>) {
+        let (Some(current), Some((previous, until))) = (&mut self.current, &mut self.previous)
+        else {
+            return;
+        };
+        let apart = current.created.max(previous.created) - current.created.min(previous.created);
+        if apart > OLD_KEYS {
+            return;
+        }
+        *until = ctx.now + OLD_KEYS;
+        let by_lower = |session: &Session| session.initiated == (ctx.node < self.node);
+        if by_lower(previous) && !by_lower(current) {
+            std::mem::swap(current, previous);
+        }
     }
 
     fn retire_previous(&mut self) {

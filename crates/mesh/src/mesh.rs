@@ -11,7 +11,7 @@ use wire::{
 };
 
 use crate::assembly::{Assembly, MAX_PIECES, Piece, cut};
-use crate::channel::{Acknowledged, Receiver, Sender, Taken};
+use crate::channel::{Acknowledged, Acknowledgement, Receiver, Sender, Taken};
 use crate::config::Config;
 use crate::count::{Count, Counts};
 use crate::handshake::{Identity, Initiator, Responder, public_key};
@@ -371,6 +371,7 @@ impl Mesh {
     ) -> Option<R> {
         let link = self.links.get_mut(&node)?;
         let mut ctx = Context {
+            node: self.config.node,
             now,
             clock: now.saturating_duration_since(self.start).as_micros() as u32,
             timing: &self.config.timing,
@@ -561,8 +562,7 @@ impl Mesh {
         if self.by_key.get(&responder.peer_key) != Some(&node) {
             return Err(Count::DropUnknownKey);
         }
-        let us = self.config.node;
-        let tie = self.with_link(now, node, out, |link, ctx| link.wins_tie(ctx, us));
+        let tie = self.with_link(now, node, out, |link, ctx| link.wins_tie(ctx));
         if tie == Some(true) {
             return Err(Count::HandshakeTies);
         }
@@ -672,14 +672,21 @@ impl Mesh {
             Content::Reliable(segment) => self.on_segment(now, origin, segment, out)?,
             Content::Acknowledge {
                 epoch,
+                receiver,
                 next,
                 received,
             } => {
+                let ack = Acknowledgement {
+                    epoch,
+                    receiver,
+                    next,
+                    received,
+                };
                 let channel = self
                     .channels
                     .get_mut(&origin)
                     .ok_or(Count::DropDataInvalid)?;
-                match channel.sender.on_acknowledge(now, epoch, next, received) {
+                match channel.sender.on_acknowledge(now, ack) {
                     Acknowledged::Taken => self.timers.at(Timer::Channel(origin), now),
                     Acknowledged::Ancient => return Err(Count::DropDataAncient),
                     Acknowledged::Invalid => return Err(Count::DropDataInvalid),
@@ -852,11 +859,12 @@ impl Mesh {
             content.encode(&mut bytes);
             contents.push(bytes);
         };
-        if let Some((epoch, next, received)) = channel.receiver.acknowledge(now) {
+        if let Some(ack) = channel.receiver.acknowledge(now, self.epoch) {
             put(Content::Acknowledge {
-                epoch,
-                next,
-                received,
+                epoch: ack.epoch,
+                receiver: ack.receiver,
+                next: ack.next,
+                received: ack.received,
             });
         }
         let mut deadline = channel.receiver.deadline();

@@ -272,6 +272,7 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
             header(2, &[], 1, 0),
             Content::Acknowledge {
                 epoch: 3,
+                receiver: 4,
                 next: 1 << 60,
                 received: [u64::MAX; 4],
             },

@@ -55,6 +55,19 @@ fn connects_over_a_path_longer_than_the_first_retry() {
 }
 
 #[test]
+fn handshakes_that_cross_leave_a_link_that_lasts() {
+    let mut world = World::new(&[1, 2]);
+    // So long that neither end can know of the other's handshake while its own is young.
+    world.delay = ms(1_200);
+    world.introduce(1, 2);
+    world.introduce(2, 1);
+    world.run(ms(600_000));
+    assert_eq!(world.changes(1, 2), [true]);
+    assert_eq!(world.changes(2, 1), [true]);
+    assert!(world.count(1, "mesh_handshakes") < 15);
+}
+
+#[test]
 fn silence_takes_a_link_down_and_any_word_brings_it_back() {
     let mut world = World::connected(&[1, 2]);
     let started = world.now;

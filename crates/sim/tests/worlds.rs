@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use netem::{Loss, Weather};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use sim::{Fault, Kind, PublisherId, World};
 use wire::RoomKey;
 
@@ -290,7 +291,12 @@ fn troubled(seed: u64, faults: &[(u64, Fault)]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 64,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever went wrong before: once it stops, whoever has a way has a call.
     #[test]

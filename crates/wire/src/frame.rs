@@ -154,9 +154,11 @@ pub enum Content<'a> {
     },
     Reliable(Segment<'a>),
     /// `next` is the first sequence number not yet received; bit i of `received` stands for
-    /// `next + 1 + i`.
+    /// `next + 1 + i`. `receiver` is the receiver's own incarnation: a restarted one has lost
+    /// what it had said it received.
     Acknowledge {
         epoch: u64,
+        receiver: u64,
         next: u64,
         received: [u64; 4],
     },
@@ -253,6 +255,7 @@ impl<'a> Content<'a> {
             }
             ACKNOWLEDGE => {
                 let epoch = at.u64("epoch")?;
+                let receiver = at.u64("epoch")?;
                 let next = at.varint("next")?;
                 let mut received = [0; 4];
                 for word in &mut received {
@@ -263,6 +266,7 @@ impl<'a> Content<'a> {
                 }
                 Content::Acknowledge {
                     epoch,
+                    receiver,
                     next,
                     received,
                 }
@@ -332,11 +336,13 @@ impl<'a> Content<'a> {
             }
             Content::Acknowledge {
                 epoch,
+                receiver,
                 next,
                 received,
             } => {
                 out.push(ACKNOWLEDGE);
                 out.extend(epoch.to_be_bytes());
+                out.extend(receiver.to_be_bytes());
                 put_varint(out, *next);
                 for word in received {
                     out.extend(word.to_be_bytes());

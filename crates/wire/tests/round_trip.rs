@@ -88,7 +88,7 @@ proptest! {
                 epoch, base, sequence: base + u64::from(ahead),
                 first: flags.0, last: flags.1, bytes: &raw,
             }),
-            Content::Acknowledge { epoch, next: base, received: [1, u64::MAX, base, 0] },
+            Content::Acknowledge { epoch, receiver: 8, next: base, received: [1, u64::MAX, base, 0] },
             Content::Lossy { room: RoomKey(room), bytes: &raw },
             Content::Fragment { message: version, index: 3, count: 4, bytes: &raw },
         ] {
@@ -286,6 +286,7 @@ fn write_corpus() {
             "acknowledge",
             Content::Acknowledge {
                 epoch: 9,
+                receiver: 8,
                 next: 4,
                 received: [6, 0, 0, 1],
             },

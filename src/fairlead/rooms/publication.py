@@ -67,6 +67,8 @@ class Publication:
                 Layer(stream=new_stream(), rid=rid, quality=quality)
                 for rid, quality in zip(rids, _qualities(rids), strict=True)
             ]
+            # Clients name them in any order; the node takes them from the lowest to the best.
+            self.layers.sort(key=lambda layer: layer.quality)
         else:
             self.layers = [Layer(stream=new_stream(), rid=None, quality=0)]
 
@@ -99,6 +101,8 @@ class Publications:
     def __init__(self) -> None:
         self.by_sid: dict[str, Publication] = {}
         self._sections: list[MediaSection] = []
+        self._retired: dict[str, tuple[str, str]] = {}
+        """M-lines whose track was ended while they send it, and the ids they send it under."""
 
     def pending(self) -> list[Publication]:
         """Asked for and not bound yet, oldest first."""
@@ -118,13 +122,18 @@ class Publications:
         self.by_sid[track.sid] = track
 
     def remove(self, sid: str) -> Publication | None:
-        return self.by_sid.pop(sid, None)
+        track = self.by_sid.pop(sid, None)
+        section = next((x for x in self._sections if track and x.mid == track.mid), None)
+        if section is not None and section.sends:
+            self._retired[section.mid] = (section.stream, section.track)
+        return track
 
     def match(self, sections: list[MediaSection]) -> tuple[list[Publication], list[Match]]:
         """Hold the tracks against an offer's m-lines: which tracks ended, and which m-line each
         waiting track gets. Nothing is changed but the memory of the m-lines."""
         self._sections = sections
         by_mid = {section.mid: section for section in sections}
+        self._retired = {x.mid: self._retired[x.mid] for x in sections if self._is_retired(x)}
         waiting = {track.sid: track for track in self.pending()}
         gone: list[Publication] = []
         for track in self.by_sid.values():
@@ -135,13 +144,20 @@ class Publications:
                 gone.append(track)
         taken = {track.mid for track in self.by_sid.values() if track not in gone}
         free = [x for x in sections if x.sends and x.kind != "application" and x.mid not in taken]
-        return gone, _pair(free, list(waiting.values()))
+        return gone, self._pair(free, list(waiting.values()))
 
     def match_late(self) -> list[Match]:
         """M-lines of the last offer for tracks that were asked for after it."""
         taken = {track.mid for track in self.by_sid.values()}
         free = [x for x in self._sections if x.sends and x.mid not in taken]
-        return _pair([x for x in free if x.kind != "application"], self.pending())
+        return self._pair([x for x in free if x.kind != "application"], self.pending())
+
+    def _pair(self, free: list[MediaSection], waiting: list[Publication]) -> list[Match]:
+        return _pair(free, waiting, {x.mid for x in free if self._is_retired(x)})
+
+    def _is_retired(self, section: MediaSection) -> bool:
+        ids = (section.stream, section.track)
+        return section.sends and self._retired.get(section.mid) == ids
 
     def _replaced(
         self, track: Publication, section: MediaSection, waiting: dict[str, Publication]
@@ -166,9 +182,9 @@ def track_prefix(request: AddTrackRequest) -> str:
     return f"TR_{kind}{SOURCE_LETTERS.get(request.source, '')}"
 
 
-def _pair(free: list[MediaSection], waiting: list[Publication]) -> list[Match]:
+def _pair(free: list[MediaSection], waiting: list[Publication], retired: set[str]) -> list[Match]:
     """By the id in a=msid first; what is left goes by kind, in order (some browsers change the
-    id when a track is put on a connection)."""
+    id when a track is put on a connection), but not to a retired m-line."""
     pairs: list[Match] = []
     for section in free:
         named = next((t for t in waiting if section.track and section.track in t.cids), None)
@@ -178,7 +194,7 @@ def _pair(free: list[MediaSection], waiting: list[Publication]) -> list[Match]:
             pairs.append((named, section))
     matched = {section.mid for _, section in pairs}
     for section in free:
-        if section.mid in matched:
+        if section.mid in matched | retired:
             continue
         same = next((track for track in waiting if track.kind == section.kind), None)
         if same is not None:

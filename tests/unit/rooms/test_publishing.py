@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from livekit.protocol.models import ParticipantPermission
+from livekit.protocol.room import UpdateParticipantRequest
 from livekit.protocol.rtc import RequestResponse
 
 from fairlead.protocol import node
+from fairlead.protocol.operation import UpdateParticipant
 from fairlead.rooms.publication import Publications
 from fairlead.types import stream_id
 from tests.unit.rooms.stage import Client, Stage, section, track_request
@@ -65,14 +68,42 @@ def test_simulcast_layers_each_have_a_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rids", "qualities"), [("h,q", [1, 0]), ("a,b,c", [0, 1, 2]), ("hi,lo", [0, 1])]
+    ("rids", "layers"),
+    [
+        ("h,q", [("q", 0), ("h", 1)]),
+        ("f,h,q", [("q", 0), ("h", 1), ("f", 2)]),
+        ("a,b,c", [("a", 0), ("b", 1), ("c", 2)]),
+        ("hi,lo", [("hi", 0), ("lo", 1)]),
+    ],
 )
-def test_layers_by_name_else_by_order(rids: str, qualities: list[int]) -> None:
+def test_layers_by_name_else_by_order_lowest_first(
+    rids: str, layers: list[tuple[str, int]]
+) -> None:
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)
     stage.publish(ann, "video", "cam")
     ann.offer(*LAYOUT, f"video sendonly cam {rids}", offer_id=2)
-    assert [layer.quality for layer in stage.told(node.AddTrack)[0].layers] == qualities
+    told = stage.told(node.AddTrack)[0].layers
+    assert [(layer.rid, layer.quality) for layer in told] == layers
+
+
+def test_an_m_line_whose_track_the_server_ended_is_no_other_tracks() -> None:
+    stage = Stage()
+    ann = stage.join("ann", *LAYOUT)
+    stage.publish(ann, "audio", "mic")
+    ann.offer(*LAYOUT, "audio sendonly mic", offer_id=2)
+    for allowed in (False, True):
+        request = UpdateParticipantRequest(room="lobby", identity="ann")
+        request.permission.CopyFrom(ParticipantPermission(can_subscribe=True, can_publish=allowed))
+        stage.ask(
+            UpdateParticipant(room="lobby", identity="ann", request=request.SerializeToString())
+        )
+    again = stage.publish(ann, "audio", "again")
+    assert len(stage.told(node.Publish)) == 1
+    ann.offer(*LAYOUT, "audio sendonly mic", "audio sendonly again", offer_id=3)
+    assert stage.told(node.Publish)[-1] == node.Publish(
+        participant=ann.number, mid="4", track=again
+    )
 
 
 def test_a_track_is_found_by_its_codecs_cid() -> None:

@@ -13,7 +13,7 @@ from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Timers
-from fairlead.types import stream_id
+from fairlead.types import ParticipantRecord, stream_id
 
 
 class Context:
@@ -32,6 +32,8 @@ class Context:
         """Sessions whose subscriptions may need a new exchange of descriptions."""
         self.touched: dict[str, Room] = {}
         """Rooms that have something to tell at the end of the step."""
+        self.parted: dict[str, ParticipantRecord] = {}
+        """Records of sessions that ended a moment ago."""
         self._serial = 0
 
     def room_of(self, session: Session) -> Room:

@@ -6,6 +6,7 @@ from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.rtc import LeaveRequest
 
 from fairlead.protocol import node
+from fairlead.rooms import settings as defaults
 from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
@@ -106,6 +107,12 @@ def delete(ctx: Context, room: Room) -> None:
         forget(ctx, room)
 
 
+def erase(ctx: Context, sid: str) -> None:
+    """The other edges had time to hear of a departure: its record goes."""
+    ctx.timers.drop(("parted", sid))
+    ctx.out.add(DeleteRecord(record=ctx.parted.pop(sid)))
+
+
 def forget(ctx: Context, room: Room) -> None:
     """Nothing of the room is left anywhere."""
     ctx.timers.drop(("room", room.name))
@@ -131,9 +138,10 @@ def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     info.disconnect_reason = reason  # type: ignore[assignment]
     room.parted.append(info)
     # The last record tells the other edges the reason; its deletion would not.
-    record = session.record(info, [])
+    record = session.record(info, [], left=True)
     ctx.out.add(PutRecord(record=record))
-    ctx.out.add(DeleteRecord(record=record))
+    ctx.parted[session.sid] = record
+    ctx.timers.set(("parted", session.sid), ctx.now + defaults.PARTING_DELAY)
     ctx.happened(
         "participant_left",
         room,

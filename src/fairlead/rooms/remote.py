@@ -46,7 +46,7 @@ class RemoteParticipant:
 
     @property
     def left(self) -> bool:
-        return self.info.state == ParticipantInfo.DISCONNECTED
+        return self.record.left
 
     def parting(self, reason: int) -> ParticipantInfo:
         """The last thing that is told of it."""

@@ -126,6 +126,8 @@ class Rooms:
                         DisconnectReason.SERVER_SHUTDOWN,
                         action=LeaveRequest.RECONNECT,
                     )
+                for sid in list(ctx.parted):
+                    leaving.erase(ctx, sid)
             case _:
                 assert_never(event)
 
@@ -203,6 +205,9 @@ class Rooms:
     def _due(self, key: Key) -> None:
         ctx = self._ctx
         what, subject = key
+        if what == "parted":
+            leaving.erase(ctx, str(subject))
+            return
         if what in ("room", "count"):
             room = ctx.rooms.get(str(subject))
             if what == "room":

@@ -165,7 +165,9 @@ class Session:
         copy.CopyFrom(self.info)
         return copy
 
-    def record(self, info: ParticipantInfo, heard: list[str]) -> ParticipantRecord:
+    def record(
+        self, info: ParticipantInfo, heard: list[str], left: bool = False
+    ) -> ParticipantRecord:
         """Its record with the info given."""
         return ParticipantRecord(
             node=self.order[1],
@@ -177,6 +179,7 @@ class Session:
             tracks=[track.record for track in self.publications.live()],
             permissions=_encoded(self.permission) if self.permission is not None else b"",
             heard=heard,
+            left=left,
         )
 
 

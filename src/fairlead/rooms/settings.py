@@ -24,6 +24,8 @@ SIGNAL_GRACE = 5
 """Seconds that a participant stays after its websocket closed without a leave."""
 MEDIA_GRACE = 2
 """Seconds for a leave to arrive after the connections of its session closed."""
+PARTING_DELAY = 1.0
+"""Seconds that the record of a session that ended stands, so that the other edges hear why."""
 ANSWER_TIMEOUT = 15
 """Seconds that a client may take to answer an offer of ours."""
 TOKEN_REFRESH = 300

@@ -252,10 +252,14 @@ def test_a_departure_writes_its_reason_before_it_deletes() -> None:
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)
     ann.say(leave={})
+    assert isinstance(stage.records[-1], PutRecord)
+    stage.pass_time(2)
     put, gone = stage.records[-2:]
     assert isinstance(put, PutRecord)
     assert isinstance(gone, DeleteRecord)
     assert isinstance(put.record, ParticipantRecord)
+    assert gone.record == put.record
+    assert put.record.left
     info = ParticipantInfo.FromString(put.record.info)
     assert info.state == ParticipantInfo.DISCONNECTED
 

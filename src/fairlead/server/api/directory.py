@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from google.protobuf.message import DecodeError
 from livekit.protocol.models import ParticipantInfo, Room
 
-from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut
+from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut, gone
 from fairlead.rooms.records import RoomRecords
 from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord, TrackRecord
 
@@ -31,6 +31,8 @@ class Directory:
             case RecordPut(record=RoomRecord() as room):
                 self._rooms.setdefault(room.name, RoomRecords(room.name, _NOBODY)).put(room)
                 self._holders.setdefault(room.name, set()).add(room.node)
+            case RecordPut(record=ParticipantRecord(left=True) as one):
+                self.apply(gone(one))
             case RecordPut(record=ParticipantRecord() as one):
                 self._participants.setdefault(one.room, {})[(one.node, one.sid)] = one
             case RecordGone(kind="room", room=name, node=node):

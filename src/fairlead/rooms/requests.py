@@ -115,6 +115,9 @@ def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -
     else:
         try:
             operating.update_own(ctx, session, update.name, update.metadata, update.attributes)
+            # The update comes before the response: a client whose call returns sends what it
+            # knows of itself with its next one, and would undo this.
+            ctx.finish(ctx.room_of(session))
         except operating.Refused as error:
             reason, message = RequestResponse.LIMIT_EXCEEDED, str(error)
     if reason == RequestResponse.OK and (not update.request_id or session.protocol < OK_PROTOCOL):

@@ -96,6 +96,7 @@ def test_own_metadata() -> None:
     )
     reply = ann.last("request_response")
     assert (reply.request_id, reply.reason) == (5, RequestResponse.OK)
+    assert ann.kinds().index("update") < ann.kinds().index("request_response")
     info = ben.last("update").participants[0]
     assert (info.metadata, info.name, dict(info.attributes)) == ("m", "Ann", {"a": "1", "b": "2"})
     ann.say(update_metadata={"attributes": {"a": "", "c": "3"}})

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
-import os
 import secrets
 import signal
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT
@@ -20,6 +17,7 @@ import structlog
 
 from fairlead.cells import binary
 from fairlead.cells.binary import CellBroken
+from fairlead.cells.lifeline import ends_with_parent
 
 START_TIMEOUT = 10.0
 """Seconds until a started server must have told its port."""
@@ -38,7 +36,6 @@ FILE_LIMIT = "1GB"
 MAX_PAYLOAD = "2MB"
 """Bytes of one message: a participant with full metadata and attributes fits."""
 _POLL = 0.01
-_PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +77,7 @@ class Embedded:
                 stdin=DEVNULL,
                 stdout=output,
                 stderr=STDOUT,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=ends_with_parent(signal.SIGKILL),
                 start_new_session=True,  # Ctrl-C goes to us, and we stop it in order
             )
         try:
@@ -209,18 +206,3 @@ def _listening(ports: Path) -> int | None:
         with suppress(ValueError, LookupError, TypeError):
             return int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
     return None
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child runs before exec, so that SIGKILL on us ends it too (prctl(2), Linux)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def before_exec() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before prctl took hold
-            os._exit(1)
-
-    return before_exec

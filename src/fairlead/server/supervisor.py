@@ -7,15 +7,15 @@ passed on, line by line, and its last lines are kept for the sentence that says 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
+
+from fairlead.cells.lifeline import ends_with_parent
 
 LAST_LINES = 40
 """Lines kept of each child's log; the oldest goes first."""
@@ -23,7 +23,6 @@ LINE_BYTES = 64 * 1024
 """Longest line read from a child."""
 STOP_S = 10.0
 """From SIGTERM to SIGKILL."""
-PR_SET_PDEATHSIG = 1
 
 
 class ChildDied(Exception):
@@ -110,9 +109,8 @@ async def start_child(
     """Start a process that reads ``given`` on standard input and ends when we do, however we end.
 
     Its temporary files go below ``temporary``, where whoever gave it can remove them.
-    Call it from the main thread: the kernel binds the child to the thread that made it.
+    Call it from the main thread.
     """
-    parent = os.getpid()
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -121,19 +119,9 @@ async def start_child(
         limit=LINE_BYTES,
         env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
         start_new_session=True,
-        preexec_fn=lambda: _end_with(parent),
+        preexec_fn=ends_with_parent(signal.SIGTERM),
     )
     assert process.stdin is not None
     process.stdin.write(given)
     process.stdin.close()
     return Child(name, process)
-
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _end_with(parent: int) -> None:
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)

@@ -1,11 +1,16 @@
 """The Rust surface, typed by hand; ``mypy.stubtest`` holds it against the module."""
 
+from typing import Self, final
+
+__all__ = ["SOURCE_HASH", "Node"]
+
 SOURCE_HASH: str
 
+@final
 class Node:
     """One node's packet threads. Commands go down, events come up; no packet does."""
 
-    def __init__(self, config: bytes) -> None:
+    def __new__(cls, config: bytes) -> Self:
         """Start from a msgpack `NodeConfig`. Raises OSError if a port can't be bound."""
 
     def handle(self, command: bytes) -> None:

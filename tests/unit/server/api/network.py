@@ -10,6 +10,7 @@ from fairlead.types import ParticipantRecord, RoomRecord
 
 HERE, FAR, FARTHER = 1, 2, 3
 NOW = time.time()
+"""When the tests began; the tokens of `livekit-api` are made later, by its own clock."""
 
 
 def room(node: int, name: str, created_at: int, version: int, metadata: str) -> RoomRecord:

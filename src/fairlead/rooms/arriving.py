@@ -18,7 +18,7 @@ from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, PutRecord
 from fairlead.rooms.room import Room
-from fairlead.rooms.session import KINDS, Session
+from fairlead.rooms.session import Session
 from fairlead.rooms.settings import negotiated_channels, publish_codecs, server_info
 
 
@@ -177,7 +177,7 @@ def _turn_away(
 
 def _check_space(room: Room, grants: Grants) -> None:
     most = room.records.info.max_participants
-    if not most or grants.dependent or grants.kind not in KINDS:
+    if not most or grants.dependent:
         return
     here = any(person.identity == grants.identity for person in room.participants())
     if not here and room.head_count() >= most:

@@ -7,25 +7,12 @@ subscriber's, one offer at a time.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 from fairlead.protocol.node import Section
 from fairlead.protocol.sdp import MediaSection
 
 Kind = Literal["audio", "video"]
-
-
-class Lines(Protocol):
-    """What both topologies do."""
-
-    def want(self, track: str, kind: Kind) -> None:
-        """Carry a track from the next exchange on."""
-
-    def unwant(self, track: str) -> None:
-        """Carry a track no more."""
-
-    def carried(self) -> dict[str, str]:
-        """mid to track, of everything that is carried now."""
 
 
 class ClientLines:

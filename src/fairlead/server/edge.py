@@ -49,6 +49,7 @@ from fairlead.rooms.outputs import (
 from fairlead.rooms.rooms import Rooms
 from fairlead.rooms.settings import Settings
 from fairlead.server.edge_link import SignalLink
+from fairlead.server.edge_records import RecordQueue
 from fairlead.server.ports import Cells, PacketNode
 from fairlead.types import ParticipantRecord, RoomRecord
 
@@ -262,51 +263,6 @@ class Edge:
 
     def _sign(self, grants: Grants, now: float, ttl: int) -> str:
         return tokens.sign(grants, self._keys[grants.api_key], now, ttl)
-
-
-class RecordQueue:
-    """Records to write, in order; of several writes of one record in a row the last is kept, so
-    that it holds at most a few for each record there is."""
-
-    def __init__(self) -> None:
-        self._writes: dict[tuple[str, str], list[tuple[bool, RoomRecord | ParticipantRecord]]] = {}
-        self._wake = anyio.Event()
-        self._empty = anyio.Event()
-        self._empty.set()
-
-    def put(self, record: RoomRecord | ParticipantRecord) -> None:
-        self._add(True, record)
-
-    def delete(self, record: RoomRecord | ParticipantRecord) -> None:
-        self._add(False, record)
-
-    def take(self) -> list[tuple[bool, RoomRecord | ParticipantRecord]]:
-        """Every write that waits: (put or delete, record)."""
-        writes = [write for several in self._writes.values() for write in several]
-        self._writes.clear()
-        return writes
-
-    async def waiting(self) -> None:
-        """Return as soon as there is something to write."""
-        if not self._writes:
-            self._empty.set()
-            self._wake = anyio.Event()
-            await self._wake.wait()
-        self._empty = anyio.Event()
-
-    async def drained(self) -> None:
-        """Return once everything was written."""
-        while self._writes or not self._empty.is_set():
-            await self._empty.wait()
-
-    def _add(self, write: bool, record: RoomRecord | ParticipantRecord) -> None:
-        key = ("room", record.name) if isinstance(record, RoomRecord) else ("", record.sid)
-        several = self._writes.setdefault(key, [])
-        if several and several[-1][0] == write:
-            several[-1] = (write, record)
-        else:
-            several.append((write, record))
-        self._wake.set()
 
 
 def _log(event: Happened) -> None:

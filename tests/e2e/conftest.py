@@ -41,7 +41,9 @@ def world() -> Iterator[World]:
     if named:
         yield named
         return
-    with started_world("--regions", "jakarta,singapore,frankfurt") as started:
+    with started_world(
+        "--regions", "jakarta,singapore,frankfurt", "--log-level", "info"
+    ) as started:
         yield started
 
 

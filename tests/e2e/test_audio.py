@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.e2e.conftest import Ends
@@ -19,8 +21,10 @@ async def test_both_hear_each_other(both_ends: Ends, room: str, dual: bool) -> N
     ):
         await ayu.say(chirp.JAKARTA)
         await ben.say(chirp.FRANKFURT)
-        await ben.hear(await ben.track_of("ayu"), chirp.JAKARTA)
-        await ayu.hear(await ayu.track_of("ben"), chirp.FRANKFURT)
+        await asyncio.gather(
+            ben.hear(await ben.track_of("ayu"), chirp.JAKARTA),
+            ayu.hear(await ayu.track_of("ben"), chirp.FRANKFURT),
+        )
 
 
 @pytest.mark.parametrize("red", [False, True], ids=["opus", "red"])
@@ -37,8 +41,10 @@ async def test_single_hears_dual_and_back(ends: Ends, room: str) -> None:
     ):
         await ayu.say(chirp.JAKARTA)
         await ben.say(chirp.FRANKFURT)
-        await ben.hear(await ben.track_of("ayu"), chirp.JAKARTA)
-        await ayu.hear(await ayu.track_of("ben"), chirp.FRANKFURT)
+        await asyncio.gather(
+            ben.hear(await ben.track_of("ayu"), chirp.JAKARTA),
+            ayu.hear(await ayu.track_of("ben"), chirp.FRANKFURT),
+        )
 
 
 async def test_joining_late_hears_what_is_already_published(both_ends: Ends, room: str) -> None:

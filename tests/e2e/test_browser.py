@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -16,13 +17,21 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 AYU, BEN = 0x2A, 0xB7
 
 
+ON_PATHS = pytest.mark.parametrize(
+    ("both_ends", "dual"),
+    [("direct", False), ("direct", True), ("relayed", False)],
+    ids=["direct-single", "direct-dual", "relayed-single"],
+    indirect=["both_ends"],
+)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with started_browser() as started:
         yield started
 
 
-@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+@ON_PATHS
 async def test_two_pages_hear_and_see_each_other(
     both_ends: Ends, room: str, browser: Browser, dual: bool
 ) -> None:
@@ -31,14 +40,14 @@ async def test_two_pages_hear_and_see_each_other(
         joined_page(browser, both_ends.far, room, "ben", dual=dual) as ben,
     ):
         assert await ayu.call("peerConnections") == (2 if dual else 1)
-        await ayu.say(chirp.JAKARTA)
-        await ben.say(chirp.FRANKFURT)
-        await ben.hear("ayu", chirp.JAKARTA)
-        await ayu.hear("ben", chirp.FRANKFURT)
-        await ayu.show(AYU)
-        await ben.show(BEN)
-        await ben.watch("ayu", AYU)
-        await ayu.watch("ben", BEN)
+        await asyncio.gather(ayu.say(chirp.JAKARTA), ben.say(chirp.FRANKFURT))
+        await asyncio.gather(ayu.show(AYU), ben.show(BEN))
+        await asyncio.gather(
+            ben.hear("ayu", chirp.JAKARTA),
+            ayu.hear("ben", chirp.FRANKFURT),
+            ben.watch("ayu", AYU),
+            ayu.watch("ben", BEN),
+        )
 
 
 @pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
@@ -85,7 +94,7 @@ async def test_codec(ends: Ends, room: str, browser: Browser, codec: str) -> Non
         await ben.watch("ayu", AYU, count=15)
 
 
-@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+@ON_PATHS
 async def test_a_page_and_the_python_sdk(
     both_ends: Ends, room: str, browser: Browser, dual: bool
 ) -> None:
@@ -93,14 +102,14 @@ async def test_a_page_and_the_python_sdk(
         joined_page(browser, both_ends.near, room, "ayu", dual=dual) as ayu,
         joined(both_ends.far, room, "ben", dual=dual) as ben,
     ):
-        await ayu.say(chirp.JAKARTA)
-        await ben.say(chirp.FRANKFURT)
-        await ben.hear(await ben.track_of("ayu"), chirp.JAKARTA)
-        await ayu.hear("ben", chirp.FRANKFURT)
-        await ayu.show(AYU)
-        await ben.show(BEN)
-        await ben.watch(await ben.track_of("ayu", "video"), AYU)
-        await ayu.watch("ben", BEN)
+        await asyncio.gather(ayu.say(chirp.JAKARTA), ben.say(chirp.FRANKFURT))
+        await asyncio.gather(ayu.show(AYU), ben.show(BEN))
+        await asyncio.gather(
+            ben.hear(await ben.track_of("ayu"), chirp.JAKARTA),
+            ayu.hear("ben", chirp.FRANKFURT),
+            ben.watch(await ben.track_of("ayu", "video"), AYU),
+            ayu.watch("ben", BEN),
+        )
         await ayu.call("sendData", "from the page", True, "note")
         await ben.expect("data_received", lambda packet: packet.data == b"from the page")
         await ben.me.publish_data(b"from Python", topic="note")

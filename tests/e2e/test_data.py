@@ -135,7 +135,11 @@ async def test_remote_calls(both_ends: Ends, room: str) -> None:
 
 async def _call(person: Person, method: str, payload: str, to: str = "ben") -> str:
     return await person.me.perform_rpc(
-        destination_identity=to, method=method, payload=payload, response_timeout=10
+        destination_identity=to,
+        method=method,
+        payload=payload,
+        response_timeout=10,
+        max_round_trip_latency=3,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from livekit import rtc
 
@@ -21,8 +23,10 @@ async def test_both_see_each_other(both_ends: Ends, room: str, dual: bool) -> No
     ):
         await ayu.show(AYU)
         await ben.show(BEN)
-        await ben.watch(await ben.track_of("ayu", "video"), AYU)
-        await ayu.watch(await ayu.track_of("ben", "video"), BEN)
+        await asyncio.gather(
+            ben.watch(await ben.track_of("ayu", "video"), AYU),
+            ayu.watch(await ayu.track_of("ben", "video"), BEN),
+        )
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", "AV1"])
@@ -66,9 +70,11 @@ async def test_two_viewers_and_two_cameras(ends: Ends, room: str) -> None:
     ):
         await ayu.show(AYU)
         await ben.show(BEN)
-        await ben.watch(await ben.track_of("ayu", "video"), AYU)
-        await adi.watch(await adi.track_of("ayu", "video"), AYU)
-        await adi.watch(await adi.track_of("ben", "video"), BEN)
+        await asyncio.gather(
+            ben.watch(await ben.track_of("ayu", "video"), AYU),
+            adi.watch(await adi.track_of("ayu", "video"), AYU),
+            adi.watch(await adi.track_of("ben", "video"), BEN),
+        )
 
 
 async def test_mute_is_announced_and_unmute_brings_the_picture_back(ends: Ends, room: str) -> None:

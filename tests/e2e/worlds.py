@@ -128,6 +128,8 @@ def started_world(*arguments: str) -> Iterator[World]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
     log.unlink()
 
 
@@ -145,5 +147,5 @@ def _first_line(process: subprocess.Popen[str], log: Path) -> str:
             line = process.stdout.readline()
             if line.strip():
                 return line
-    tail = "\n".join(log.read_text().splitlines()[-30:])
+    tail = "\n".join(log.read_text().splitlines()[-8:])
     raise RuntimeError(f"the world was not ready within {READY_S:.0f} s; its log ends:\n{tail}")

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::{Content, NodeId};
 
-use crate::mesh::Queue;
+use crate::message::Queue;
 
 /// Contents half together at a time; the oldest is given up first.
 const MAX_PARTIALS: usize = 128;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::Timing;
-use crate::mesh::Queue;
+use crate::message::Queue;
 
 /// The most numbers missing at a time; beyond it the oldest are given up.
 const MAX_HOLES: usize = 1024;

@@ -14,6 +14,7 @@
 //! ephemeral keys and the incarnation number (`epoch`) come from the operating system.
 
 mod assembly;
+mod bucket;
 mod channel;
 mod config;
 mod count;
@@ -23,6 +24,7 @@ mod incoming;
 mod link;
 mod measure;
 mod mesh;
+mod message;
 mod outgoing;
 mod route;
 mod session;
@@ -32,5 +34,6 @@ mod timers;
 pub use config::{Config, Timing};
 pub use handshake::public_key;
 pub use link::{LinkReport, LinkState};
-pub use mesh::{Input, MAX_MESSAGE, Mesh, Output, Queue};
+pub use mesh::{MAX_MESSAGE, Mesh};
+pub use message::{Input, Output, Queue};
 pub use route::Route;

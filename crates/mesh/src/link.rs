@@ -9,12 +9,14 @@ use wire::{
 
 use crate::config::Timing;
 use crate::count::{Count, Counts};
-use crate::handshake::{Identity, Initiator};
+use crate::handshake::Initiator;
 use crate::incoming::{Arrival, Incoming};
 use crate::measure::Measure;
-use crate::mesh::{Output, Queue};
+use crate::message::{Output, Queue};
 use crate::outgoing::Outgoing;
-use crate::session::{Agreed, Refused, Session};
+use crate::session::{Refused, Session};
+
+mod agree;
 
 /// The most bytes of frames in one datagram.
 const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
@@ -385,155 +387,6 @@ impl Link {
                 node: self.node,
                 up: true,
             });
-        }
-    }
-
-    // --- handshakes ---------------------------------------------------------------------------
-
-    /// Whether this end should begin a handshake now.
-    pub(crate) fn wants_handshake(&self, ctx: &Context<'_>) -> bool {
-        self.attempt.is_none() && self.handshake_due(ctx.timing) <= ctx.now
-    }
-
-    fn handshake_due(&self, timing: &Timing) -> Instant {
-        let due = match &self.current {
-            None => self.handshake_at,
-            Some(_) if self.state == LinkState::Down => self.went_down + SUSPECT_RESTART,
-            Some(session) if session.initiated => session.created + timing.rekey_after,
-            Some(session) => session.created + timing.rekey_after + REKEY_GRACE,
-        };
-        due.max(self.handshake_at)
-    }
-
-    /// Begin a handshake. `spread` (0 to 1) keeps nodes from retrying in step.
-    pub(crate) fn begin(&mut self, ctx: &mut Context<'_>, initiator: Initiator, spread: f32) {
-        let wait = ctx.timing.handshake_retry.mul_f32(0.75 + spread / 2.0);
-        let bytes = initiator.datagram.clone();
-        self.attempt = Some(Attempt {
-            initiator,
-            begun: ctx.now,
-            retry_at: ctx.now + wait,
-            wait,
-        });
-        self.transmit(ctx, bytes);
-    }
-
-    /// The peer's key is of no use; it may be replaced.
-    pub(crate) fn give_up_handshake(&mut self, ctx: &mut Context<'_>) {
-        self.handshake_at = ctx.now + ATTEMPT;
-    }
-
-    /// Whether the peer's handshake loses against ours: the lower node's goes first.
-    pub(crate) fn wins_tie(&self, ctx: &Context<'_>) -> bool {
-        let ours = self.attempt.as_ref();
-        ctx.node < self.node && ours.is_some_and(|attempt| ctx.now < attempt.begun + TIE)
-    }
-
-    /// The answer already given to the same first message: it was repeated because it got lost.
-    pub(crate) fn answered(&self, noise: &[u8]) -> Option<Vec<u8>> {
-        let answer = self.answer.as_ref()?;
-        (noise.starts_with(&answer.ephemeral)).then(|| answer.datagram.clone())
-    }
-
-    /// Answer the peer's handshake. Its keys replace ours when it first uses them.
-    pub(crate) fn answer(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        noise: &[u8],
-        (datagram, agreed): (Vec<u8>, Agreed),
-    ) {
-        let unused = self.next.replace(Session::new(ctx.now, agreed));
-        self.retired.extend(unused.map(|session| session.local));
-        self.answer = Some(Answer {
-            ephemeral: noise[..noise.len().min(32)].to_vec(),
-            datagram: datagram.clone(),
-        });
-        self.handshake_at = ctx.now + TIE;
-        if let Some(attempt) = &mut self.attempt {
-            attempt.retry_at = attempt.retry_at.max(ctx.now + TIE);
-        }
-        self.measure.sent_packets += 1;
-        ctx.out.push(Output::Transmit {
-            to: from,
-            peer: self.node,
-            bytes: datagram,
-        });
-    }
-
-    /// The peer answered our handshake; false if that was not the peer.
-    pub(crate) fn on_respond(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: SocketAddr,
-        (sender, receiver): (u32, u32),
-        noise: &[u8],
-    ) -> bool {
-        let ours = self.attempt.as_mut();
-        let Some(attempt) = ours.filter(|a| a.initiator.local == receiver) else {
-            return false;
-        };
-        let Some((Identity { node, .. }, agreed)) = attempt.initiator.finish(sender, noise) else {
-            return false;
-        };
-        if node != self.node {
-            return false;
-        }
-        let took = ctx.now.saturating_duration_since(attempt.begun);
-        self.attempt = None;
-        self.address = from;
-        self.establish(ctx, Session::new(ctx.now, agreed));
-        // The peer speaks only when it has heard us use the keys: in another such round.
-        self.heard += took;
-        true
-    }
-
-    /// Use new keys from now on.
-    fn establish(&mut self, ctx: &mut Context<'_>, session: Session) {
-        ctx.counts.add(Count::Handshakes);
-        let restarted = self.peer_epoch.is_some_and(|epoch| epoch != session.epoch);
-        self.peer_epoch = Some(session.epoch);
-        self.retire_previous();
-        if let Some(replaced) = self.current.replace(session) {
-            self.previous = Some((replaced, ctx.now + OLD_KEYS));
-        }
-        if let Some(attempt) = self.attempt.take() {
-            self.retired.push(attempt.initiator.local);
-        }
-        if restarted {
-            self.retire_previous();
-            self.incoming = Incoming::default();
-            self.measure.restart();
-            self.go_down(ctx);
-        }
-        self.heartbeat_at = ctx.now;
-        self.heard = ctx.now;
-        self.unheard = false;
-        self.echo = None;
-        self.go_up(ctx);
-    }
-
-    /// Handshakes that crossed leave each end sending under the keys that the other replaced.
-    /// They agree on those of the lower node's handshake; until then both sets stay.
-    fn settle_crossing(&mut self, ctx: &mut Context<'_>) {
-        let (Some(current), Some((previous, until))) = (&mut self.current, &mut self.previous)
-        else {
-            return;
-        };
-        let apart = current.created.max(previous.created) - current.created.min(previous.created);
-        if apart > OLD_KEYS {
-            return;
-        }
-        *until = ctx.now + OLD_KEYS;
-        let by_lower = |session: &Session| session.initiated == (ctx.node < self.node);
-        if by_lower(previous) && !by_lower(current) {
-            std::mem::swap(current, previous);
-        }
-    }
-
-    fn retire_previous(&mut self) {
-        if let Some((session, _)) = self.previous.take() {
-            self.retired.push(session.local);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::count::Count;
-use crate::mesh::Queue;
+use crate::message::Queue;
 
 /// Bounds of the repair memory; the oldest go first.
 const MAX_KEPT: usize = 4096;

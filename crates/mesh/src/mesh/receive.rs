@@ -1,0 +1,246 @@
+//! What comes from other nodes: datagrams, handshakes, frames.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use wire::{Content, Datagram, Frames, Header, MediaPacket, NodeId};
+
+use super::{Mesh, PEER_HANDSHAKES, STRANGER_HANDSHAKES};
+use crate::assembly::Piece;
+use crate::channel::{Acknowledged, Acknowledgement};
+use crate::count::Count;
+use crate::handshake::Responder;
+use crate::link::Link;
+use crate::message::Output;
+use crate::streams::Said;
+use crate::timers::Timer;
+
+impl Mesh {
+    pub(super) fn on_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &mut [u8],
+        out: &mut Vec<Output>,
+    ) {
+        let Ok(datagram) = Datagram::decode(bytes) else {
+            self.counts.add(Count::DropMalformed);
+            return;
+        };
+        match datagram {
+            Datagram::Initiate { sender, noise } => {
+                if let Err(reason) = self.on_initiate(now, from, sender, noise, out) {
+                    self.counts.add(reason);
+                }
+            }
+            Datagram::Respond {
+                sender,
+                receiver,
+                noise,
+            } => {
+                let Some(node) = self.by_key_id.get(&receiver).copied() else {
+                    self.counts.add(Count::DropUnknownSession);
+                    return;
+                };
+                let ids = (sender, receiver);
+                let known = self.with_link(now, node, out, |link, ctx| {
+                    link.on_respond(ctx, from, ids, noise)
+                });
+                if known != Some(true) {
+                    self.counts.add(Count::DropForged);
+                }
+            }
+            Datagram::Sealed { receiver, counter } => {
+                let Some(node) = self.by_key_id.get(&receiver).copied() else {
+                    self.counts.add(Count::DropUnknownSession);
+                    return;
+                };
+                let frames = self.with_link(now, node, out, |link, ctx| {
+                    link.on_sealed(ctx, from, (receiver, counter), bytes)
+                });
+                for frame in frames.flatten().into_iter().flat_map(Frames::new) {
+                    let taken = match frame {
+                        Ok(frame) => self.on_frame(now, node, frame, out),
+                        Err(_) => Err(Count::DropMalformed),
+                    };
+                    if let Err(reason) = taken {
+                        self.counts.add(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_initiate(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        sender: u32,
+        noise: &[u8],
+        out: &mut Vec<Output>,
+    ) -> Result<(), Count> {
+        let is_peer = self.links.values().any(|link| link.address == from);
+        let (bucket, (burst, rate)) = if is_peer {
+            (&mut self.peers, PEER_HANDSHAKES)
+        } else {
+            (&mut self.strangers, STRANGER_HANDSHAKES)
+        };
+        if !bucket.take(now, burst, rate) {
+            return Err(Count::DropHandshakeFlood);
+        }
+        let again = |link: &Link| link.answered(noise).map(|bytes| (link.node, bytes));
+        if let Some((peer, bytes)) = self.links.values().find_map(again) {
+            let to = from;
+            out.push(Output::Transmit { to, peer, bytes });
+            return Ok(());
+        }
+        let responder =
+            Responder::read(&self.config.private_key, sender, noise).ok_or(Count::DropForged)?;
+        let node = responder.identity.node;
+        if self.by_key.get(&responder.peer_key) != Some(&node) {
+            return Err(Count::DropUnknownKey);
+        }
+        let tie = self.with_link(now, node, out, |link, ctx| link.wins_tie(ctx));
+        if tie == Some(true) {
+            return Err(Count::HandshakeTies);
+        }
+        let local = self.new_key_id(node);
+        let Some(answer) = responder.answer(self.identity(), local) else {
+            self.by_key_id.remove(&local);
+            return Err(Count::DropForged);
+        };
+        self.with_link(now, node, out, |link, ctx| {
+            link.answer(ctx, from, noise, answer);
+        });
+        Ok(())
+    }
+
+    /// A frame from a neighbour: for this node, or to be passed on.
+    pub(super) fn on_frame(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        frame: &[u8],
+        out: &mut Vec<Output>,
+    ) -> Result<(), Count> {
+        let (header, content) = Header::decode(frame).map_err(|_| Count::DropMalformed)?;
+        if header.receiver() != self.config.node || header.sender() != from {
+            return Err(Count::DropRoute);
+        }
+        if let Some(onward) = header.advance() {
+            let next = onward.receiver();
+            if !self.links.get(&next).is_some_and(Link::is_up) {
+                return Err(Count::DropRelayDown);
+            }
+            self.counts.add(Count::Relayed);
+            self.push(now, next, &onward, content, out);
+            return Ok(());
+        }
+        let content = Content::decode(content).map_err(|_| Count::DropMalformed)?;
+        if let Content::Fragment {
+            message,
+            index,
+            count,
+            bytes,
+        } = content
+        {
+            let piece = Piece {
+                origin: header.origin,
+                message,
+                index,
+                count,
+                bytes,
+            };
+            let whole = self.assembly.add(now, piece);
+            let Some(whole) = whole.map_err(|_| Count::DropPartial)? else {
+                return Ok(());
+            };
+            let content = Content::decode(&whole).map_err(|_| Count::DropMalformed)?;
+            return self.deliver(now, header.origin, content, out);
+        }
+        self.deliver(now, header.origin, content, out)
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        origin: NodeId,
+        content: Content<'_>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Count> {
+        match content {
+            Content::Media { stream, packet } => {
+                if stream.origin() != origin {
+                    return Err(Count::DropRoute);
+                }
+                if !self.subscribed.contains(stream) {
+                    return Err(Count::DropMediaUnwanted);
+                }
+                let packet = MediaPacket::decode(packet).map_err(|_| Count::DropMalformed)?;
+                self.subscribed
+                    .check(stream, packet.format, packet.sequence)?;
+                self.counts.add(Count::MediaDelivered);
+                out.push(Output::Media { stream, packet });
+            }
+            Content::Want {
+                epoch,
+                version,
+                wanted,
+                streams,
+            } => {
+                let expires = now + self.config.timing.want_lifetime;
+                for stream in streams {
+                    let said = Said {
+                        node: origin,
+                        epoch,
+                        version,
+                        wanted,
+                        expires,
+                    };
+                    self.on_want(stream, said, out);
+                }
+            }
+            Content::Keyframe { stream } => {
+                let wanted = self.published.wanting(stream).any(|node| node == origin);
+                if !wanted {
+                    return Err(Count::DropKeyframeUnwanted);
+                }
+                out.push(Output::RequestKeyframe { stream });
+            }
+            Content::Reliable(segment) => self.on_segment(now, origin, segment, out)?,
+            Content::Acknowledge {
+                epoch,
+                receiver,
+                next,
+                received,
+            } => {
+                let ack = Acknowledgement {
+                    epoch,
+                    receiver,
+                    next,
+                    received,
+                };
+                let channel = self
+                    .channels
+                    .get_mut(&origin)
+                    .ok_or(Count::DropDataInvalid)?;
+                match channel.sender.on_acknowledge(now, ack) {
+                    Acknowledged::Taken => self.timers.at(Timer::Channel(origin), now),
+                    Acknowledged::Ancient => return Err(Count::DropDataAncient),
+                    Acknowledged::Invalid => return Err(Count::DropDataInvalid),
+                }
+            }
+            Content::Lossy { room, bytes } => {
+                self.counts.add(Count::DataDelivered);
+                out.push(Output::Data {
+                    room,
+                    from: origin,
+                    reliable: false,
+                    bytes: bytes.into(),
+                });
+            }
+            Content::Fragment { .. } => return Err(Count::DropMalformed),
+        }
+        Ok(())
+    }
+}

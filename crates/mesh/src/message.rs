@@ -1,0 +1,99 @@
+//! What a mesh is told, what it tells, and how full its queues are.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use wire::{MediaPacket, NodeId, RoomKey, StreamId};
+
+use crate::route::Route;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The deadline has come.
+    Timeout,
+    /// A UDP datagram came; it is opened in place.
+    Datagram {
+        from: SocketAddr,
+        bytes: &'a mut [u8],
+    },
+    /// Keep a link to a node. The same node again changes its address or key.
+    AddPeer {
+        node: NodeId,
+        public_key: [u8; 32],
+        address: SocketAddr,
+    },
+    RemovePeer {
+        node: NodeId,
+    },
+    /// Replace every route.
+    SetRoutes(&'a [Route]),
+    /// A local publisher's packet: goes once to every node that wants the stream.
+    Media {
+        stream: StreamId,
+        packet: &'a Arc<MediaPacket>,
+    },
+    /// A message of at most `MAX_MESSAGE` bytes to the room's participants on other nodes.
+    Data {
+        room: RoomKey,
+        reliable: bool,
+        bytes: Arc<[u8]>,
+        nodes: &'a [NodeId],
+    },
+    /// This node has subscribers of a remote stream.
+    Want {
+        stream: StreamId,
+    },
+    /// It has none any more.
+    Unwant {
+        stream: StreamId,
+    },
+    /// Ask a remote stream's publisher for a keyframe.
+    RequestKeyframe {
+        stream: StreamId,
+    },
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram; `peer` tells an emulator which way it goes.
+    Transmit {
+        to: SocketAddr,
+        peer: NodeId,
+        bytes: Vec<u8>,
+    },
+    /// A packet of a wanted remote stream: each once, not always in order.
+    Media {
+        stream: StreamId,
+        packet: MediaPacket,
+    },
+    Data {
+        room: RoomKey,
+        from: NodeId,
+        reliable: bool,
+        bytes: Arc<[u8]>,
+    },
+    /// The first remote node wants this local stream, or none does any more.
+    Wanted {
+        stream: StreamId,
+        wanted: bool,
+    },
+    /// Ask the local publisher of this stream for a keyframe.
+    RequestKeyframe {
+        stream: StreamId,
+    },
+    LinkChanged {
+        node: NodeId,
+        up: bool,
+    },
+}
+
+/// One bounded queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub name: &'static str,
+    /// In items or bytes, as the capacity.
+    pub length: usize,
+    pub capacity: usize,
+}

@@ -9,7 +9,7 @@ use sfu::{Config, Input, Output, ParticipantInfo, Sfu, Side};
 use wire::RoomKey;
 
 fn offers() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/offers");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/offers");
     let mut offers: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|f| f.unwrap().path())

@@ -1,6 +1,6 @@
 /** One participant in the call: joins, publishes, and tells the page what happens. */
 
-import { type RemoteTrack, Room, RoomEvent, Track } from "livekit-client";
+import { ConnectionState, type RemoteTrack, Room, RoomEvent, Track } from "livekit-client";
 import { type Role, other } from "./role";
 import { whyEnded, whyNotJoined } from "./sentence";
 import { getTicket } from "./server";
@@ -22,6 +22,7 @@ export interface Told {
 
 export class Session {
   readonly room = new Room({ adaptiveStream: true, dynacast: true });
+  private met = false;
   private readonly sources = new Map<Track.Source, Source>();
 
   constructor(
@@ -100,12 +101,19 @@ export class Session {
   }
 
   private tellWhoIsHere(): void {
-    const there = other(this.role);
-    if (this.partner === undefined) {
-      this.told.status("waiting", `You are in, near ${this.role.place}. The ${there.name.toLowerCase()} has not joined yet.`);
-    } else {
-      this.told.status("good", `Connected: ${this.role.place} to ${there.place}.`);
+    if (this.room.state !== ConnectionState.Connected) {
+      this.tellReconnecting();
+      return;
     }
+    const there = other(this.role);
+    if (this.partner !== undefined) {
+      this.met = true;
+      this.told.status("good", `Connected: ${this.role.place} to ${there.place}.`);
+      return;
+    }
+    const absent = this.met ? "is no longer in the call" : "has not joined yet";
+    const name = there.name.toLowerCase();
+    this.told.status("waiting", `You are in, near ${this.role.place}. The ${name} ${absent}.`);
   }
 
   private listen(): void {
@@ -143,6 +151,9 @@ export class Session {
   }
 
   private tellReconnecting(): void {
+    if (this.room.state === ConnectionState.Disconnected) {
+      return;
+    }
     this.told.status("bad", `The connection to the ${this.role.place} edge was lost. Trying again…`);
   }
 }

@@ -138,3 +138,14 @@ def test_no_conflict_marks_and_no_carriage_returns() -> None:
                 continue
             assert b"\r\n" not in text, f"{path} has carriage returns"
             assert not re.search(rb"^(<{7}|>{7}) ", text, re.M), f"{path} has conflict marks"
+
+
+def test_nothing_looks_outside_the_checkout() -> None:
+    outside = re.compile(
+        r"(\.\./){3,}shared|/(?:root|home)/\w|\bregistry\.npmjs|\bfiles\.pythonhosted"
+    )
+    for path in tracked("crates", "src", "tests", "web/src", "web/e2e", "bench", "Makefile", ".ci"):
+        if path == Path(__file__) or path.suffix not in TEXT:
+            continue
+        found = outside.search(path.read_text(errors="replace"))
+        assert found is None, f"{path} names {found[0]!r}"

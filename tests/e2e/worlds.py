@@ -72,11 +72,12 @@ class Edge:
 
 @dataclass(frozen=True)
 class World:
-    """The servers of one world. `admin` and `pid` are None where the tests did not start it."""
+    """The servers of one world. All but the edges is None where the tests did not start it."""
 
     edges: dict[str, Edge]
     admin: str | None = None
     pid: int | None = None
+    log: Path | None = None
 
     def __getitem__(self, region: str) -> Edge:
         return self.edges[region]
@@ -120,6 +121,7 @@ def started_world(*arguments: str) -> Iterator[World]:
             },
             ready["admin"].rstrip("/"),
             process.pid,
+            log,
         )
     finally:
         process.send_signal(signal.SIGINT)

@@ -75,15 +75,18 @@ unit: setup
 e2e: setup web
 	$(BIN)/python -m pytest -q tests/e2e
 
+# BENCH holds its options, as in make bench BENCH='--help'.
 bench: setup
+	cargo build --quiet --release -p fairlead-load
+	rm -f .venv/.core # what stands there from now on is the release build
 	$(BIN)/maturin develop --quiet --release
-	$(BIN)/python bench/forward.py; status=$$?; rm -f .venv/.core; exit $$status
+	$(BIN)/python -m bench.forward $(BENCH)
 
 FUZZ_SECONDS ?= 30
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is not installed: cargo install cargo-fuzz' >&2; exit 2; }
-	cd crates/wire && for target in $$(cargo +nightly fuzz list); do \
-	  cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+	for crate in wire io; do (cd crates/$$crate && for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done); done
 
 clean:
 	rm -rf .venv web/node_modules web/dist src/fairlead/*.so

@@ -66,22 +66,24 @@ class Child:
         return [line for line in self.last_lines if line.strip()][-count:]
 
     async def listen(self, say: Callable[[str, str], None]) -> None:
-        """Pass on each line of its log as ``say(name, line)`` until it ends."""
+        """Pass on each line of its log as ``say(name, line)`` until it ends.
+
+        Cancellation waits for that end: a child whose log nobody reads could not say goodbye.
+        """
+        with anyio.CancelScope(shield=True):
+            while (line := await self._next_line()) is not None:
+                self.last_lines.append(line)
+                say(self.name, line)
+        self.drained.set()
+
+    async def _next_line(self) -> str | None:
         assert self._process.stderr is not None
-        stream = self._process.stderr
-        try:
-            while True:
-                try:
-                    line = await stream.readline()
-                except ValueError:
-                    continue  # longer than LINE_BYTES: the reader has dropped it
-                if not line:
-                    return
-                text = line.decode(errors="replace").rstrip()
-                self.last_lines.append(text)
-                say(self.name, text)
-        finally:
-            self.drained.set()
+        while True:
+            try:
+                line = await self._process.stderr.readline()
+            except ValueError:
+                continue  # longer than LINE_BYTES: the reader has dropped it
+            return line.decode(errors="replace").rstrip() if line else None
 
     async def wait(self) -> int:
         """Its exit status, once it has ended."""

@@ -19,6 +19,31 @@ mod track;
 mod transport;
 mod vp8;
 
+/// What clients send and this crate reads itself, for the fuzz targets of `crates/io/fuzz`.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// A DataPacket through its stamp: what comes out is readable and has the true sender in it.
+    pub fn message(bytes: &[u8]) {
+        let sender = crate::data::Sender {
+            identity: "ann",
+            sid: "PA_1",
+            agent: true,
+        };
+        if let Ok(stamped) = crate::data::stamp(bytes, sender) {
+            let to = crate::data::Destinations::read(&stamped);
+            assert!(to.is_ok(), "a stamped packet can be read");
+            assert_eq!(crate::data::sender_sid(&stamped), Some(&b"PA_1"[..]));
+        }
+    }
+
+    /// A payload of every format: whether it begins a keyframe.
+    pub fn keyframe(bytes: &[u8]) {
+        for format in wire::Format::ALL {
+            crate::keyframe::starts_keyframe(format, bytes);
+        }
+    }
+}
+
 pub use participant::{ParticipantInfo, participant_of_ufrag};
 pub use sfu::{Config, Input, Output, Sfu};
 pub use track::{Kind, Layer, TrackInfo};

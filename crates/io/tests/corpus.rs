@@ -1,0 +1,30 @@
+//! Every file of the fuzz corpus, and each of its beginnings, through its parser.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+
+#[path = "../fuzz/parsers.rs"]
+#[allow(unreachable_pub)]
+mod parsers;
+
+#[test]
+fn the_corpus_is_read_without_a_panic() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let parsers: [(&str, fn(&[u8])); 4] = [
+        ("message", parsers::message),
+        ("keyframe", parsers::keyframe),
+        ("framing", parsers::framing),
+        ("ufrag", parsers::ufrag),
+    ];
+    for (name, parse) in parsers {
+        let mut files = 0;
+        for file in std::fs::read_dir(corpus.join(name)).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            for end in 0..=bytes.len() {
+                parse(&bytes[..end]);
+            }
+            files += 1;
+        }
+        assert!(files >= 2, "the corpus of {name} is missing");
+    }
+}

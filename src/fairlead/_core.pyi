@@ -2,8 +2,9 @@
 
 from typing import Self, final
 
-__all__ = ["SOURCE_HASH", "Node"]
+__all__ = ["OPTIMIZED", "SOURCE_HASH", "Node"]
 
+OPTIMIZED: bool
 SOURCE_HASH: str
 
 @final

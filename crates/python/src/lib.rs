@@ -16,6 +16,10 @@ mod _core {
     /// Of the Rust sources that this library was built from; `fairlead._guard` compares it.
     #[pymodule_export]
     const SOURCE_HASH: &str = env!("FAIRLEAD_SOURCE_HASH");
+
+    /// Built for speed: figures of another library mean nothing.
+    #[pymodule_export]
+    const OPTIMIZED: bool = cfg!(not(debug_assertions));
 }
 
 /// One node's packet threads. Commands go down, events come up; no packet does.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import pytest
 from livekit import api
 
-from tests.e2e.people import joined, until
+from tests.e2e.people import joined
 from tests.e2e.processes import Held, held_by
 from tests.e2e.rawclient import RawClient, raw_join
+from tests.e2e.test_relay import nodes
 from tests.e2e.test_server_api import eventually
 from tests.e2e.worlds import World
 from tests.media import chirp
@@ -24,13 +26,23 @@ AT_ONCE = 10
 FILES_SLACK = 8
 THREADS_SLACK = 4
 MEMORY_SLACK = 64 << 20
+TASKS_SLACK = 4
+ENDING = ("participants", "transports", "tracks", "streams", "subscriptions", "client_addresses")
+"""What the packet path counts of clients; nothing of it stays when they are gone."""
 SETTLE_S = 60
+
+
+class Before(NamedTuple):
+    """What the world held before the crowd came."""
+
+    held: Held
+    tasks: dict[str, int]
 
 
 async def test_a_crowd_leaves_nothing_behind(world: World) -> None:
     await _crowd(world, rooms=4)
     await _settled(world, None)
-    before = held_by(world.pid) if world.pid else None
+    before = await _held(world)
     await _crowd(world, rooms=ROOMS)
     await _settled(world, before)
 
@@ -76,8 +88,8 @@ async def _room(world: World, name: str, gate: asyncio.Semaphore) -> None:
 async def test_media_participants_leave_nothing_behind(world: World) -> None:
     await _conversations(world)
     await _settled(world, None)
-    before = held_by(world.pid) if world.pid else None
-    for _ in range(3):
+    before = await _held(world)
+    for _ in range(2):
         await _conversations(world)
     await _settled(world, before)
 
@@ -102,8 +114,15 @@ async def _conversation(world: World, name: str) -> None:
         await ayu.expect("data_received")
 
 
-async def _settled(world: World, before: Held | None) -> None:
-    """Waits until no room of ours is left and the processes hold no more than before."""
+async def _held(world: World) -> Before | None:
+    if world.pid is None:
+        return None
+    tasks = {region: node["tasks"] for region, node in (await nodes(world)).items()}
+    return Before(held_by(world.pid), tasks)
+
+
+async def _settled(world: World, before: Before | None) -> None:
+    """Waits until no room of ours is left and the nodes hold no more than before."""
     async with world["frankfurt"].api() as server:
 
         async def empty() -> bool:
@@ -113,17 +132,30 @@ async def _settled(world: World, before: Held | None) -> None:
         await eventually(empty, "the rooms are gone", SETTLE_S)
     if before is None or world.pid is None:
         return
-    pid = world.pid
+    pid, held, tasks = world.pid, before.held, before.tasks
 
-    def given_back() -> bool:
+    async def given_back() -> bool:
         now = held_by(pid)
         return (
-            now.files <= before.files + FILES_SLACK
-            and now.threads <= before.threads + THREADS_SLACK
-            and now.memory <= before.memory + MEMORY_SLACK
+            now.files <= held.files + FILES_SLACK
+            and now.threads <= held.threads + THREADS_SLACK
+            and now.memory <= held.memory + MEMORY_SLACK
         )
 
+    async def nobody() -> bool:
+        left = {
+            region: (node["rooms"], len(node["streams"]), *map(node["counters"].get, ENDING))
+            for region, node in (await nodes(world)).items()
+        }
+        return not any(any(one) for one in left.values())
+
+    async def idle() -> bool:
+        said = await nodes(world)
+        return all(said[region]["tasks"] <= most + TASKS_SLACK for region, most in tasks.items())
+
+    await eventually(nobody, "nothing of a client is left on a node", SETTLE_S)
+    await eventually(idle, f"tasks are back to {tasks}", SETTLE_S)
     try:
-        await until(given_back, "files, threads and memory given back", SETTLE_S)
+        await eventually(given_back, "files, threads and memory given back", SETTLE_S)
     except AssertionError as late:
-        raise AssertionError(f"before {before}, now {held_by(pid)}") from late
+        raise AssertionError(f"before {held}, now {held_by(pid)}") from late

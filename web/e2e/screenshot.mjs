@@ -7,6 +7,7 @@ import { chromium } from "playwright-core";
 import { FLAGS, findChromium } from "./chromium.mjs";
 
 const WITHIN_MS = 30_000;
+const SETTLE_MS = 12_000;
 const [address, file, ...flags] = process.argv.slice(2);
 
 const browser = await chromium.launch({ executablePath: findChromium(), args: FLAGS });
@@ -40,6 +41,8 @@ try {
       640,
     );
   }
+  // The medians forget the burst of joining.
+  await page.waitForTimeout(SETTLE_MS);
   for (const frame of [shopper, guide]) {
     await frame.locator("html").evaluate((html) => html.scrollTo(0, 0));
   }

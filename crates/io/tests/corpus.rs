@@ -7,10 +7,12 @@ use std::path::Path;
 #[allow(unreachable_pub)]
 mod parsers;
 
+type Parser = fn(&[u8]);
+
 #[test]
 fn the_corpus_is_read_without_a_panic() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let parsers: [(&str, fn(&[u8])); 4] = [
+    let parsers: [(&str, Parser); 4] = [
         ("message", parsers::message),
         ("keyframe", parsers::keyframe),
         ("framing", parsers::framing),

@@ -111,6 +111,13 @@ class SignalProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["fairlead.abort"] = self.transport.abort
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        body = message["type"] == "websocket.http.response.body"
+        if body and not message.get("more_body", False):
+            # A refused client was answered; uvicorn would log it as a failure of ours.
+            self.handshake_complete = True
+
 
 class SingleSlashes:
     """Takes ``//rtc`` for ``/rtc``: clients join a URL that ends in a slash with a path."""

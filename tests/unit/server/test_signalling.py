@@ -221,6 +221,13 @@ async def test_a_valid_join_validates() -> None:
             assert (reply.status_code, reply.text) == (200, "success")
 
 
+async def test_a_refused_client_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as edge:
+        with pytest.raises(websockets.InvalidStatus):
+            await edge.join("/rtc?access_token=no")
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
 async def test_an_unknown_websocket_is_404() -> None:
     async with serving() as edge:
         with pytest.raises(websockets.InvalidStatus) as refusal:

@@ -1,15 +1,17 @@
 //! Which packet goes to whom: transports, tracks, subscriptions and data of the clients of one
 //! worker. No socket, thread or clock; time and packets come in, packets and events go out.
 //!
-//! `transport.rs`, with its tables in `codec.rs`, is the only file that knows str0m.
+//! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
 
 mod codec;
 mod data;
 mod forwarder;
+mod interface;
 mod keyframe;
 mod levels;
 mod media;
 mod messages;
+mod packet;
 mod participant;
 mod protobuf;
 mod selection;
@@ -17,6 +19,7 @@ mod sfu;
 mod stream;
 mod track;
 mod transport;
+mod values;
 mod vp8;
 
 /// What clients send and this crate reads itself, for the fuzz targets of `crates/io/fuzz`.
@@ -44,7 +47,9 @@ pub mod fuzzing {
     }
 }
 
-pub use participant::{ParticipantInfo, participant_of_ufrag};
-pub use sfu::{Config, Input, Output, Sfu};
-pub use track::{Kind, Layer, TrackInfo};
-pub use transport::{Protocol, Section, Side, Transmit, TransportState};
+pub use interface::{Config, Input, Output};
+pub use participant::participant_of_ufrag;
+pub use sfu::Sfu;
+pub use values::{
+    Kind, Layer, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
+};

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::mime;
+use crate::interface::Output;
 use crate::selection::{Candidate, choose, share};
-use crate::sfu::{Output, Sfu, TransportKey};
-use crate::track::{Kind, Subscription, Track, TrackKey};
-use crate::transport::{Mid, Side};
+use crate::sfu::{Sfu, TransportKey};
+use crate::track::{Subscription, Track, TrackKey};
+use crate::transport::Mid;
+use crate::values::{Kind, Side};
 
 /// A subscriber that waits for a keyframe asks again this often.
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);

@@ -6,7 +6,8 @@ use std::time::Instant;
 use wire::RoomKey;
 
 use crate::data::{Destinations, Refused, Sender, sender_sid, stamp};
-use crate::sfu::{Output, Sfu};
+use crate::interface::Output;
+use crate::sfu::Sfu;
 use crate::transport::Sent;
 
 impl Sfu {

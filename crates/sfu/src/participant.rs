@@ -2,27 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use wire::RoomKey;
-
 use crate::forwarder::Forwarder;
 use crate::track::TrackKey;
-use crate::transport::{Side, Transport};
-
-/// What a node is told of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParticipantInfo {
-    pub participant: u64,
-    pub room: RoomKey,
-    pub sid: String,
-    pub identity: String,
-    pub agent: bool,
-    pub can_publish_data: bool,
-    pub can_subscribe: bool,
-    /// One connection for both ways.
-    pub single: bool,
-    /// Data channels have the agreed ids.
-    pub negotiated_channels: bool,
-}
+use crate::transport::Transport;
+use crate::values::{ParticipantInfo, Side};
 
 #[derive(Debug)]
 pub(crate) struct Participant {

@@ -2,177 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use wire::{MediaPacket, RoomKey, StreamId};
+use wire::{RoomKey, StreamId};
 
+use crate::interface::{Config, Input, Output};
 use crate::levels;
-use crate::participant::{Participant, ParticipantInfo, ufrag};
+use crate::participant::{Participant, ufrag};
 use crate::stream::Stream;
-use crate::track::{Track, TrackInfo, TrackKey};
-use crate::transport::{Happened, Protocol, Section, Side, Transmit, Transport, TransportState};
+use crate::track::{Track, TrackKey};
+use crate::transport::{Happened, Transport};
+use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 
 /// Addresses that one transport may be spoken to from; the longest unused is forgotten.
 const MAX_ADDRESSES: usize = 16;
-
-/// Where clients reach this worker.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    pub udp: Vec<SocketAddr>,
-    pub tcp: Vec<SocketAddr>,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    Timeout,
-    /// A datagram (or one frame of a TCP connection) from a client.
-    Datagram {
-        protocol: Protocol,
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: &'a [u8],
-    },
-    /// A client's TCP connection ended.
-    Closed {
-        from: SocketAddr,
-    },
-    /// A packet of a stream from another worker or node.
-    Media {
-        stream: StreamId,
-        packet: &'a Arc<MediaPacket>,
-    },
-    /// A stamped DataPacket of a room, from another worker, node or the API.
-    Data {
-        room: RoomKey,
-        reliable: bool,
-        bytes: &'a Arc<[u8]>,
-    },
-    /// Others want, or no longer want, a stream that is published here.
-    Wanted {
-        stream: StreamId,
-        wanted: bool,
-    },
-    /// Others need a keyframe of a stream that is published here.
-    KeyframeWanted {
-        stream: StreamId,
-    },
-    AddParticipant(ParticipantInfo),
-    UpdateParticipant {
-        participant: u64,
-        can_publish_data: bool,
-        can_subscribe: bool,
-    },
-    RemoveParticipant(u64),
-    AcceptOffer {
-        participant: u64,
-        side: Side,
-        offer_id: u32,
-        sdp: &'a str,
-    },
-    CreateOffer {
-        participant: u64,
-        offer_id: u32,
-        sections: &'a [Section],
-        restart_ice: bool,
-    },
-    AcceptAnswer {
-        participant: u64,
-        offer_id: u32,
-        sdp: &'a str,
-    },
-    AddCandidate {
-        participant: u64,
-        side: Side,
-        candidate: &'a str,
-    },
-    AddTrack(TrackInfo),
-    RemoveTrack(&'a str),
-    Publish {
-        participant: u64,
-        mid: &'a str,
-        track: &'a str,
-    },
-    SetMuted {
-        track: &'a str,
-        muted: bool,
-    },
-    Subscribe {
-        participant: u64,
-        side: Side,
-        mid: &'a str,
-        track: &'a str,
-    },
-    Unsubscribe {
-        participant: u64,
-        track: &'a str,
-    },
-    SetQuality {
-        participant: u64,
-        track: &'a str,
-        quality: Option<u8>,
-    },
-}
-
-/// What to do about it.
-#[derive(Debug)]
-pub enum Output {
-    Transmit(Transmit),
-    /// A packet of a local stream that others want.
-    Media {
-        stream: StreamId,
-        packet: Arc<MediaPacket>,
-    },
-    /// A local participant's stamped DataPacket, for the room's other workers and nodes.
-    Data {
-        room: RoomKey,
-        reliable: bool,
-        bytes: Arc<[u8]>,
-    },
-    /// Subscribers here need, or no longer need, a stream from elsewhere.
-    Want {
-        stream: StreamId,
-        wanted: bool,
-    },
-    /// A subscriber here needs a keyframe of a stream from elsewhere.
-    NeedKeyframe {
-        stream: StreamId,
-    },
-    Answered {
-        participant: u64,
-        side: Side,
-        offer_id: u32,
-        sdp: String,
-    },
-    Offered {
-        participant: u64,
-        offer_id: u32,
-        sdp: String,
-        mids: Vec<String>,
-    },
-    NegotiationFailed {
-        participant: u64,
-        side: Side,
-        offer_id: u32,
-        reason: String,
-    },
-    TransportState {
-        participant: u64,
-        side: Side,
-        state: TransportState,
-    },
-    TrackLive {
-        track: String,
-        mime: &'static str,
-    },
-    SubscriptionLive {
-        participant: u64,
-        track: String,
-    },
-    /// Tracks whose loudness (0 to 1) or activity changed.
-    Levels(Vec<(String, f32, bool)>),
-}
 
 /// What a participant's transport is known by.
 pub(crate) type TransportKey = (u64, Side);

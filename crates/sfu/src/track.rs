@@ -2,41 +2,14 @@
 
 use std::time::Instant;
 
-use wire::{RoomKey, StreamId};
+use wire::StreamId;
 
 use crate::forwarder::Forwarder;
 use crate::levels::Meter;
-use crate::transport::Side;
+use crate::values::{Side, TrackInfo};
 
 /// Position of a track in the worker's table.
 pub(crate) type TrackKey = u32;
-
-/// Audio or video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Audio,
-    Video,
-}
-
-/// One encoding of a track. `quality`: 0 low, 1 medium, 2 high.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
-    pub stream: StreamId,
-    pub rid: Option<String>,
-    pub quality: u8,
-}
-
-/// What a node is told of a track.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackInfo {
-    pub sid: String,
-    pub room: RoomKey,
-    pub kind: Kind,
-    /// Lowest quality first.
-    pub layers: Vec<Layer>,
-    /// The participant of this worker that publishes it.
-    pub publisher: Option<u64>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Track {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
@@ -15,16 +15,14 @@ use str0m::config::CryptoProvider;
 use str0m::ice::StunMessage;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt, Rid};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
-use str0m::rtp::{
-    AbsCaptureTime, ExtensionValues, RtpPacket, RtpWrite, SeqNo, Ssrc, VideoOrientation,
-};
+use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Output, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
-use crate::codec::{self, DescriptorBytes, PayloadTypes};
+use crate::codec::{self, PayloadTypes};
 use crate::forwarder::Placed;
-use crate::keyframe::starts_keyframe;
-use crate::track::Kind;
+use crate::packet::{extension_values, media_packet};
+use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
 pub(crate) use str0m::media::Mid;
 
@@ -36,40 +34,9 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 /// Reliable messages held for a client whose channels are not open yet (livekit.md 1.12).
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
-const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
-
-/// What carries a client's packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    Udp,
-    Tcp,
-}
-
-/// Which of a participant's connections; a single connection is its publisher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    Publisher,
-    Subscriber,
-}
-
-/// What became of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportState {
-    Connected,
-    Disconnected,
-    Closed,
-}
-
-/// One m-line of a server offer; `mid` is None for a new one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
-    pub mid: Option<String>,
-    pub kind: Kind,
-    pub active: bool,
-}
 
 /// What a transport has to tell after it was polled.
 #[derive(Debug)]
@@ -85,15 +52,6 @@ pub(crate) enum Happened {
     },
     ChannelsOpen,
     Estimate(u64),
-}
-
-/// A datagram to send: from which of our addresses, to which of the client's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    pub protocol: Protocol,
-    pub from: SocketAddr,
-    pub to: SocketAddr,
-    pub bytes: Vec<u8>,
 }
 
 /// How a message for a client's data channel went.
@@ -556,60 +514,6 @@ impl Transport {
             _ => Happened::Unbound,
         }
     }
-}
-
-fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
-    let values = &rtp.header.ext_vals;
-    let descriptor = values.user_values.get::<DescriptorBytes>();
-    MediaPacket {
-        format,
-        sequence: *rtp.seq_no,
-        timestamp: rtp.header.timestamp,
-        marker: rtp.header.marker,
-        keyframe: starts_keyframe(format, &rtp.payload),
-        audio_level: values.audio_level.map(i8::unsigned_abs),
-        voice_activity: values.voice_activity,
-        orientation: values.video_orientation.map(|o| o as u8),
-        absolute_capture_time: values.abs_capture_time.and_then(ntp),
-        dependency_descriptor: descriptor.map(|d| Arc::clone(&d.0)),
-        payload: rtp.payload,
-    }
-}
-
-fn extension_values(packet: &MediaPacket) -> ExtensionValues {
-    let mut values = ExtensionValues {
-        audio_level: packet.audio_level.map(|l| -(l.min(127) as i8)),
-        voice_activity: packet.voice_activity,
-        video_orientation: packet.orientation.map(VideoOrientation::from),
-        abs_capture_time: packet.absolute_capture_time.and_then(unix),
-        ..Default::default()
-    };
-    if let Some(descriptor) = &packet.dependency_descriptor {
-        values
-            .user_values
-            .set(DescriptorBytes(Arc::clone(descriptor)));
-    }
-    values
-}
-
-/// Capture time as NTP 32.32 fixed point.
-fn ntp(time: AbsCaptureTime) -> Option<u64> {
-    let since = time
-        .capture_time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    Some((since.as_secs() + NTP_TO_UNIX) << 32 | fraction)
-}
-
-fn unix(ntp: u64) -> Option<AbsCaptureTime> {
-    let seconds = (ntp >> 32).checked_sub(NTP_TO_UNIX)?;
-    let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000) >> 32;
-    let since = Duration::new(seconds, nanos as u32);
-    Some(AbsCaptureTime {
-        capture_time: SystemTime::UNIX_EPOCH.checked_add(since)?,
-        clock_offset: None,
-    })
 }
 
 /// SDKs offer SNAP (`a=sctp-init`), which the protocol's servers leave unanswered.

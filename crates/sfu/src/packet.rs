@@ -1,0 +1,68 @@
+//! str0m's RTP packets against the wire's: header fields and extensions, both ways.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket, VideoOrientation};
+use wire::{Format, MediaPacket};
+
+use crate::codec::DescriptorBytes;
+use crate::keyframe::starts_keyframe;
+
+const NTP_TO_UNIX: u64 = 2_208_988_800;
+
+/// What goes on from a packet of a client's.
+pub(crate) fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
+    let values = &rtp.header.ext_vals;
+    let descriptor = values.user_values.get::<DescriptorBytes>();
+    MediaPacket {
+        format,
+        sequence: *rtp.seq_no,
+        timestamp: rtp.header.timestamp,
+        marker: rtp.header.marker,
+        keyframe: starts_keyframe(format, &rtp.payload),
+        audio_level: values.audio_level.map(i8::unsigned_abs),
+        voice_activity: values.voice_activity,
+        orientation: values.video_orientation.map(|o| o as u8),
+        absolute_capture_time: values.abs_capture_time.and_then(ntp),
+        dependency_descriptor: descriptor.map(|d| Arc::clone(&d.0)),
+        payload: rtp.payload,
+    }
+}
+
+/// The header extensions of a packet for a client.
+pub(crate) fn extension_values(packet: &MediaPacket) -> ExtensionValues {
+    let mut values = ExtensionValues {
+        audio_level: packet.audio_level.map(|l| -(l.min(127) as i8)),
+        voice_activity: packet.voice_activity,
+        video_orientation: packet.orientation.map(VideoOrientation::from),
+        abs_capture_time: packet.absolute_capture_time.and_then(unix),
+        ..Default::default()
+    };
+    if let Some(descriptor) = &packet.dependency_descriptor {
+        values
+            .user_values
+            .set(DescriptorBytes(Arc::clone(descriptor)));
+    }
+    values
+}
+
+/// Capture time as NTP 32.32 fixed point.
+fn ntp(time: AbsCaptureTime) -> Option<u64> {
+    let since = time
+        .capture_time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    Some((since.as_secs() + NTP_TO_UNIX) << 32 | fraction)
+}
+
+fn unix(ntp: u64) -> Option<AbsCaptureTime> {
+    let seconds = (ntp >> 32).checked_sub(NTP_TO_UNIX)?;
+    let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000) >> 32;
+    let since = Duration::new(seconds, nanos as u32);
+    Some(AbsCaptureTime {
+        capture_time: SystemTime::UNIX_EPOCH.checked_add(since)?,
+        clock_offset: None,
+    })
+}

@@ -1,0 +1,87 @@
+//! Values that the SFU is told of and tells: sessions, tracks, sides, datagrams.
+
+use std::net::SocketAddr;
+
+use wire::{RoomKey, StreamId};
+
+/// What carries a client's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    Udp,
+    Tcp,
+}
+
+/// Which of a participant's connections; a single connection is its publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Publisher,
+    Subscriber,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportState {
+    Connected,
+    Disconnected,
+    Closed,
+}
+
+/// One m-line of a server offer; `mid` is None for a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    pub mid: Option<String>,
+    pub kind: Kind,
+    pub active: bool,
+}
+
+/// A datagram to send: from which of our addresses, to which of the client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    pub protocol: Protocol,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// What a node is told of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipantInfo {
+    pub participant: u64,
+    pub room: RoomKey,
+    pub sid: String,
+    pub identity: String,
+    pub agent: bool,
+    pub can_publish_data: bool,
+    pub can_subscribe: bool,
+    /// One connection for both ways.
+    pub single: bool,
+    /// Data channels have the agreed ids.
+    pub negotiated_channels: bool,
+}
+
+/// Audio or video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Audio,
+    Video,
+}
+
+/// One encoding of a track. `quality`: 0 low, 1 medium, 2 high.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub stream: StreamId,
+    pub rid: Option<String>,
+    pub quality: u8,
+}
+
+/// What a node is told of a track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackInfo {
+    pub sid: String,
+    pub room: RoomKey,
+    pub kind: Kind,
+    /// Lowest quality first.
+    pub layers: Vec<Layer>,
+    /// The participant of this worker that publishes it.
+    pub publisher: Option<u64>,
+}

@@ -27,6 +27,7 @@ from fairlead import _core
 
 RESULTS = Path(__file__).parent / "results"
 REGIONS = ["jakarta", "frankfurt"]
+OTHER = "the other server"
 SUBSCRIBERS = 50
 QUIET_S = 3.0
 BARE_S = 3.0
@@ -49,6 +50,8 @@ class Forwarding:
     us_per_packet: float
     """CPU of the whole process, Python included."""
     packet_threads_us: float
+    above_quiet_us: float
+    """The whole process, less what it uses when nobody speaks."""
     quiet_cpu: float
     """Cores used with everyone connected and nobody speaking."""
     bare_us: float
@@ -109,6 +112,8 @@ class Bench:
         rate, segments = FRAMES[media]
         own = spent.get(server.name)
         measured = own.measured if own else None
+        quiet = own.quiet.total / 1e9 / own.quiet_s if own else 0.0
+        total = measured.total / 1e3 / packets if measured else float("nan")
         to = 1 if role == "sends to the edge" else self.subscribers
         self.results.append(
             Forwarding(
@@ -116,9 +121,10 @@ class Bench:
                 node=server.name,
                 role=role,
                 packets=packets,
-                us_per_packet=measured.total / 1e3 / packets if measured else float("nan"),
+                us_per_packet=total,
                 packet_threads_us=measured.packet_threads / 1e3 / packets if measured else 0.0,
-                quiet_cpu=own.quiet.total / 1e9 / own.quiet_s if own else 0.0,
+                above_quiet_us=total - quiet * figures["seconds"] * 1e6 / packets,
+                quiet_cpu=quiet,
                 bare_us=_bare(to, size, segments, rate),
                 bare_flat_out_us=_bare(to, size, segments, 0),
                 lost=figures["lost"],
@@ -159,9 +165,9 @@ def forwarding_table(results: list[Forwarding]) -> Table:
     table = Table(title="Node CPU, microseconds per forwarded packet")
     table.add_column("call")
     table.add_column("node")
-    for name in ("packets", "node", "packet threads", "bare", "node / bare", "flat out", "quiet"):
+    for name in ("packets", "node", "packet threads", "above quiet", "bare", "node / bare"):
         table.add_column(name, justify="right")
-    for name in ("lost", "delay p50", "p99 ms"):
+    for name in ("bare, flat out", "cores when quiet", "lost", "delay p50", "p99 ms"):
         table.add_column(name, justify="right")
     for one in results:
         table.add_row(
@@ -170,15 +176,31 @@ def forwarding_table(results: list[Forwarding]) -> Table:
             f"{one.packets:,}",
             f"{one.us_per_packet:.1f}",
             f"{one.packet_threads_us:.1f}",
+            f"{one.above_quiet_us:.1f}",
             f"{one.bare_us:.1f}",
             f"{one.ratio:.1f}",
             f"{one.bare_flat_out_us:.1f}",
-            f"{one.quiet_cpu:.1%}",
+            f"{one.quiet_cpu:.3f}",
             f"{one.lost:,}",
             f"{one.delay_ms['p50']:.1f}",
             f"{one.delay_ms['p99']:.1f}",
         )
     return table
+
+
+def comparisons(results: list[Forwarding]) -> list[str]:
+    """Our first call beside the same call on the other server, a line for each medium."""
+    lines = []
+    for other in results:
+        if other.node != OTHER:
+            continue
+        ours = next(one for one in results if one.call == other.call.replace(OTHER, one.node))
+        lines.append(
+            f"{ours.call}: {ours.us_per_packet:.1f} us a packet, "
+            f"{other.us_per_packet / ours.us_per_packet:.2f} times as many packets for the same "
+            f"CPU as {OTHER} ({other.us_per_packet:.1f} us)"
+        )
+    return lines
 
 
 def joins_table(joins: list[dict[str, Any]]) -> Table:
@@ -206,7 +228,7 @@ def joins_table(joins: list[dict[str, Any]]) -> Table:
 def main() -> int:
     """Run, print and write. Returns the exit status."""
     options = _options()
-    out = Console(width=170) if not sys.stdout.isatty() else Console()
+    out = Console(width=190) if not sys.stdout.isatty() else Console()
     bench = Bench(options.seconds, options.subscribers, out)
     joins = []
     try:
@@ -227,6 +249,8 @@ def main() -> int:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
     out.print(forwarding_table(bench.results))
+    for line in comparisons(bench.results):
+        out.print(line, highlight=False)
     if joins:
         out.print(joins_table(joins))
     out.print(f"written to {_write(bench.results, joins)}", highlight=False)
@@ -256,7 +280,7 @@ def _options() -> argparse.Namespace:
 
 def _against(options: argparse.Namespace) -> Server:
     pid = options.pid or listener(urlsplit(options.against).port or 80)
-    return Server("the other", options.against, options.key, options.secret, pid)
+    return Server(OTHER, options.against, options.key, options.secret, pid)
 
 
 def _write(results: list[Forwarding], joins: list[dict[str, Any]]) -> Path:

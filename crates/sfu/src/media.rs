@@ -18,6 +18,14 @@ const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
 /// Room above the wanted layers that the pacer may probe for.
 const PROBE_HEADROOM: u64 = 3;
 
+/// What became of one packet for one subscriber.
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    /// The subscriber went over to this packet's stream.
+    switched: bool,
+    sent: bool,
+}
+
 impl Sfu {
     /// A packet of a stream that a client of this worker publishes.
     pub(crate) fn published(
@@ -79,9 +87,13 @@ impl Sfu {
         let mut subscriptions = std::mem::take(&mut track.subscriptions);
         let kind = track.info.kind;
         let mut switched = false;
+        let mut forwarded = 0;
         for subscription in &mut subscriptions {
-            switched |= self.forward(now, id, kind, packet, subscription, out, key);
+            let step = self.forward(now, id, kind, packet, subscription, out, key);
+            switched |= step.switched;
+            forwarded += u64::from(step.sent);
         }
+        self.count_many("media_forwarded", forwarded);
         if let Some(track) = self.tracks.get_mut(&key) {
             track.subscriptions = subscriptions;
         }
@@ -90,7 +102,7 @@ impl Sfu {
         }
     }
 
-    /// Whether the subscriber went over to this stream with this packet.
+    /// Give one subscriber a packet, if it is of the stream that it gets or waits for.
     #[allow(
         clippy::too_many_arguments,
         reason = "one step of a loop, taken out to be read"
@@ -104,37 +116,36 @@ impl Sfu {
         subscription: &mut Subscription,
         out: &mut Vec<Output>,
         track: TrackKey,
-    ) -> bool {
+    ) -> Step {
         let current = subscription.forwarder.current();
-        let mut switched = false;
+        let mut step = Step::default();
         if current != Some(id) {
             let wanted = subscription.target == Some(id);
             if !wanted || (kind == Kind::Video && !packet.keyframe) {
-                return false;
+                return step;
             }
             subscription.forwarder.start(now, id, packet);
             subscription.waiting_since = None;
-            switched = true;
+            step.switched = true;
         }
         let Some(placed) = subscription.forwarder.place(now, packet) else {
             self.count("media_before_start");
-            return switched;
+            return step;
         };
         let patch = match packet.format {
             Format::Vp8 => subscription.forwarder.pictures.patch(&packet.payload),
             _ => None,
         };
         let to = (subscription.participant, subscription.side);
-        let mid = Mid::from(subscription.mid.as_str());
         let written = self
             .transport(to)
-            .is_some_and(|t| t.write(now, mid, packet, placed, patch));
+            .is_some_and(|t| t.write(now, subscription.mid, packet, placed, patch));
         if !written {
             self.count("media_no_payload_type");
-            return switched;
+            return step;
         }
-        self.touched(to);
-        self.count("media_forwarded");
+        self.wake(now, to);
+        step.sent = true;
         if !subscription.live {
             subscription.live = true;
             if let Some(track) = self.tracks.get(&track) {
@@ -144,7 +155,7 @@ impl Sfu {
                 });
             }
         }
-        switched
+        step
     }
 
     pub(crate) fn subscribe(
@@ -174,7 +185,7 @@ impl Sfu {
         self.park(key, moved);
         let forwarder = self.participants.get_mut(&participant).and_then(|p| {
             p.subscribed.insert(key);
-            p.idle.remove(&(side, mid.to_owned()))
+            p.idle.remove(&(side, Mid::from(mid)))
         });
         let Some(track) = self.tracks.get_mut(&key) else {
             return;
@@ -182,7 +193,7 @@ impl Sfu {
         track.subscriptions.push(Subscription {
             participant,
             side,
-            mid: mid.into(),
+            mid: Mid::from(mid),
             forwarder: forwarder.unwrap_or_default(),
             target: None,
             max_quality: Some(2),
@@ -278,7 +289,6 @@ impl Sfu {
         mid: Mid,
         out: &mut Vec<Output>,
     ) {
-        let mid = mid.to_string();
         let subscribed = self.participants.get(&participant).map(|p| &p.subscribed);
         let streams: Vec<StreamId> = subscribed
             .into_iter()

@@ -88,7 +88,7 @@ impl Sfu {
                 Sent::Dropped if reliable => self.count("data_slow_reader"),
                 Sent::Dropped => self.count("data_lossy_dropped"),
             }
-            self.touched(key);
+            self.wake(now, key);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::forwarder::Forwarder;
 use crate::track::TrackKey;
-use crate::transport::Transport;
+use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Participant {
     pub(crate) estimate: Option<u64>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
-    pub(crate) idle: HashMap<(Side, String), Forwarder>,
+    pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
 }
 
 impl Participant {

@@ -35,6 +35,9 @@ pub struct Sfu {
     /// Deadline of each transport, soonest first; `scheduled` holds the entry that is valid.
     deadlines: BTreeSet<(Instant, TransportKey)>,
     scheduled: HashMap<TransportKey, Instant>,
+    /// Transports that have something to send since `woken`.
+    due: Vec<TransportKey>,
+    woken: Option<Instant>,
     pub(crate) next_tick: Instant,
     transmits: Vec<Transmit>,
     happened: Vec<Happened>,
@@ -55,6 +58,8 @@ impl Sfu {
             ufrags: HashMap::new(),
             deadlines: BTreeSet::new(),
             scheduled: HashMap::new(),
+            due: Vec::new(),
+            woken: None,
             next_tick: now + levels::WINDOW,
             transmits: Vec::new(),
             happened: Vec::new(),
@@ -83,7 +88,8 @@ impl Sfu {
     /// When `handle(Timeout)` is due next.
     pub fn deadline(&self) -> Option<Instant> {
         let transport = self.deadlines.first().map(|(at, _)| *at);
-        Some(transport.map_or(self.next_tick, |t| t.min(self.next_tick)))
+        let soonest = [transport, self.woken, Some(self.next_tick)];
+        soonest.into_iter().flatten().min()
     }
 
     /// Whether this worker has the transport that a client's user fragment names.
@@ -209,7 +215,11 @@ impl Sfu {
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+        self.count_many(what, 1);
+    }
+
+    pub(crate) fn count_many(&mut self, what: &'static str, many: u64) {
+        *self.counts.entry(what).or_default() += many;
     }
 
     pub(crate) fn transport(
@@ -383,6 +393,17 @@ impl Sfu {
         self.touched((participant, side));
     }
 
+    /// Have a transport polled by the `Timeout` that is then due at once.
+    pub(crate) fn wake(&mut self, now: Instant, key: TransportKey) {
+        let queued = self
+            .transport(key)
+            .map(|t| std::mem::replace(&mut t.queued, true));
+        if queued == Some(false) {
+            self.due.push(key);
+            self.woken.get_or_insert(now);
+        }
+    }
+
     /// Note that a transport's deadline may have changed.
     pub(crate) fn touched(&mut self, key: TransportKey) {
         let Some(at) = self.transport(key).map(|t| t.deadline) else {
@@ -400,6 +421,14 @@ impl Sfu {
     }
 
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.woken = None;
+        let mut due = std::mem::take(&mut self.due);
+        for key in due.drain(..) {
+            self.poll(now, key, out);
+        }
+        if self.due.is_empty() {
+            self.due = due;
+        }
         // Each due transport once: one that stays due is served again by the next call.
         let due: Vec<TransportKey> = self
             .deadlines

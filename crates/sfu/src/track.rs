@@ -6,6 +6,7 @@ use wire::StreamId;
 
 use crate::forwarder::Forwarder;
 use crate::levels::Meter;
+use crate::transport::Mid;
 use crate::values::{Side, TrackInfo};
 
 /// Position of a track in the worker's table.
@@ -28,7 +29,7 @@ pub(crate) struct Track {
 pub(crate) struct Subscription {
     pub(crate) participant: u64,
     pub(crate) side: Side,
-    pub(crate) mid: String,
+    pub(crate) mid: Mid,
     pub(crate) forwarder: Forwarder,
     /// The layer that should be forwarded, once it has a keyframe.
     pub(crate) target: Option<StreamId>,

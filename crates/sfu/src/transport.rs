@@ -35,6 +35,9 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 
+/// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
+const MAX_ROUNDS: usize = 64;
+
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
@@ -64,6 +67,8 @@ pub(crate) enum Sent {
 pub(crate) struct Transport {
     rtc: Rtc,
     pub(crate) deadline: Instant,
+    /// It has something to send and waits for its next `poll`.
+    pub(crate) queued: bool,
     pub(crate) addresses: VecDeque<SocketAddr>,
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
@@ -112,6 +117,7 @@ impl Transport {
         Self {
             rtc,
             deadline: now,
+            queued: false,
             addresses: VecDeque::new(),
             types: PayloadTypes::new(),
             bindings: Vec::new(),
@@ -332,6 +338,9 @@ impl Transport {
         if let Some(patch) = vp8 {
             rtp = rtp.vp8_patch(patch);
         }
+        // The publisher paced it already; a low estimate picks a lower layer, it never makes the
+        // picture wait in a queue.
+        tx.set_unpaced(true);
         tx.write_rtp(rtp);
         self.deadline = now;
         true
@@ -413,14 +422,34 @@ impl Transport {
             self.backlog_bytes -= bytes.len();
             self.backlog.pop_front();
         }
-        if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
-            self.rtc.disconnect();
+        self.queued = false;
+        for _ in 0..MAX_ROUNDS {
+            if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
+                self.rtc.disconnect();
+            }
+            self.drain(transmits, happened);
+            // The pacer lets one packet go at a time and is due again at once.
+            if self.deadline > now {
+                break;
+            }
         }
+        if !self.rtc.is_alive() && !self.closed {
+            self.closed = true;
+            happened.push(Happened::State(TransportState::Closed));
+        }
+        if self.closed {
+            // A dead transport waits to be removed; it must not be polled in a circle.
+            self.deadline = now + Duration::from_secs(3600);
+        }
+    }
+
+    /// Take everything that str0m has to say, up to when it wants to be called next.
+    fn drain(&mut self, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
                     self.deadline = at;
-                    break;
+                    return;
                 }
                 Ok(Output::Transmit(t)) => transmits.push(Transmit {
                     protocol: match t.proto {
@@ -434,17 +463,9 @@ impl Transport {
                 Ok(Output::Event(event)) => self.event(event, happened),
                 Err(_) => {
                     self.rtc.disconnect();
-                    break;
+                    return;
                 }
             }
-        }
-        if !self.rtc.is_alive() && !self.closed {
-            self.closed = true;
-            happened.push(Happened::State(TransportState::Closed));
-        }
-        if self.closed {
-            // A dead transport waits to be removed; it must not be polled in a circle.
-            self.deadline = now + Duration::from_secs(3600);
         }
     }
 

@@ -39,12 +39,20 @@ class NodeRecord(Record, frozen=True):
     region: str
     url: str
     """Where clients connect, ``ws://host:port``."""
-    mesh_address: str
-    """Where links connect, ``ip:port`` (UDP)."""
+    mesh_addresses: list[str]
+    """Where links connect, ``ip:port`` (UDP), one for each mesh port, 1 to 4."""
     mesh_key: bytes
     """X25519 public key, 32 bytes: pinned by every peer."""
     started_at: int
     """Unix milliseconds; a restart has a later one."""
+    country: str = ""
+    provider: str = ""
+    location: tuple[float, float] | None = None
+    """Degrees north and east; measurements faster than light between two of them are refused."""
+    controller: bool = False
+    """Whether it stands by to compute everybody's routes."""
+    relay: bool = True
+    """Whether others' frames may pass through it."""
 
 
 class RoomRecord(Record, frozen=True):
@@ -59,6 +67,8 @@ class RoomRecord(Record, frozen=True):
     """Grows by one on each change, past every version seen."""
     info: bytes
     """livekit.Room, protobuf."""
+    regions: list[str] = msgspec.field(default_factory=list)
+    """Where its media may be, sorted; empty is everywhere."""
 
 
 class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,20 +108,78 @@ class ParticipantRecord(Record, frozen=True):
 
 
 class LinkState(msgspec.Struct, frozen=True, kw_only=True):
-    """One link as the node that writes the record measures it; ``peer`` is the other end."""
+    """One link as the node that writes the record measures it; ``peer`` is the other end.
+
+    What is measured of packets is measured where they come in: these figures are of the direction
+    from ``peer`` to the writer.
+    """
 
     peer: int
     up: bool
+    """Whether it carries anything; a suspect link does."""
+    suspect: bool = False
     rtt_ms: float | None
-    """None before the first round trip."""
+    """Median; None before the first round trip."""
+    rtt_p95_ms: float | None = None
     jitter_ms: float = 0.0
+    """95th percentile."""
     loss: float = 0.0
     """Share of the peer's packets lost before repair, 0 to 1."""
     residual_loss: float = 0.0
     """The same after repair."""
+    kbps: float = 0.0
+    """Delivered."""
+    capacity_kbps: int | None = None
+    """From the writer to ``peer``: given or learnt."""
+    kbps_out: float = 0.0
+    """Sent, from the writer to ``peer``."""
+    price_per_gb: float = 0.0
+    """From the writer to ``peer``, as the operator configured it."""
+    risks: list[str] = msgspec.field(default_factory=list)
+    """Labels of what it shares with other links and fails with: a cable, a landing."""
 
 
 class LinksRecord(Record, frozen=True):
     """Every link of one node, for the others to compute paths through it."""
 
     links: list[LinkState]
+
+
+class RegionSetsRecord(Record, frozen=True):
+    """The sets of regions within which rooms of this node must stay, each sorted: every node that
+    may carry their media must know them, by their tags."""
+
+    sets: list[list[str]]
+
+
+class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One leased route: relays of the first and of the second path, in order."""
+
+    destination: int
+    via: list[int]
+    second: list[int] | None = None
+    """None if there is no path disjoint from the first."""
+    tag: int = 0
+    """Of the region set that it obeys; 0 for none."""
+    why: str = ""
+    """One sentence for people."""
+
+
+class RoutesRecord(Record, frozen=True):
+    """The leased routes of ``target``, from the controller on ``node``."""
+
+    target: int
+    epoch: int
+    serial: int
+    """Grows with each change of this target's routes within an epoch."""
+    routes: list[RouteEntry]
+
+
+class ControllerRecord(Record, frozen=True):
+    """The controller on ``node`` is active, or stands by. The highest epoch is obeyed; what it
+    leased stays in force while this record is renewed."""
+
+    epoch: int
+    active: bool
+    beat: int
+    """Grows with each renewal."""

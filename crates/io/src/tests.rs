@@ -58,6 +58,7 @@ impl Core for Echo {
                         out.mesh.push(MeshTransmit {
                             peer: NodeId(9),
                             to,
+                            port: 0,
                             bytes,
                         });
                     }
@@ -281,6 +282,7 @@ fn a_cut_way_to_a_peer_carries_nothing_until_it_heals() {
     let emulate = |cut| {
         let command = Command::SetEmulation {
             node: 9,
+            pair: None,
             delay_ms: 0.0,
             jitter_ms: 0.0,
             loss: 0.0,

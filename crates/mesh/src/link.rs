@@ -42,7 +42,31 @@ pub enum LinkState {
     /// Never up since it was added.
     Connecting,
     Up,
+    /// Silent for too long: everything on it is doubled.
+    Suspect,
     Down,
+}
+
+/// Port pairs that a link may have.
+pub const MAX_PAIRS: usize = 4;
+
+/// One port pair as this node measures it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairReport {
+    pub pair: u8,
+    pub state: LinkState,
+    pub rtt: Option<Duration>,
+    pub loss: f32,
+}
+
+/// Which way of a link fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// From the peer.
+    In,
+    /// Towards it.
+    Out,
+    Both,
 }
 
 /// One link as this node measures it.
@@ -50,13 +74,39 @@ pub enum LinkState {
 pub struct LinkReport {
     pub node: NodeId,
     pub state: LinkState,
+    /// While it is suspect or down.
+    pub fault: Option<Fault>,
     /// Smoothed; None before the first echo.
     pub rtt: Option<Duration>,
+    pub rtt_min: Option<Duration>,
+    pub rtt_p95: Option<Duration>,
+    /// How far the one-way delay from the peer stands above its least of the last minute.
+    pub delay_change: Duration,
     pub jitter: Duration,
     /// Share of the peer's datagrams lost before repair, 0 to 1, over the last seconds.
     pub loss: f32,
     /// The same of numbered datagrams, after repair.
     pub residual_loss: f32,
+    /// Of ours, as the peer reports them.
+    pub loss_out: f32,
+    pub residual_loss_out: f32,
+    /// Datagrams lost in a row, mean.
+    pub burst: f32,
+    /// Bits per second, delivered from the peer and sent to it.
+    pub rate_in: u64,
+    pub rate_out: u64,
+    /// What waits here to be paced, and above the least delay on the way out.
+    pub queue: Duration,
+    /// Bits per second out, given or learnt.
+    pub capacity: Option<u64>,
+    /// Bytes of UDP payload that pass.
+    pub mtu: u16,
+    /// Shares of the bytes sent.
+    pub repair_share: f32,
+    pub parity_share: f32,
+    /// The port pair in use.
+    pub pair: u8,
+    pub pairs: Vec<PairReport>,
     pub sent_packets: u64,
     pub received_packets: u64,
 }
@@ -163,10 +213,26 @@ impl Link {
         LinkReport {
             node: self.node,
             state: self.state,
+            fault: None,
             rtt: self.measure.rtt(),
+            rtt_min: None,
+            rtt_p95: None,
+            delay_change: Duration::ZERO,
             jitter: self.measure.jitter(),
             loss,
             residual_loss,
+            loss_out: 0.0,
+            residual_loss_out: 0.0,
+            burst: 0.0,
+            rate_in: 0,
+            rate_out: 0,
+            queue: Duration::ZERO,
+            capacity: None,
+            mtu: MAX_DATAGRAM as u16,
+            repair_share: 0.0,
+            parity_share: 0.0,
+            pair: 0,
+            pairs: Vec::new(),
             sent_packets: self.measure.sent_packets,
             received_packets: self.measure.received_packets,
         }
@@ -234,6 +300,7 @@ impl Link {
         self.measure.sent_packets += 1;
         ctx.out.push(Output::Transmit {
             to: self.address,
+            port: 0,
             peer: self.node,
             bytes,
         });
@@ -385,7 +452,7 @@ impl Link {
             *ctx.went_up = true;
             ctx.out.push(Output::LinkChanged {
                 node: self.node,
-                up: true,
+                state: self.state,
             });
         }
     }
@@ -487,7 +554,7 @@ impl Link {
             ctx.counts.add(Count::LinkDowns);
             ctx.out.push(Output::LinkChanged {
                 node: self.node,
-                up: false,
+                state: self.state,
             });
         }
     }

@@ -12,7 +12,7 @@ use crate::channel::{Receiver, Sender};
 use crate::config::Config;
 use crate::count::{Count, Counts};
 use crate::handshake::{Identity, Initiator, public_key};
-use crate::link::{Context, Link, LinkReport};
+use crate::link::{Context, Link, LinkReport, LinkState};
 use crate::message::{Input, Output, Queue};
 use crate::route::Routes;
 use crate::streams::{Published, Subscribed};
@@ -171,24 +171,34 @@ impl Mesh {
         self.notice_stall(now);
         match input {
             Input::Timeout => self.on_timeout(now, out),
-            Input::Datagram { from, bytes } => self.on_datagram(now, from, bytes, out),
+            Input::Datagram { from, bytes, .. } => self.on_datagram(now, from, bytes, out),
             Input::AddPeer {
                 node,
                 public_key,
-                address,
-            } => self.add_peer(now, node, public_key, address, out),
+                addresses,
+            } => {
+                if let Some(address) = addresses.first() {
+                    self.add_peer(now, node, public_key, *address, out);
+                }
+            }
             Input::RemovePeer { node } => self.remove_peer(node, out),
             Input::SetRoutes(routes) => {
                 self.routes
                     .replace(self.config.node, routes, &mut self.counts);
                 self.went_up = true;
             }
+            Input::SetPolicies(_)
+            | Input::SetProtection(_)
+            | Input::SetLink { .. }
+            | Input::AddStream { .. }
+            | Input::RemoveStream { .. } => {}
             Input::Media { stream, packet } => self.on_media(now, stream, packet, out),
             Input::Data {
                 room,
                 reliable,
                 bytes,
                 nodes,
+                ..
             } => self.on_data(now, room, reliable, &bytes, nodes, out),
             Input::Want { stream } => {
                 if stream.origin() != self.config.node && self.subscribed.add(stream) {
@@ -377,7 +387,8 @@ impl Mesh {
         self.timers.cancel(Timer::Link(node));
         self.pending.retain(|pending| *pending != node);
         if link.is_up() {
-            out.push(Output::LinkChanged { node, up: false });
+            let state = LinkState::Down;
+            out.push(Output::LinkChanged { node, state });
         }
     }
 

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use wire::{MediaPacket, NodeId, RoomKey, StreamId};
 
+use crate::link::LinkState;
+use crate::policy::Policy;
+use crate::protection::Protection;
 use crate::route::Route;
 
 /// What happened.
@@ -12,22 +15,41 @@ use crate::route::Route;
 pub enum Input<'a> {
     /// The deadline has come.
     Timeout,
-    /// A UDP datagram came; it is opened in place.
+    /// A UDP datagram came to this node's mesh port number `port`; it is opened in place.
     Datagram {
         from: SocketAddr,
+        port: u8,
         bytes: &'a mut [u8],
     },
-    /// Keep a link to a node. The same node again changes its address or key.
+    /// Keep a link to a node, over a port pair for each of its 1 to `MAX_PAIRS` addresses: its
+    /// port number i with ours. The same node again changes its addresses or key.
     AddPeer {
         node: NodeId,
         public_key: [u8; 32],
-        address: SocketAddr,
+        addresses: &'a [SocketAddr],
     },
     RemovePeer {
         node: NodeId,
     },
     /// Replace every route.
     SetRoutes(&'a [Route]),
+    /// Replace every policy: what travels under a tag that is not among them goes nowhere.
+    SetPolicies(&'a [Policy]),
+    SetProtection(Protection),
+    /// What an operator knows of a link: its capacity in bits per second.
+    SetLink {
+        node: NodeId,
+        capacity: Option<u64>,
+    },
+    /// A local publisher's stream: `base` if the picture can't do without it.
+    AddStream {
+        stream: StreamId,
+        tag: u32,
+        base: bool,
+    },
+    RemoveStream {
+        stream: StreamId,
+    },
     /// A local publisher's packet: goes once to every node that wants the stream.
     Media {
         stream: StreamId,
@@ -36,6 +58,7 @@ pub enum Input<'a> {
     /// A message of at most `MAX_MESSAGE` bytes to the room's participants on other nodes.
     Data {
         room: RoomKey,
+        tag: u32,
         reliable: bool,
         bytes: Arc<[u8]>,
         nodes: &'a [NodeId],
@@ -57,9 +80,11 @@ pub enum Input<'a> {
 /// What to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Send a datagram; `peer` tells an emulator which way it goes.
+    /// Send a datagram from this node's mesh port number `port`; `peer` and `port` tell an
+    /// emulator which way it goes.
     Transmit {
         to: SocketAddr,
+        port: u8,
         peer: NodeId,
         bytes: Vec<u8>,
     },
@@ -85,7 +110,7 @@ pub enum Output {
     },
     LinkChanged {
         node: NodeId,
-        up: bool,
+        state: LinkState,
     },
 }
 

@@ -6,11 +6,14 @@ use wire::{Hops, NodeId};
 
 use crate::count::{Count, Counts};
 
-/// The way to `destination`: through `via` in order, at most two relays; empty is the direct link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The ways to `destination` for frames under `tag` (0: none): through `via` in order, at most
+/// two relays, where empty is the direct link; and the second, disjoint one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     pub destination: NodeId,
     pub via: Vec<NodeId>,
+    pub second: Option<Vec<NodeId>>,
+    pub tag: u32,
 }
 
 #[derive(Default)]

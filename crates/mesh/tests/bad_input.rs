@@ -111,7 +111,7 @@ fn a_pinned_key_cannot_speak_for_another_node() {
         Input::AddPeer {
             node: NodeId(1),
             public_key: public_key(&key(1)),
-            address: address(1),
+            addresses: &[address(1)],
         },
         &mut out,
     );

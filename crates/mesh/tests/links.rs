@@ -214,7 +214,7 @@ fn a_peer_is_found_where_it_speaks_from() {
         Input::AddPeer {
             node: NodeId(2),
             public_key: mesh::public_key(&key(2)),
-            address: wrong,
+            addresses: &[wrong],
         },
     );
     world.run(ms(1_000));

@@ -54,6 +54,7 @@ pub enum Command {
         kind: String,
         layers: Vec<Layer>,
         publisher: Option<u64>,
+        tag: u32,
     },
     RemoveTrack {
         track: String,
@@ -90,11 +91,12 @@ pub enum Command {
     SetRoomNodes {
         room: ByteBuf,
         nodes: Vec<u16>,
+        tag: u32,
     },
     AddPeer {
         node: u16,
         public_key: ByteBuf,
-        address: String,
+        addresses: Vec<String>,
     },
     RemovePeer {
         node: u16,
@@ -102,8 +104,20 @@ pub enum Command {
     SetRoutes {
         routes: Vec<Route>,
     },
+    SetPolicies {
+        policies: Vec<Policy>,
+    },
+    SetProtection {
+        share: Option<f64>,
+        kbps: Option<u32>,
+    },
+    SetLink {
+        node: u16,
+        capacity_kbps: Option<u32>,
+    },
     SetEmulation {
         node: u16,
+        pair: Option<u8>,
         delay_ms: f64,
         jitter_ms: f64,
         loss: f64,
@@ -139,6 +153,17 @@ pub struct Route {
     _tag: Option<String>,
     pub destination: u16,
     pub via: Vec<u16>,
+    pub second: Option<Vec<u16>>,
+    pub tag: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub tag: u32,
+    pub nodes: Vec<u16>,
 }
 
 impl Layer {
@@ -159,8 +184,24 @@ impl Route {
             _tag: None,
             destination,
             via: Vec::new(),
+            second: None,
+            tag: 0,
         }
     }
+}
+
+impl Policy {
+    pub fn new(tag: u32, nodes: Vec<u16>) -> Self {
+        Self {
+            _tag: None,
+            tag,
+            nodes,
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::SocketAddr>().is_ok()
 }
 
 impl Command {
@@ -189,10 +230,28 @@ impl Command {
                 let has = format!("{} bytes", public_key.len());
                 wrong("public_key", &has, "32 bytes")
             }
-            Command::AddPeer { address, .. }
-                if address.parse::<std::net::SocketAddr>().is_err() =>
+            Command::AddPeer { addresses, .. }
+                if addresses.is_empty() || addresses.len() > mesh::MAX_PAIRS =>
             {
-                wrong("address", address, "ip:port")
+                wrong(
+                    "addresses",
+                    &format!("{} of them", addresses.len()),
+                    "1 to 4",
+                )
+            }
+            Command::AddPeer { addresses, .. } if !addresses.iter().all(|a| is_address(a)) => {
+                wrong("addresses", &addresses.join(" "), "ip:port each")
+            }
+            Command::SetPolicies { policies } if policies.iter().any(|p| p.tag == 0) => {
+                wrong("tag", "0", "1 to 4294967295")
+            }
+            Command::SetProtection {
+                share: Some(share), ..
+            } if !(0.0..=1.0).contains(share) => wrong("share", &share.to_string(), "0 to 1"),
+            Command::SetEmulation {
+                pair: Some(pair), ..
+            } if usize::from(*pair) >= mesh::MAX_PAIRS => {
+                wrong("pair", &pair.to_string(), "0 to 3")
             }
             Command::AcceptOffer { transport, .. }
             | Command::AddCandidate { transport, .. }
@@ -230,6 +289,9 @@ impl Command {
             | Command::AddPeer { .. }
             | Command::RemovePeer { .. }
             | Command::SetRoutes { .. }
+            | Command::SetPolicies { .. }
+            | Command::SetProtection { .. }
+            | Command::SetLink { .. }
             | Command::SetEmulation { .. } => None,
         }
     }

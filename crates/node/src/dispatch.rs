@@ -7,7 +7,7 @@ use sfu::{Kind, ParticipantInfo, Side, TrackInfo};
 use wire::{NodeId, RoomKey, StreamId};
 
 use crate::command::Command;
-use crate::node::{Node, Outputs};
+use crate::node::{Node, Outputs, RoomNodes};
 
 impl Node {
     pub(crate) fn command(&mut self, now: Instant, command: Command, out: &mut Outputs) {
@@ -122,6 +122,7 @@ impl Node {
                 kind: name,
                 layers,
                 publisher,
+                tag,
             } => {
                 let layers: Vec<sfu::Layer> = layers
                     .into_iter()
@@ -131,6 +132,7 @@ impl Node {
                         quality: l.quality,
                     })
                     .collect();
+                self.tell_mesh(now, &track, &layers, tag);
                 let streams: Vec<StreamId> = layers.iter().map(|l| l.stream).collect();
                 let info = TrackInfo {
                     sid: track,
@@ -145,7 +147,12 @@ impl Node {
                     self.tell_source(now, stream, out);
                 }
             }
-            Command::RemoveTrack { track } => self.sfu(now, sfu::Input::RemoveTrack(&track)),
+            Command::RemoveTrack { track } => {
+                self.sfu(now, sfu::Input::RemoveTrack(&track));
+                for stream in self.mesh_streams.remove(&track).into_iter().flatten() {
+                    self.mesh(now, mesh::Input::RemoveStream { stream });
+                }
+            }
             Command::Publish {
                 participant,
                 mid,
@@ -213,28 +220,26 @@ impl Node {
                 self.sfu(now, input);
                 self.data_to_nodes(now, room, reliable, &bytes);
             }
-            Command::SetRoomNodes { room, nodes } => {
+            Command::SetRoomNodes { room, nodes, tag } => {
                 let room = room_key(&room);
+                let nodes = node_ids(nodes);
                 match nodes.is_empty() {
                     true => self.room_nodes.remove(&room),
-                    false => self
-                        .room_nodes
-                        .insert(room, nodes.into_iter().map(NodeId).collect()),
+                    false => self.room_nodes.insert(room, RoomNodes { nodes, tag }),
                 };
             }
             Command::AddPeer {
                 node,
                 public_key,
-                address,
+                addresses,
             } => {
-                // Both were checked when the command was read.
-                let key = <[u8; 32]>::try_from(public_key.as_slice());
-                if let (Ok(public_key), Ok(address)) = (key, address.parse()) {
-                    let node = NodeId(node);
+                // All were checked when the command was read.
+                let addresses: Vec<_> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
+                if let Ok(public_key) = <[u8; 32]>::try_from(public_key.as_slice()) {
                     let input = mesh::Input::AddPeer {
-                        node,
+                        node: NodeId(node),
                         public_key,
-                        address,
+                        addresses: &addresses,
                     };
                     self.mesh(now, input);
                 }
@@ -248,15 +253,72 @@ impl Node {
                     .into_iter()
                     .map(|r| mesh::Route {
                         destination: NodeId(r.destination),
-                        via: r.via.into_iter().map(NodeId).collect(),
+                        via: node_ids(r.via),
+                        second: r.second.map(node_ids),
+                        tag: r.tag,
                     })
                     .collect();
                 self.mesh(now, mesh::Input::SetRoutes(&routes));
+            }
+            Command::SetPolicies { policies } => {
+                let policies: Vec<mesh::Policy> = policies
+                    .into_iter()
+                    .map(|p| mesh::Policy {
+                        tag: p.tag,
+                        nodes: node_ids(p.nodes),
+                    })
+                    .collect();
+                self.mesh(now, mesh::Input::SetPolicies(&policies));
+            }
+            Command::SetProtection { share, kbps } => {
+                let protection = mesh::Protection {
+                    share: share.map(|share| share as f32),
+                    rate: kbps.map(bits),
+                };
+                self.mesh(now, mesh::Input::SetProtection(protection));
+            }
+            Command::SetLink {
+                node,
+                capacity_kbps,
+            } => {
+                let link = mesh::Input::SetLink {
+                    node: NodeId(node),
+                    capacity: capacity_kbps.map(bits),
+                };
+                self.mesh(now, link);
             }
             // The weather of emulated links belongs to whoever has the sockets.
             Command::SetEmulation { .. } => {}
         }
     }
+
+    /// The mesh carries a local track's layers: the lowest is what the picture can't do without.
+    fn tell_mesh(&mut self, now: Instant, track: &str, layers: &[sfu::Layer], tag: u32) {
+        let local = layers.iter().filter(|l| l.stream.origin() == self.node);
+        let streams: Vec<StreamId> = local.map(|l| l.stream).collect();
+        if self.mesh.is_none() || streams.is_empty() {
+            return;
+        }
+        let lowest = layers.iter().map(|l| l.quality).min();
+        for layer in layers {
+            let input = mesh::Input::AddStream {
+                stream: layer.stream,
+                tag,
+                base: Some(layer.quality) == lowest,
+            };
+            self.mesh(now, input);
+        }
+        self.mesh_streams.insert(track.to_owned(), streams);
+    }
+}
+
+fn node_ids(numbers: Vec<u16>) -> Vec<NodeId> {
+    numbers.into_iter().map(NodeId).collect()
+}
+
+/// Bits in so many kilobits.
+fn bits(kilobits: u32) -> u64 {
+    u64::from(kilobits) * 1000
 }
 
 fn room_key(bytes: &[u8]) -> RoomKey {

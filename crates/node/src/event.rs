@@ -66,12 +66,37 @@ pub struct Level {
 pub struct Link {
     pub node: u16,
     pub state: &'static str,
+    pub fault: Option<&'static str>,
     pub rtt_ms: Option<f64>,
+    pub rtt_min_ms: Option<f64>,
+    pub rtt_p95_ms: Option<f64>,
+    pub delay_change_ms: f64,
     pub jitter_ms: f64,
     pub loss: f64,
     pub residual_loss: f64,
+    pub loss_out: f64,
+    pub residual_loss_out: f64,
+    pub burst: f64,
+    pub kbps_in: f64,
+    pub kbps_out: f64,
+    pub queue_ms: f64,
+    pub capacity_kbps: Option<u32>,
+    pub mtu: u16,
+    pub repair_share: f64,
+    pub parity_share: f64,
+    pub pair: u8,
+    pub pairs: Vec<Pair>,
     pub sent_packets: u64,
     pub received_packets: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub struct Pair {
+    pub pair: u8,
+    pub state: &'static str,
+    pub rtt_ms: Option<f64>,
+    pub loss: f64,
 }
 
 impl Event {

@@ -47,6 +47,7 @@ pub enum Input<'a> {
     /// A datagram from another node.
     Mesh {
         from: SocketAddr,
+        port: u8,
         bytes: &'a mut [u8],
     },
     Command(Command),
@@ -58,6 +59,8 @@ pub enum Input<'a> {
 pub struct MeshTransmit {
     pub peer: NodeId,
     pub to: SocketAddr,
+    /// Of this node's mesh ports, from 0.
+    pub port: u8,
     pub bytes: Vec<u8>,
 }
 
@@ -82,15 +85,24 @@ pub(crate) struct Needs {
     told: bool,
 }
 
+/// Where a room's data goes, and the policy under which.
+#[derive(Debug)]
+pub(crate) struct RoomNodes {
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) tag: u32,
+}
+
 /// See the module.
 pub struct Node {
     pub(crate) worker: u16,
     workers: u16,
-    node: NodeId,
+    pub(crate) node: NodeId,
     pub(crate) sfu: Sfu,
     pub(crate) mesh: Option<Mesh>,
     pub(crate) needs: HashMap<StreamId, Needs>,
-    pub(crate) room_nodes: HashMap<RoomKey, Vec<NodeId>>,
+    pub(crate) room_nodes: HashMap<RoomKey, RoomNodes>,
+    /// The local streams of each track that the mesh was told of.
+    pub(crate) mesh_streams: HashMap<String, Vec<StreamId>>,
     next_report: Instant,
     sfu_out: Vec<sfu::Output>,
     mesh_out: Vec<mesh::Output>,
@@ -110,6 +122,7 @@ impl Node {
             mesh: config.mesh.map(|c| Mesh::new(c, now)),
             needs: HashMap::new(),
             room_nodes: HashMap::new(),
+            mesh_streams: HashMap::new(),
             next_report: now + REPORT_INTERVAL,
             sfu_out: Vec::new(),
             mesh_out: Vec::new(),
@@ -159,7 +172,9 @@ impl Node {
                 },
             ),
             Input::ClientClosed { from } => self.sfu(now, sfu::Input::Closed { from }),
-            Input::Mesh { from, bytes } => self.mesh(now, mesh::Input::Datagram { from, bytes }),
+            Input::Mesh { from, port, bytes } => {
+                self.mesh(now, mesh::Input::Datagram { from, port, bytes });
+            }
             Input::Command(command) => self.command(now, command, out),
             Input::Bus(bus) => self.bus(now, bus, out),
         }
@@ -284,8 +299,19 @@ impl Node {
 
     fn act_on_mesh(&mut self, now: Instant, output: mesh::Output, out: &mut Outputs) {
         match output {
-            mesh::Output::Transmit { to, peer, bytes } => {
-                out.mesh.push(MeshTransmit { peer, to, bytes });
+            mesh::Output::Transmit {
+                to,
+                port,
+                peer,
+                bytes,
+            } => {
+                let transmit = MeshTransmit {
+                    peer,
+                    to,
+                    port,
+                    bytes,
+                };
+                out.mesh.push(transmit);
             }
             mesh::Output::Media { stream, packet } => {
                 self.arrived(now, stream, Arc::new(packet), out);
@@ -471,14 +497,15 @@ impl Node {
         reliable: bool,
         bytes: &Arc<[u8]>,
     ) {
-        let (Some(mesh), Some(nodes)) = (&mut self.mesh, self.room_nodes.get(&room)) else {
+        let (Some(mesh), Some(to)) = (&mut self.mesh, self.room_nodes.get(&room)) else {
             return;
         };
         let input = mesh::Input::Data {
             room,
+            tag: to.tag,
             reliable,
             bytes: Arc::clone(bytes),
-            nodes,
+            nodes: &to.nodes,
         };
         mesh.handle(now, input, &mut self.mesh_out);
     }

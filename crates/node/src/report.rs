@@ -1,8 +1,10 @@
 //! What a worker tells of itself once a second.
 
-use mesh::Mesh;
+use std::time::Duration;
 
-use crate::event::{Event, Link};
+use mesh::{Fault, LinkReport, LinkState, Mesh, PairReport};
+
+use crate::event::{Event, Link, Pair};
 use crate::node::{Node, Outputs};
 
 impl Node {
@@ -25,22 +27,62 @@ impl Node {
 
     pub(crate) fn report_links(&self, out: &mut Outputs) {
         let Some(mesh) = &self.mesh else { return };
-        let links = mesh.links().into_iter().map(|l| Link {
-            node: l.node.0,
-            state: match l.state {
-                mesh::LinkState::Connecting => "connecting",
-                mesh::LinkState::Up => "up",
-                mesh::LinkState::Down => "down",
-            },
-            rtt_ms: l.rtt.map(|d| d.as_secs_f64() * 1e3),
-            jitter_ms: l.jitter.as_secs_f64() * 1e3,
-            loss: l.loss.into(),
-            residual_loss: l.residual_loss.into(),
-            sent_packets: l.sent_packets,
-            received_packets: l.received_packets,
-        });
-        out.events.push(Event::LinkReport {
-            links: links.collect(),
-        });
+        let links = mesh.links().into_iter().map(link).collect();
+        out.events.push(Event::LinkReport { links });
     }
+}
+
+fn link(l: LinkReport) -> Link {
+    Link {
+        node: l.node.0,
+        state: state_name(l.state),
+        fault: l.fault.map(|fault| match fault {
+            Fault::In => "in",
+            Fault::Out => "out",
+            Fault::Both => "both",
+        }),
+        rtt_ms: l.rtt.map(ms),
+        rtt_min_ms: l.rtt_min.map(ms),
+        rtt_p95_ms: l.rtt_p95.map(ms),
+        delay_change_ms: ms(l.delay_change),
+        jitter_ms: ms(l.jitter),
+        loss: l.loss.into(),
+        residual_loss: l.residual_loss.into(),
+        loss_out: l.loss_out.into(),
+        residual_loss_out: l.residual_loss_out.into(),
+        burst: l.burst.into(),
+        kbps_in: l.rate_in as f64 / 1e3,
+        kbps_out: l.rate_out as f64 / 1e3,
+        queue_ms: ms(l.queue),
+        capacity_kbps: l.capacity.map(|rate| (rate / 1000) as u32),
+        mtu: l.mtu,
+        repair_share: l.repair_share.into(),
+        parity_share: l.parity_share.into(),
+        pair: l.pair,
+        pairs: l.pairs.into_iter().map(pair).collect(),
+        sent_packets: l.sent_packets,
+        received_packets: l.received_packets,
+    }
+}
+
+fn pair(p: PairReport) -> Pair {
+    Pair {
+        pair: p.pair,
+        state: state_name(p.state),
+        rtt_ms: p.rtt.map(ms),
+        loss: p.loss.into(),
+    }
+}
+
+fn state_name(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Connecting => "connecting",
+        LinkState::Up => "up",
+        LinkState::Suspect => "suspect",
+        LinkState::Down => "down",
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use node::{Command, Event, Level, Link};
+use node::{Command, Event, Level, Link, Pair};
 
 fn events() -> Vec<Event> {
     vec![
@@ -50,10 +50,31 @@ fn events() -> Vec<Event> {
             links: vec![Link {
                 node: 2,
                 state: "up",
+                fault: Some("out"),
                 rtt_ms: Some(161.5),
+                rtt_min_ms: Some(160.0),
+                rtt_p95_ms: None,
+                delay_change_ms: 1.0,
                 jitter_ms: 0.25,
                 loss: 0.5,
                 residual_loss: 0.0,
+                loss_out: 0.25,
+                residual_loss_out: 0.0,
+                burst: 1.5,
+                kbps_in: 64.0,
+                kbps_out: 80.0,
+                queue_ms: 2.0,
+                capacity_kbps: Some(100_000),
+                mtu: 1350,
+                repair_share: 0.0,
+                parity_share: 0.0,
+                pair: 1,
+                pairs: vec![Pair {
+                    pair: 1,
+                    state: "up",
+                    rtt_ms: Some(161.0),
+                    loss: 0.0,
+                }],
                 sent_packets: 1,
                 received_packets: 2,
             }],
@@ -99,7 +120,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 20, "one sample of each command");
+    assert_eq!(read, 23, "one sample of each command");
 }
 
 #[test]

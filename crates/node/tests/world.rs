@@ -91,7 +91,7 @@ impl World {
                     Command::AddPeer {
                         node: to as u16 + 1,
                         public_key: ByteBuf::from(*key),
-                        address: mesh_address(to).to_string(),
+                        addresses: vec![mesh_address(to).to_string()],
                     },
                 );
                 routes.push(node::Route::direct(to as u16 + 1));
@@ -152,6 +152,7 @@ impl World {
                 to,
                 0,
                 Input::Mesh {
+                    port: 0,
                     from,
                     bytes: &mut bytes,
                 },
@@ -278,6 +279,7 @@ impl World {
                 room: ByteBuf::from([1; 16]),
                 kind: "audio".into(),
                 layers: vec![node::Layer::new(1 << 48 | 5, None, 0)],
+                tag: 0,
                 publisher,
             },
         );
@@ -410,6 +412,7 @@ fn a_call_between_two_nodes_of_two_workers() {
             Command::SetRoomNodes {
                 room,
                 nodes: vec![other],
+                tag: 0,
             },
         );
     }

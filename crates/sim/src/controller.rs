@@ -46,6 +46,7 @@ impl Controller {
             Some(Route {
                 destination: NodeId(destination),
                 via,
+                ..Route::default()
             })
         });
         best.collect()

@@ -358,6 +358,7 @@ impl World {
         let bytes = chat.next(self.now, node.life, length);
         let input = Input::Data {
             room: chat.room,
+            tag: 0,
             reliable: chat.reliable,
             bytes,
             nodes: &chat.targets(),
@@ -475,7 +476,7 @@ impl World {
             let input = Input::AddPeer {
                 node: NodeId(other),
                 public_key: public_key(&private_key(other)),
-                address: address(other),
+                addresses: &[address(other)],
             };
             self.give(node, input);
         }
@@ -486,6 +487,7 @@ impl World {
         if let Some(mut bytes) = path.and_then(|path| path.pop(self.now)) {
             let input = Input::Datagram {
                 from: address(from),
+                port: 0,
                 bytes: &mut bytes,
             };
             self.give(to, input);
@@ -533,7 +535,8 @@ impl World {
             }
             Output::Wanted { stream, wanted } => self.note(&[5, at, stream.0, wanted.into()]),
             Output::RequestKeyframe { stream } => self.note(&[6, at, stream.0]),
-            Output::LinkChanged { node: peer, up } => {
+            Output::LinkChanged { node: peer, state } => {
+                let up = state == mesh::LinkState::Up;
                 self.note(&[7, at, u64::from(peer.0), up.into()]);
                 self.controller.report(node, peer.0, up);
                 self.after(CONTROLLER_DELAY, Event::Control);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A node's number in the network: assigned by the operator (or the world), never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
 /// One publishable unit: an audio track or one layer of a video track.

@@ -113,6 +113,8 @@ class AddTrack(Message, frozen=True):
     layers: list[Layer]
     publisher: int | None
     """The local participant that publishes it, None if it comes over the mesh."""
+    tag: int = 0
+    """The `Policy` under which it crosses the mesh; 0 is everywhere."""
 
 
 class RemoveTrack(Message, frozen=True):
@@ -173,14 +175,17 @@ class SetRoomNodes(Message, frozen=True):
 
     room: bytes
     nodes: list[int]
+    tag: int = 0
+    """The `Policy` under which its data crosses the mesh; 0 is everywhere."""
 
 
 class AddPeer(Message, frozen=True):
-    """Keep a link to another node. ``address`` is ``ip:port``."""
+    """Keep a link to another node. ``addresses`` has one ``ip:port`` for each of its mesh ports,
+    1 to 4: the link has a port pair for each, the same position at both ends."""
 
     node: int
     public_key: bytes
-    address: str
+    addresses: list[str]
 
 
 class RemovePeer(Message, frozen=True):
@@ -194,18 +199,53 @@ class Route(Message, frozen=True):
 
     destination: int
     via: list[int]
+    second: list[int] | None = None
+    """The relays of the second path, disjoint from the first; None if there is none."""
+    tag: int = 0
+    """For frames under this `Policy`; 0 for those under none."""
 
 
 class SetRoutes(Message, frozen=True):
-    """Replace this node's routes."""
+    """Replace this node's routes, all at once. Frames under way keep the path in their header."""
 
     routes: list[Route]
+
+
+class Policy(Message, frozen=True):
+    """The nodes where frames under ``tag`` may be. ``tag`` is 1 to 2**32 - 1."""
+
+    tag: int
+    nodes: list[int]
+
+
+class SetPolicies(Message, frozen=True):
+    """Replace every policy. A frame under a tag that isn't listed goes nowhere."""
+
+    policies: list[Policy]
+
+
+class SetProtection(Message, frozen=True):
+    """What copies on second paths may cost: both limits hold, None is none."""
+
+    share: float | None = None
+    """Of the bytes that go on first paths, 0.0 to 1.0."""
+    kbps: int | None = None
+
+
+class SetLink(Message, frozen=True):
+    """What an operator knows of the link to a peer."""
+
+    node: int
+    capacity_kbps: int | None = None
+    """More is never sent; None learns it."""
 
 
 class SetEmulation(Message, frozen=True):
     """Weather of the emulated way *to* a peer; None in every field is a plain socket."""
 
     node: int
+    pair: int | None = None
+    """Of one port pair alone, 0 to 3; None is all of them."""
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     loss: float = 0.0
@@ -234,6 +274,9 @@ Command = (
     | AddPeer
     | RemovePeer
     | SetRoutes
+    | SetPolicies
+    | SetProtection
+    | SetLink
     | SetEmulation
 )
 
@@ -304,23 +347,65 @@ class SubscriptionLive(Message, frozen=True):
     track: str
 
 
-class Link(Message, frozen=True):
-    """One link as this node measures it."""
+class Pair(Message, frozen=True):
+    """One port pair of a link: another way through the same networks."""
+
+    pair: int
+    """0 to 3."""
+    state: Literal["up", "suspect", "down"]
+    rtt_ms: float | None
+    loss: float
+    """Share of the peer's packets lost on it."""
+
+
+class Link(Message, frozen=True, kw_only=True):
+    """One link as this node measures it. *In* is from the peer, *out* is towards it."""
 
     node: int
-    state: Literal["connecting", "up", "down"]
+    state: Literal["connecting", "up", "suspect", "down"]
+    """Suspect: silent too long; all of it is doubled. Down: nothing is sent on it."""
+    fault: Literal["in", "out", "both"] | None = None
+    """Which way fails while it is suspect or down."""
     rtt_ms: float | None
+    """Median of the last seconds; None before the first round trip."""
+    rtt_min_ms: float | None = None
+    rtt_p95_ms: float | None = None
+    delay_change_ms: float = 0.0
+    """In: how far the one-way delay now stands above its least of the last minute."""
     jitter_ms: float
+    """In: the 95th percentile of the change of delay from packet to packet."""
     loss: float
-    """Share of the peer's packets lost before repair, in the last window."""
+    """In: share of the peer's packets lost before repair, in the last window."""
     residual_loss: float
-    """The same after repair."""
+    """In: the same after repair."""
+    loss_out: float = 0.0
+    """Out: as the peer reports it."""
+    residual_loss_out: float = 0.0
+    burst: float = 0.0
+    """In: packets that are lost in a row, mean; 0 if none were."""
+    kbps_in: float = 0.0
+    """Delivered, in the last window."""
+    kbps_out: float = 0.0
+    """Sent, all overhead included."""
+    queue_ms: float = 0.0
+    """Out: what waits here to be paced, and above the least delay on the way."""
+    capacity_kbps: int | None = None
+    """Out: given or learnt; None if nothing ever limited it."""
+    mtu: int = 0
+    """Bytes of UDP payload that pass."""
+    repair_share: float = 0.0
+    """Of the bytes sent: repairs and asking for them."""
+    parity_share: float = 0.0
+    """Of the bytes sent: forward error correction."""
+    pair: int = 0
+    """The port pair in use."""
+    pairs: list[Pair] = []
     sent_packets: int
     received_packets: int
 
 
 class LinkReport(Message, frozen=True):
-    """Every link, once a second."""
+    """Every link, once a second and at once when a state changes."""
 
     links: list[Link]
 
@@ -361,6 +446,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Client media; 0 lets the system choose."""
     tcp_port: int = 0
     mesh_port: int = 0
+    """The first of ``mesh_ports`` in a row; 0 lets the system choose each."""
+    mesh_ports: int = 4
+    """1 to 4: as many port pairs may each link have."""
     addresses: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1"])
     """Addresses offered to clients as ICE candidates."""
     private_key: bytes = b""

@@ -135,7 +135,7 @@ class Controller:
         if known is None:
             out.append(_add_peer(record))
             return True
-        if (known.mesh_address, known.mesh_key) != (record.mesh_address, record.mesh_key):
+        if (known.mesh_addresses, known.mesh_key) != (record.mesh_addresses, record.mesh_key):
             self._links.forget(record.node)
             out += [RemovePeer(node=record.node), _add_peer(record)]
             return True
@@ -246,17 +246,22 @@ def _finite(costs: Matrix) -> float | None:
 
 
 def _add_peer(record: NodeRecord) -> AddPeer:
-    return AddPeer(node=record.node, public_key=record.mesh_key, address=record.mesh_address)
+    return AddPeer(node=record.node, public_key=record.mesh_key, addresses=record.mesh_addresses)
 
 
 def _state(link: Link) -> LinkState:
     return LinkState(
         peer=link.node,
         up=link.state != "down",
-        rtt_ms=link.rtt_ms if link.state == "up" else None,
+        suspect=link.state == "suspect",
+        rtt_ms=link.rtt_ms if link.state in ("up", "suspect") else None,
+        rtt_p95_ms=link.rtt_p95_ms,
         jitter_ms=link.jitter_ms,
         loss=link.loss,
         residual_loss=link.residual_loss,
+        kbps=link.kbps_in,
+        kbps_out=link.kbps_out,
+        capacity_kbps=link.capacity_kbps,
     )
 
 

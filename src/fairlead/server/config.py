@@ -147,9 +147,9 @@ class Config(Section, frozen=True, kw_only=True):
         """Where clients connect if HTTP listens on ``port``."""
         return f"ws://{_host(self.addresses[0])}:{port}"
 
-    def mesh_address(self, port: int) -> str:
-        """Where links connect if the mesh has ``port``."""
-        return f"{_host(self.addresses[0])}:{port}"
+    def mesh_addresses(self, ports: list[int]) -> list[str]:
+        """Where links connect if the mesh has ``ports``."""
+        return [f"{_host(self.addresses[0])}:{port}" for port in ports]
 
     @property
     def cell_directory(self) -> Path | None:

@@ -182,7 +182,7 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
                 node=node.id,
                 region=node.region,
                 url=url,
-                mesh_address=config.mesh_address(core.mesh_port),
+                mesh_addresses=config.mesh_addresses([core.mesh_port]),
                 mesh_key=core.public_key,
                 started_at=int(time.time() * 1000),
             )

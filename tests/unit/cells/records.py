@@ -18,7 +18,7 @@ def node(number: int, region: str = "jakarta", started_at: int = 1) -> NodeRecor
         node=number,
         region=region,
         url="ws://localhost:7880",
-        mesh_address="127.0.0.1:7990",
+        mesh_addresses=["127.0.0.1:7990"],
         mesh_key=bytes(range(32)),
         started_at=started_at,
     )

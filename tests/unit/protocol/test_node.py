@@ -45,9 +45,17 @@ COMMANDS: list[node.Command] = [
     node.SetQuality(participant=1, track="TR_a", quality=None),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),
-    node.AddPeer(node=2, public_key=bytes(32), address="127.0.0.1:7000"),
+    node.AddPeer(node=2, public_key=bytes(32), addresses=["127.0.0.1:7000"]),
     node.RemovePeer(node=2),
-    node.SetRoutes(routes=[node.Route(destination=2, via=[3])]),
+    node.SetRoutes(
+        routes=[
+            node.Route(destination=2, via=[3]),
+            node.Route(destination=2, via=[], second=[3, 4], tag=7),
+        ]
+    ),
+    node.SetPolicies(policies=[node.Policy(tag=7, nodes=[1, 2])]),
+    node.SetProtection(share=0.5, kbps=20_000),
+    node.SetLink(node=2, capacity_kbps=100_000),
     node.SetEmulation(node=2, delay_ms=80, loss=0.05, rate_kbps=2000),
 ]
 

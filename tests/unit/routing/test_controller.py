@@ -21,7 +21,7 @@ def node(number: int, address: str = "127.0.0.1:9") -> NodeRecord:
         node=number,
         region={1: "jakarta", 2: "singapore", 3: "frankfurt"}[number],
         url="ws://localhost:1",
-        mesh_address=address,
+        mesh_addresses=[address],
         mesh_key=bytes(32),
         started_at=1,
     )
@@ -66,7 +66,7 @@ def network() -> Controller:
 def test_a_node_becomes_a_peer_with_a_direct_route_until_measured() -> None:
     out = Controller(JAKARTA).handle(0.0, NodeHeard(record=node(SINGAPORE)))
     assert out == [
-        AddPeer(node=SINGAPORE, public_key=bytes(32), address="127.0.0.1:9"),
+        AddPeer(node=SINGAPORE, public_key=bytes(32), addresses=["127.0.0.1:9"]),
         SetRoutes(routes=[Route(destination=SINGAPORE, via=[])]),
     ]
 
@@ -139,7 +139,7 @@ def test_a_restarted_node_is_linked_anew_and_a_lost_one_forgotten() -> None:
     moved = node(FRANKFURT, address="127.0.0.1:10")
     out = controller.handle(1.0, NodeHeard(record=moved))
     assert out[0] == RemovePeer(node=FRANKFURT)
-    assert out[1] == AddPeer(node=FRANKFURT, public_key=bytes(32), address="127.0.0.1:10")
+    assert out[1] == AddPeer(node=FRANKFURT, public_key=bytes(32), addresses=["127.0.0.1:10"])
     out = controller.handle(2.0, NodeLost(node=FRANKFURT))
     assert out == [
         RemovePeer(node=FRANKFURT),

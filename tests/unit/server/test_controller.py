@@ -48,7 +48,7 @@ def node(number: int) -> NodeRecord:
         node=number,
         region=f"region{number}",
         url="",
-        mesh_address=f"127.0.0.1:{number}",
+        mesh_addresses=[f"127.0.0.1:{number}"],
         mesh_key=bytes(32),
         started_at=1,
     )
@@ -82,7 +82,7 @@ async def test_peers_and_routes_follow_the_network() -> None:
             group.start_soon(keeper.run)
             await cells.send.send(RecordPut(record=node(2)))
             assert await orders.receive() == AddPeer(
-                node=2, public_key=bytes(32), address="127.0.0.1:2"
+                node=2, public_key=bytes(32), addresses=["127.0.0.1:2"]
             )
             assert await routes() == {2: []}
             await cells.send.send(RecordPut(record=node(3)))

@@ -34,6 +34,7 @@ impl<C: Core> Worker<C> {
                     loss,
                     rate_kbps,
                     cut,
+                    ..
                 } => {
                     let forecast = Forecast {
                         delay_ms,
@@ -160,7 +161,8 @@ impl<C: Core> Worker<C> {
             let count = mesh.fill(buffers)?;
             for (from, _, bytes) in buffers.datagrams(count) {
                 self.tally.mesh_received += 1;
-                self.feed(now, Input::Mesh { from, bytes });
+                let port = 0;
+                self.feed(now, Input::Mesh { from, port, bytes });
             }
         }
         Ok(())

@@ -79,6 +79,7 @@ impl Link {
         self.measure.sent_packets += 1;
         ctx.out.push(Output::Transmit {
             to: from,
+            port: 0,
             peer: self.node,
             bytes: datagram,
         });

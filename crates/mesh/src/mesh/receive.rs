@@ -90,8 +90,12 @@ impl Mesh {
         }
         let again = |link: &Link| link.answered(noise).map(|bytes| (link.node, bytes));
         if let Some((peer, bytes)) = self.links.values().find_map(again) {
-            let to = from;
-            out.push(Output::Transmit { to, peer, bytes });
+            out.push(Output::Transmit {
+                to: from,
+                port: 0,
+                peer,
+                bytes,
+            });
             return Ok(());
         }
         let responder =

@@ -117,7 +117,7 @@ impl World {
             Input::AddPeer {
                 node: NodeId(b),
                 public_key,
-                address: address(b),
+                addresses: &[address(b)],
             },
         );
     }
@@ -128,6 +128,7 @@ impl World {
             .map(|(destination, via)| Route {
                 destination: NodeId(*destination),
                 via: via.iter().copied().map(NodeId).collect(),
+                ..Route::default()
             })
             .collect();
         self.give(node, Input::SetRoutes(&routes));
@@ -147,6 +148,7 @@ impl World {
             from,
             Input::Data {
                 room: ROOM,
+                tag: 0,
                 reliable,
                 bytes: bytes.into(),
                 nodes: &nodes,
@@ -156,7 +158,14 @@ impl World {
 
     pub fn datagram(&mut self, node: u16, from: SocketAddr, bytes: &[u8]) {
         let bytes = &mut bytes.to_vec()[..];
-        self.give(node, Input::Datagram { from, bytes });
+        self.give(
+            node,
+            Input::Datagram {
+                from,
+                port: 0,
+                bytes,
+            },
+        );
     }
 
     pub fn give(&mut self, node: u16, input: Input<'_>) {
@@ -168,6 +177,7 @@ impl World {
                 to,
                 peer,
                 mut bytes,
+                ..
             } = output
             else {
                 self.events.push((node, output));
@@ -241,7 +251,9 @@ impl World {
     /// The ups and downs that `node` saw of `peer`.
     pub fn changes(&self, node: u16, peer: u16) -> Vec<bool> {
         let of = |e: &(u16, Output)| match e {
-            (n, Output::LinkChanged { node: p, up }) if *n == node && p.0 == peer => Some(*up),
+            (n, Output::LinkChanged { node: p, state }) if *n == node && p.0 == peer => {
+                Some(*state == mesh::LinkState::Up)
+            }
             _ => None,
         };
         self.events.iter().filter_map(of).collect()

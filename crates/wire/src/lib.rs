@@ -1,6 +1,7 @@
 //! Bytes to structs and back. No state, no time, no IO.
 
 mod body;
+mod class;
 mod cursor;
 mod datagram;
 mod error;
@@ -12,6 +13,7 @@ mod red;
 mod stun;
 
 pub use body::{BODY_HEADER, Body, Frames, Heartbeat, MAX_NACKS};
+pub use class::Class;
 pub use datagram::{Datagram, MAX_DATAGRAM, SEALED_HEADER, TAG};
 pub use error::Malformed;
 pub use frame::{

@@ -64,6 +64,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     rtt_ms: float | None
     direct_rtt_ms: float | None
     sentence: str
+    second: list[int] | None = None
+    """Relays of the second path; None if there is none, empty for the direct link."""
+    second_rtt_ms: float | None = None
+    regions: list[str] = []
+    """The region set that the route obeys, sorted; empty for none."""
+    leased: bool = False
+    """Whether a controller computed it; else it is this node's own view."""
 
 
 Input = NodeHeard | NodeLost | LinksHeard | LinksLost | LinkReport

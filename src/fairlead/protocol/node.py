@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+LinkStateName = Literal["connecting", "up", "suspect", "down"]
 TransportName = Literal["publisher", "subscriber"]
 """In a single connection the one transport is ``publisher``, as in LiveKit."""
 
@@ -362,7 +363,7 @@ class Link(Message, frozen=True, kw_only=True):
     """One link as this node measures it. *In* is from the peer, *out* is towards it."""
 
     node: int
-    state: Literal["connecting", "up", "suspect", "down"]
+    state: LinkStateName
     """Suspect: silent too long; all of it is doubled. Down: nothing is sent on it."""
     fault: Literal["in", "out", "both"] | None = None
     """Which way fails while it is suspect or down."""

@@ -33,6 +33,16 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[Sample]
 
 
+def gauge(name: str, help: str, samples: list[Sample]) -> Family:
+    """What goes up and down."""
+    return Family(name=name, kind="gauge", help=help, samples=samples)
+
+
+def counter(name: str, help: str, samples: list[Sample]) -> Family:
+    """What only grows; its name ends in ``_total``."""
+    return Family(name=name, kind="counter", help=help, samples=samples)
+
+
 def expose(families: Iterable[Family]) -> str:
     """The text that a scraper reads. Raises ValueError on a name that can't be one."""
     return "".join(_family(family) for family in families)

@@ -10,6 +10,7 @@ import anyio.abc
 import structlog
 from nats.aio.client import Client
 
+from fairlead.cells import key as keys
 from fairlead.cells.change import AnyRecord, Change, Kind
 from fairlead.cells.connection import Connection, open_bucket
 from fairlead.cells.reader import Reader
@@ -19,7 +20,7 @@ from fairlead.cells.watch import watch
 from fairlead.cells.writer import Writer
 
 EDGE_KINDS: frozenset[Kind] = frozenset({"node", "room", "participant"})
-TOPOLOGY_KINDS: frozenset[Kind] = frozenset({"node", "links"})
+TOPOLOGY_KINDS: frozenset[Kind] = frozenset({"node", "links", "regions", "routes", "controller"})
 LEAVE_TIMEOUT = 2.0
 """Seconds to take this node's records back when it stops."""
 TICK = 1.0
@@ -109,7 +110,8 @@ class NatsCells:
         return self._read(EDGE_KINDS)
 
     def topology(self) -> AsyncGenerator[Change, None]:
-        """Every other node and its links, then every change."""
+        """Every other node, its links, region sets and what it says as a controller, then every
+        change."""
         return self._read(TOPOLOGY_KINDS)
 
     def unreachable(self, nodes: frozenset[int]) -> None:
@@ -179,7 +181,6 @@ class NatsCells:
         stream, bucket = await open_bucket(client)
         own: dict[str, int] = {}
         listed = anyio.Event()
-        suffixes = (f".{self._node}", f".{self._node}.")
 
         def tell(event: Input) -> None:
             if isinstance(event, Listed):
@@ -187,7 +188,7 @@ class NatsCells:
             self._tell(event)
 
         def revision(key: str, number: int) -> None:
-            if not listed.is_set() and (key.endswith(suffixes[0]) or suffixes[1] in key):
+            if not listed.is_set() and keys.writer_of(key) == self._node:
                 own[key] = number
 
         async with anyio.create_task_group() as group:

@@ -6,10 +6,26 @@ from typing import Literal
 
 import msgspec
 
-from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord
+from fairlead.types import (
+    ControllerRecord,
+    LinksRecord,
+    NodeRecord,
+    ParticipantRecord,
+    RegionSetsRecord,
+    RoomRecord,
+    RoutesRecord,
+)
 
-Kind = Literal["node", "room", "participant", "links"]
-AnyRecord = NodeRecord | RoomRecord | ParticipantRecord | LinksRecord
+Kind = Literal["node", "room", "participant", "links", "regions", "routes", "controller"]
+AnyRecord = (
+    NodeRecord
+    | RoomRecord
+    | ParticipantRecord
+    | LinksRecord
+    | RegionSetsRecord
+    | RoutesRecord
+    | ControllerRecord
+)
 
 
 class RecordPut(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,9 +40,11 @@ class RecordGone(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     node: int
     room: str = ""
-    """The room's name; empty for a node and its links."""
+    """The room's name; empty for what is no room's."""
     sid: str = ""
-    """The room's or participant's sid; empty for a node and its links."""
+    """The room's or participant's sid; empty for the others."""
+    target: int = 0
+    """Whose routes they were; 0 for what is no route."""
 
 
 class CellLost(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +75,12 @@ def kind_of(record: AnyRecord) -> Kind:
             return "participant"
         case LinksRecord():
             return "links"
+        case RegionSetsRecord():
+            return "regions"
+        case RoutesRecord():
+            return "routes"
+        case ControllerRecord():
+            return "controller"
 
 
 def gone(record: AnyRecord) -> RecordGone:
@@ -66,5 +90,7 @@ def gone(record: AnyRecord) -> RecordGone:
             return RecordGone(kind="room", node=record.node, room=room, sid=sid)
         case ParticipantRecord(room=room, sid=sid):
             return RecordGone(kind="participant", node=record.node, room=room, sid=sid)
-        case NodeRecord() | LinksRecord():
+        case RoutesRecord(target=target):
+            return RecordGone(kind="routes", node=record.node, target=target)
+        case NodeRecord() | LinksRecord() | RegionSetsRecord() | ControllerRecord():
             return RecordGone(kind=kind_of(record), node=record.node)

@@ -1,8 +1,8 @@
 """Records to keys and values of a cell's bucket, and back.
 
 Names are hashed, since a key allows few characters and tells a stranger too much:
-``node.<node>``, ``links.<node>``, ``room.<room key>.<node>``,
-``participant.<room key>.<node>.<sid>``.
+``node.<node>``, ``links.<node>``, ``regions.<node>``, ``controller.<node>``,
+``routes.<target>.<node>``, ``room.<room key>.<node>``, ``participant.<room key>.<node>.<sid>``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import re
 import msgspec
 
 from fairlead.cells.change import AnyRecord
-from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord, room_key
+from fairlead.types import (
+    ControllerRecord,
+    LinksRecord,
+    NodeRecord,
+    ParticipantRecord,
+    RegionSetsRecord,
+    RoomRecord,
+    RoutesRecord,
+    room_key,
+)
 
 MAX_VALUE = 1_000_000
 """Bytes of one record; NATS takes 1 MiB by default. A participant's limits stay well below."""
@@ -24,6 +33,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[str, msgspec.msgpack.Decoder[AnyRecord]] = {
     "node": msgspec.msgpack.Decoder(NodeRecord),
     "links": msgspec.msgpack.Decoder(LinksRecord),
+    "regions": msgspec.msgpack.Decoder(RegionSetsRecord),
+    "routes": msgspec.msgpack.Decoder(RoutesRecord),
+    "controller": msgspec.msgpack.Decoder(ControllerRecord),
     "room": msgspec.msgpack.Decoder(RoomRecord),
     "participant": msgspec.msgpack.Decoder(ParticipantRecord),
 }
@@ -40,6 +52,12 @@ def key_of(record: AnyRecord) -> str:
             return f"node.{record.node}"
         case LinksRecord():
             return f"links.{record.node}"
+        case RegionSetsRecord():
+            return f"regions.{record.node}"
+        case RoutesRecord():
+            return f"routes.{record.target}.{record.node}"
+        case ControllerRecord():
+            return f"controller.{record.node}"
         case RoomRecord():
             return f"room.{room_key(record.name).hex()}.{record.node}"
         case ParticipantRecord():
@@ -51,7 +69,7 @@ def key_of(record: AnyRecord) -> str:
 def node_of(key: str) -> int:
     """The node that writes a key. Raises `Malformed`."""
     parts = key.split(".")
-    position = 1 if parts[0] in ("node", "links") else 2
+    position = 2 if parts[0] in ("room", "participant", "routes") else 1
     try:
         node = int(parts[position])
     except (IndexError, ValueError) as wrong:
@@ -59,6 +77,14 @@ def node_of(key: str) -> int:
     if parts[0] not in _decoders or not 0 < node <= MAX_NODE:
         raise Malformed("a key of no known kind")
     return node
+
+
+def writer_of(key: str) -> int | None:
+    """The node that writes a key; None if no node of ours does."""
+    try:
+        return node_of(key)
+    except Malformed:
+        return None
 
 
 def encode(record: AnyRecord) -> bytes:

@@ -12,10 +12,9 @@ from fairlead.cells.change import (
     RecordGone,
     RecordPut,
     gone,
-    kind_of,
 )
 
-Key = tuple[str, int, str, str]
+Key = tuple[str, int, str, str, int]
 
 
 class Reader:
@@ -48,9 +47,8 @@ class Reader:
 def _key(change: Change) -> Key:
     match change:
         case RecordPut(record=record):
-            ended = gone(record)
-            return (kind_of(record), ended.node, ended.room, ended.sid)
-        case RecordGone(kind=kind, node=node, room=room, sid=sid):
-            return (kind, node, room, sid)
+            return _key(gone(record))
+        case RecordGone(kind=kind, node=node, room=room, sid=sid, target=target):
+            return (kind, node, room, sid, target)
         case CellLost(region=region) | CellSynced(region=region):
-            return ("cell", 0, region, "")
+            return ("cell", 0, region, "", 0)

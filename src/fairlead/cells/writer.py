@@ -19,7 +19,15 @@ LEASE_INTERVAL = 2.0
 """Seconds between renewals of the node record."""
 RENEW_INTERVAL = 300.0
 """Seconds between renewals of every other record."""
-TTL = {"node": 6, "links": 30, "room": 900, "participant": 900}
+TTL = {
+    "node": 6,
+    "links": 30,
+    "controller": 30,
+    "room": 900,
+    "participant": 900,
+    "regions": 900,
+    "routes": 900,
+}
 """Seconds after which the cell itself forgets a record that nobody renews."""
 BATCH = 32
 """Keys written at the same time; writes of one key follow each other."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fairlead.types import (
+    ControllerRecord,
     LinksRecord,
     LinkState,
     NodeRecord,
     ParticipantRecord,
+    RegionSetsRecord,
     RoomRecord,
+    RouteEntry,
+    RoutesRecord,
     TrackLayer,
     TrackRecord,
 )
@@ -46,3 +50,21 @@ def participant(
 
 def links(number: int, rtt_ms: float = 20.0) -> LinksRecord:
     return LinksRecord(node=number, links=[LinkState(peer=9, up=True, rtt_ms=rtt_ms)])
+
+
+def region_sets(number: int, *sets: list[str]) -> RegionSetsRecord:
+    return RegionSetsRecord(node=number, sets=list(sets))
+
+
+def routes(number: int, target: int, epoch: int = 1) -> RoutesRecord:
+    return RoutesRecord(
+        node=number,
+        target=target,
+        epoch=epoch,
+        serial=1,
+        routes=[RouteEntry(destination=9, via=[8], second=[7])],
+    )
+
+
+def controller(number: int, beat: int = 1) -> ControllerRecord:
+    return ControllerRecord(node=number, epoch=1, active=True, beat=beat)

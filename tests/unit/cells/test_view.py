@@ -230,3 +230,28 @@ def test_records_over_the_limit_are_counted_and_left_out(monkeypatch: pytest.Mon
 def test_a_record_gone_names_room_and_sid() -> None:
     assert gone(PERSON) == RecordGone(kind="participant", node=1, room="shop", sid="PA_1")
     assert gone(records.links(1)) == RecordGone(kind="links", node=1)
+    assert gone(records.region_sets(1)) == RecordGone(kind="regions", node=1)
+    assert gone(records.routes(1, 2)) == RecordGone(kind="routes", node=1, target=2)
+    assert gone(records.controller(1)) == RecordGone(kind="controller", node=1)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        records.node(5),
+        records.links(5),
+        records.room(5),
+        records.participant(5, sid="4"),
+        records.region_sets(5, ["jakarta"]),
+        records.routes(5, target=4),
+        records.controller(5),
+    ],
+)
+def test_a_key_says_who_writes_it(record: AnyRecord) -> None:
+    at = key.key_of(record)
+    assert key.node_of(at) == key.writer_of(at) == 5
+    assert key.decode(at, key.encode(record)) == record
+
+
+def test_a_foreign_key_has_no_writer() -> None:
+    assert [key.writer_of(name) for name in ("", "node.x", "poem.5", "routes.5")] == [None] * 4

@@ -9,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut, gone
 from fairlead.rooms.records import RoomRecords
-from fairlead.types import LinksRecord, NodeRecord, ParticipantRecord, RoomRecord, TrackRecord
+from fairlead.types import ParticipantRecord, RoomRecord, TrackRecord
 
 _UNCOUNTED = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)
 """Kinds that live on others' account."""
@@ -42,10 +42,8 @@ class Directory:
                 people.pop((node, sid), None)
                 if not people:
                     self._participants.pop(name, None)
-            case RecordPut(record=NodeRecord() | LinksRecord()):
-                pass
-            case RecordGone() | CellLost() | CellSynced():
-                pass
+            case RecordPut() | RecordGone() | CellLost() | CellSynced():
+                pass  # links and routes are others' business
 
     def rooms(self, names: Iterable[str] = ()) -> list[Room]:
         """The rooms of these names, or all, with their counts, oldest first."""

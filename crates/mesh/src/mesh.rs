@@ -21,6 +21,9 @@ use crate::timers::{Timer, Timers};
 mod data;
 mod publish;
 mod receive;
+mod watch;
+
+pub use watch::Seen;
 
 /// The most bytes of one data message, without its room: LiveKit's 64 KiB and a header.
 pub const MAX_MESSAGE: usize = 65 << 10;
@@ -71,6 +74,7 @@ pub struct Mesh {
     counts: Counts,
     scratch: Vec<u8>,
     targets: Vec<NodeId>,
+    watch: watch::Watch,
 }
 
 impl Mesh {
@@ -108,6 +112,7 @@ impl Mesh {
             counts: Counts::new(),
             scratch: Vec::new(),
             targets: Vec::new(),
+            watch: watch::Watch::default(),
             config,
         }
     }

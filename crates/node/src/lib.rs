@@ -11,7 +11,7 @@ mod node;
 mod report;
 
 pub use bus::{Bus, Target};
-pub use command::{Command, Layer, Route, Section};
+pub use command::{Command, Layer, Policy, Route, Section};
 pub use event::{Event, Level, Link, Pair};
 pub use node::{Config, Input, MeshTransmit, Node, Outputs};
 pub use sfu::{Protocol, Transmit as ClientTransmit, participant_of_ufrag};

@@ -134,6 +134,12 @@ impl Node {
         self.mesh.as_ref().map(Mesh::public_key)
     }
 
+    /// The mesh, on the first worker: for a simulated world, which looks at it from outside.
+    #[doc(hidden)]
+    pub fn mesh_mut(&mut self) -> Option<&mut Mesh> {
+        self.mesh.as_mut()
+    }
+
     /// When `handle(Timeout)` is due next.
     pub fn deadline(&self) -> Option<Instant> {
         [

@@ -127,11 +127,15 @@ impl Mesh {
         frame: &[u8],
         out: &mut Vec<Output>,
     ) -> Result<(), Count> {
+        self.watch.see(from, frame);
         let (header, content) = Header::decode(frame).map_err(|_| Count::DropMalformed)?;
         if header.receiver() != self.config.node || header.sender() != from {
             return Err(Count::DropRoute);
         }
         if let Some(onward) = header.advance() {
+            if self.watch.grey {
+                return Ok(());
+            }
             let next = onward.receiver();
             if !self.links.get(&next).is_some_and(Link::is_up) {
                 return Err(Count::DropRelayDown);

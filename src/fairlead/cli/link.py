@@ -21,12 +21,32 @@ For = Annotated[
 ]
 
 
+OneWay = Annotated[bool, typer.Option("--one-way", help="Only from A to B.")]
+OfPair = Annotated[
+    int | None, typer.Option("--pair", help="Only one port pair of the link: 0 to 3.")
+]
+
+
 @app.command("cut")
 def cut(
-    a: A, b: B, lasting: For = None, admin: remote.Admin = None, json: remote.Json = False
+    a: A,
+    b: B,
+    one_way: OneWay = False,
+    pair: OfPair = None,
+    lasting: For = None,
+    admin: remote.Admin = None,
+    json: remote.Json = False,
 ) -> None:
-    """Lose every packet between two regions, both ways."""
-    _change(LinkChange(a=a, b=b, cut=True, for_s=quantity.seconds("--for", lasting)), admin, json)
+    """Lose every packet between two regions, both ways unless --one-way."""
+    change = LinkChange(
+        a=a,
+        b=b,
+        one_way=one_way,
+        pair=pair,
+        cut=True,
+        for_s=quantity.seconds("--for", lasting),
+    )
+    _change(change, admin, json)
 
 
 @app.command("heal")
@@ -43,14 +63,18 @@ def set_(
     delay: Annotated[str | None, typer.Option(help="One-way delay: 80ms.")] = None,
     jitter: Annotated[str | None, typer.Option(help="How far the delay varies: 5ms.")] = None,
     rate: Annotated[str | None, typer.Option(help="Capacity each way: 2mbps.")] = None,
+    one_way: OneWay = False,
+    pair: OfPair = None,
     lasting: For = None,
     admin: remote.Admin = None,
     json: remote.Json = False,
 ) -> None:
-    """Change a link's weather, both ways; what is not named stays."""
+    """Change a link's weather, both ways unless --one-way; what is not named stays."""
     change = LinkChange(
         a=a,
         b=b,
+        one_way=one_way,
+        pair=pair,
         loss=quantity.portion("--loss", loss),
         delay_ms=quantity.milliseconds("--delay", delay),
         jitter_ms=quantity.milliseconds("--jitter", jitter),
@@ -67,7 +91,18 @@ def list_(admin: remote.Admin = None, json: remote.Json = False) -> None:
     if json:
         print_json(world.links)
         return
-    table = Table("link", "state", "RTT", "jitter", "loss", "after repair", "emulated")
+    table = Table(
+        "link",
+        "state",
+        "RTT",
+        "p95",
+        "loss",
+        "repaired to",
+        "queue",
+        "MTU",
+        "port pair",
+        "emulated",
+    )
     for link in world.links:
         table.add_row(*_row(link))
     out.print(table)
@@ -79,19 +114,44 @@ def _change(change: LinkChange, admin: str | None, json: bool) -> None:
         print_json(link)
         return
     lasting = f", for {change.for_s:g} s" if change.for_s is not None else ""
-    out.print(f"{link.a} - {link.b}: {describe(link.emulated)}{lasting}", highlight=False)
+    out.print(f"{link.a} - {link.b}: {_emulated(link)}{lasting}", highlight=False)
 
 
 def _row(link: LinkView) -> list[str]:
     return [
         f"{link.a} - {link.b}",
-        link.state,
+        _state(link),
         _figure(link.rtt_ms, "{:.1f} ms"),
-        _figure(link.jitter_ms, "{:.1f} ms"),
+        _figure(link.rtt_p95_ms, "{:.1f} ms"),
         _figure(link.loss, "{:.2%}"),
         _figure(link.residual_loss, "{:.2%}"),
-        describe(link.emulated),
+        _figure(link.queue_ms, "{:.1f} ms"),
+        "-" if link.mtu is None else str(link.mtu),
+        _pairs(link),
+        _emulated(link),
     ]
+
+
+def _state(link: LinkView) -> str:
+    ends = {"there": f"{link.a} to {link.b}", "back": f"{link.b} to {link.a}", "both": "both ways"}
+    return f"{link.state}, {ends[link.fault]}" if link.fault else link.state
+
+
+def _pairs(link: LinkView) -> str:
+    """The port pair in use, and those that do not work."""
+    used = ", ".join(str(one.pair) for one in link.pairs if one.in_use)
+    sick = ", ".join(f"{one.pair} {one.state}" for one in link.pairs if one.state != "up")
+    if not link.pairs:
+        return "-"
+    return f"{used or '-'} of {len(link.pairs)}" + (f" ({sick})" if sick else "")
+
+
+def _emulated(link: LinkView) -> str:
+    words = [describe(link.emulated)]
+    for way in link.differing:
+        pair = "" if way.pair is None else f" pair {way.pair}"
+        words.append(f"{way.origin} to {way.to}{pair}: {describe(way.emulated)}")
+    return "; ".join(words)
 
 
 def describe(weather: Weather) -> str:

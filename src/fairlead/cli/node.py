@@ -9,12 +9,13 @@ import typer
 from fairlead.cli import remote
 from fairlead.cli.console import out, print_json
 
-app = typer.Typer(help="Kill a world's node.", no_args_is_help=True)
+START_S = 60.0
+app = typer.Typer(help="Kill a world's node, and start it again.", no_args_is_help=True)
 
 
 @app.callback()
 def nodes() -> None:
-    """Kill a world's node."""
+    """Kill a world's node, and start it again."""
 
 
 @app.command("kill")
@@ -29,3 +30,17 @@ def kill(
         print_json(ended)
     else:
         out.print(f"the node of {region} was killed")
+
+
+@app.command("start")
+def start(
+    region: Annotated[str, typer.Argument(help="The region whose node ended.")],
+    admin: remote.Admin = None,
+    json: remote.Json = False,
+) -> None:
+    """Start a region's node again after it was killed; ready when the command ends."""
+    started = remote.post(admin, "start", dict[str, str], {"region": region}, START_S)
+    if json:
+        print_json(started)
+    else:
+        out.print(f"the node of {region} runs again")

@@ -72,16 +72,23 @@ def get(admin: str | None, path: str, shape: type[T]) -> T:
     return _ask("GET", admin, path, shape, None)
 
 
-def post(admin: str | None, path: str, shape: type[T], body: Any) -> T:
+def post(admin: str | None, path: str, shape: type[T], body: Any, within_s: float = ANSWER_S) -> T:
     """Tell the world. Raises `Failure`."""
-    return _ask("POST", admin, path, shape, msgspec.json.encode(body))
+    return _ask("POST", admin, path, shape, msgspec.json.encode(body), within_s)
 
 
-def _ask(method: str, admin: str | None, path: str, shape: type[T], body: bytes | None) -> T:
+def _ask(
+    method: str,
+    admin: str | None,
+    path: str,
+    shape: type[T],
+    body: bytes | None,
+    within_s: float = ANSWER_S,
+) -> T:
     address = find(admin)
     try:
         answer = httpx.request(
-            method, f"{address}/{path}", content=body, timeout=ANSWER_S, trust_env=False
+            method, f"{address}/{path}", content=body, timeout=within_s, trust_env=False
         )
     except (httpx.HTTPError, httpx.InvalidURL):
         raise Failure(

@@ -15,15 +15,24 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
     if json:
         print_json({"paths": world.paths, "streams": world.streams})
         return
-    table = Table("from", "to", "through", "RTT", "why", title="paths")
+    table = Table("from", "to", "through", "RTT", "second path", "RTT", "why", title="paths")
     for path in world.paths:
-        rtt = "-" if path.rtt_ms is None else f"{path.rtt_ms:.1f} ms"
-        table.add_row(path.origin, path.to, _through(path.via), rtt, path.reason)
+        table.add_row(
+            path.origin,
+            path.to,
+            _through(path.via),
+            _rtt(path.rtt_ms),
+            "none" if path.second is None else _through(path.second),
+            _rtt(path.second_rtt_ms),
+            path.reason,
+        )
     out.print(table)
     if not world.streams:
         out.print("No stream crosses from one region to another now.")
         return
-    table = Table("room", "track", "kind", "from", "to", "through", title="streams")
+    table = Table(
+        "room", "track", "kind", "from", "to", "through", "second", "why", title="streams"
+    )
     for stream in world.streams:
         table.add_row(
             stream.room,
@@ -32,9 +41,15 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
             stream.origin,
             stream.to,
             _through(stream.via),
+            "none" if stream.second is None else _through(stream.second),
+            stream.reason,
         )
     out.print(table)
 
 
 def _through(via: list[str]) -> str:
     return ", ".join(via) or "direct"
+
+
+def _rtt(rtt_ms: float | None) -> str:
+    return "-" if rtt_ms is None else f"{rtt_ms:.1f} ms"

@@ -146,7 +146,7 @@ def _announce(world: World, admin: str, page: str | None, json: bool) -> None:
 
 def _round_trips(world: World, name: str) -> str:
     trips = []
-    for (a, b), weather in world.weather.items():
+    for (a, b), weather in world.spec.links.items():
         if name in (a, b):
             other = b if name == a else a
             trips.append(f"{other} {'cut' if weather.cut else f'{2 * weather.delay_ms:.0f} ms'}")

@@ -21,8 +21,8 @@ from fairlead.lab.web import answer, plainly, read_body
 from fairlead.lab.world import World
 
 
-class Kill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """End a region's node."""
+class OfNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which region's node to end or to start again."""
 
     region: str
 
@@ -47,9 +47,14 @@ def admin_app(world: World, secret: str, tasks: anyio.abc.TaskGroup) -> Starlett
         return answer(await change.apply(world, await read_body(request, LinkChange), tasks))
 
     async def kill(request: Request) -> Response:
-        wish = await read_body(request, Kill)
+        wish = await read_body(request, OfNode)
         await world.kill(wish.region)
         return answer({"region": wish.region, "state": "down"})
+
+    async def start(request: Request) -> Response:
+        wish = await read_body(request, OfNode)
+        await world.revive(wish.region)
+        return answer({"region": wish.region, "state": "up"})
 
     return Starlette(
         routes=[
@@ -60,6 +65,7 @@ def admin_app(world: World, secret: str, tasks: anyio.abc.TaskGroup) -> Starlett
                     Route("/nodes", plainly(nodes)),
                     Route("/link", plainly(link), methods=["POST"]),
                     Route("/kill", plainly(kill), methods=["POST"]),
+                    Route("/start", plainly(start), methods=["POST"]),
                 ],
             )
         ]

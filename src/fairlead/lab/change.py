@@ -5,9 +5,11 @@ from __future__ import annotations
 import anyio.abc
 import msgspec
 
-from fairlead.lab.view import LinkView, link
+from fairlead.lab.view import LinkView
+from fairlead.lab.view import link as view_of_link
+from fairlead.lab.ways import ways
 from fairlead.lab.world import World
-from fairlead.server.config import Weather, check_weather
+from fairlead.server.config import Weather, check_pair, check_weather
 from fairlead.server.toml import ConfigError
 
 LONGEST_S = 86_400.0
@@ -18,6 +20,10 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     a: str
     b: str
+    one_way: bool = False
+    """Only from ``a`` to ``b``."""
+    pair: int | None = None
+    """Of one port pair alone, 0 to 3."""
     heal: bool = False
     """Start from the weather that the world began with, not cut."""
     cut: bool | None = None
@@ -31,9 +37,10 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 async def apply(world: World, change: LinkChange, tasks: anyio.abc.TaskGroup) -> LinkView:
-    """Change the link, both ways. Raises `ConfigError` for a wish that makes no sense."""
-    pair = world.spec.pair(change.a, change.b)
-    weather = world.healed(*pair) if change.heal else world.weather[pair]
+    """Change the link. Raises `ConfigError` for a wish that makes no sense."""
+    link = world.spec.pair(change.a, change.b)
+    name = f"link {link[0]}-{link[1]}"
+    check_pair(change.pair, name)
     differs = {
         field: value
         for field in ("cut", "delay_ms", "jitter_ms", "loss", "rate_kbps")
@@ -43,12 +50,15 @@ async def apply(world: World, change: LinkChange, tasks: anyio.abc.TaskGroup) ->
         raise ConfigError(
             "nothing to change: give cut, delay_ms, jitter_ms, loss, rate_kbps or heal"
         )
-    weather = Weather(**{**msgspec.structs.asdict(weather), **differs})
-    check_weather(weather, f"link {pair[0]}-{pair[1]}")
+    wished = {}
+    for way in ways(change.a, change.b, change.pair, change.one_way):
+        before = world.healed(*link) if change.heal else world.weather[way]
+        weather = wished[way] = Weather(**{**msgspec.structs.asdict(before), **differs})
+        check_weather(weather, name)
     if change.for_s is None:
-        await world.set_link(*pair, weather)
+        await world.set_ways(wished)
     elif 0 < change.for_s <= LONGEST_S:
-        await world.set_link_for(*pair, weather, change.for_s, tasks)
+        await world.set_ways_for(wished, change.for_s, tasks)
     else:
         raise ConfigError(f"for_s is {change.for_s}: it must be over 0 and at most {LONGEST_S:.0f}")
-    return link(world, pair)
+    return view_of_link(world, link)

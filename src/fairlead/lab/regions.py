@@ -25,6 +25,8 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     country: str = ""
     """ISO 3166, two letters."""
+    provider: str = ""
+    operator: str = ""
     latitude: float | None = None
     longitude: float | None = None
     like: str | None = None

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fairlead.lab.world import WorldFailed
 from fairlead.server import http
 from fairlead.server.toml import ConfigError
 
@@ -57,6 +58,8 @@ def plainly(handler: Handler) -> Handler:
             return await handler(request)
         except ConfigError as error:
             return refuse(400, str(error))
+        except WorldFailed as error:
+            return refuse(503, str(error))
         except httpx.HTTPError:
             return refuse(503, "a node of this world did not answer: see its log, or `link list`")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import msgspec
 from fairlead.lab import ports
 from fairlead.lab.regions import Region
 from fairlead.lab.topology import joined, reachable
-from fairlead.lab.worldfile import Pair, WorldSpec
+from fairlead.lab.ways import Way, Ways, ways
+from fairlead.lab.worldfile import WorldSpec
 from fairlead.server.config import (
     DEVELOPMENT_KEYS,
     AdminSection,
@@ -36,6 +37,8 @@ START_S = 60.0
 """From the first process to the last link and route."""
 READY_POLL_S = 0.1
 POLL_S = 1.0
+QUICK_POLL_S, QUICK_FOR_S = 0.05, 8.0
+"""After a change, until what follows from it has been seen."""
 ASK_S = 2.0
 """Longest wait for a node's word on itself."""
 
@@ -71,16 +74,28 @@ class Place:
 
 
 class World:
-    """A running world. Made by `running`; changed by `set_link`, `heal` and `kill`."""
+    """A running world. Made by `running`; changed by `set_ways`, `kill` and `revive`."""
 
-    def __init__(self, spec: WorldSpec, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: WorldSpec,
+        store: Path,
+        *,
+        tell: Callable[[str], None],
+        hear: Callable[[World], None] = lambda world: None,
+        listen: Callable[[Child], object] = lambda child: None,
+    ) -> None:
         self.spec = spec
+        self._store = store
+        self._hear = hear
+        self._listen = listen
         self.places: dict[str, Place] = {}
-        self.weather: dict[Pair, Weather] = dict(spec.links)
+        self.weather = Ways(spec.links)
+        self.changed_at: float | None = None
+        """On the event loop's clock: the last change of a link or node."""
         self.key, self.secret = next(iter(DEVELOPMENT_KEYS.items()))
         self._tell = tell
         self._token = secrets.token_urlsafe(24)
-        self._changes: dict[Pair, int] = {}
         self._http = httpx.AsyncClient(
             headers={"authorization": f"Bearer {self._token}"}, timeout=ASK_S, trust_env=False
         )
@@ -97,28 +112,27 @@ class World:
         """The region of a node id."""
         return next((place for place in self.places.values() if place.node == node), None)
 
-    async def set_link(self, a: str, b: str, weather: Weather) -> None:
-        """Give the link between two regions other weather, both ways. Raises `ConfigError`."""
-        pair = self.spec.pair(a, b)
-        self.weather[pair] = weather
-        self._changes[pair] = self._changes.get(pair, 0) + 1
-        for here, there in (pair, pair[::-1]):
-            await self._emulate(self.places[here], self.places[there].node, weather)
+    async def set_ways(self, weather: Mapping[Way, Weather]) -> None:
+        """Give ways other weather. Raises `httpx.HTTPError` if a node does not answer."""
+        self.changed_at = anyio.current_time()
+        for way, wished in weather.items():
+            for told in self.weather.set(way, wished):
+                await self._emulate(told, wished)
 
-    async def set_link_for(
-        self, a: str, b: str, weather: Weather, seconds: float, tasks: anyio.abc.TaskGroup
+    async def set_ways_for(
+        self, weather: Mapping[Way, Weather], seconds: float, tasks: anyio.abc.TaskGroup
     ) -> None:
-        """The same, undone after ``seconds`` unless the link was changed again by then."""
-        pair = self.spec.pair(a, b)
-        before = self.weather[pair]
-        await self.set_link(a, b, weather)
-        change = self._changes[pair]
+        """The same for ways of one link, undone after ``seconds`` unless it was changed by then."""
+        way = next(iter(weather))
+        before = self.weather.snapshot(way.origin, way.to)
+        await self.set_ways(weather)
+        change = self.weather.change(way)
 
         async def undo() -> None:
             await anyio.sleep(seconds)
-            if self._changes[pair] == change:
+            if self.weather.change(way) == change:
                 with contextlib.suppress(httpx.HTTPError):  # a node may have ended since
-                    await self.set_link(a, b, before)
+                    await self.set_ways(before)
 
         tasks.start_soon(undo)
 
@@ -131,8 +145,31 @@ class World:
         place = self.place(name)
         if not place.up:
             raise ConfigError(f"the node of {name} has already ended")
+        self.changed_at = anyio.current_time()
         await place.child.stop(within=0)
         place.state = None
+
+    async def revive(self, name: str) -> None:
+        """Start a region's node again after it has ended. Raises `ConfigError`, `WorldFailed`."""
+        place = self.place(name)
+        if place.up:
+            raise ConfigError(f"the node of {name} runs already")
+        place.child = await self._child(place.region, place.config)
+        self._listen(place.child)
+        try:
+            with anyio.fail_after(START_S):
+                msgspec.json.decode(await place.child.first_line(), type=Ready)
+        except ChildDied as error:
+            raise WorldFailed(str(error)) from None
+        except TimeoutError:
+            await place.child.stop()
+            raise WorldFailed(f"{name} was not ready within {START_S:.0f} s") from None
+        self.changed_at = anyio.current_time()
+        towards = [way for other in self.places if other != name for way in ways(name, other)]
+        for way in towards:
+            await self._emulate(way, self.weather[way])
+            for single, weather in self.weather.own(*way[:2]).items():
+                await self._emulate(single, weather)
 
     async def refresh(self) -> None:
         """Ask every node for its state; one that does not answer keeps its last."""
@@ -147,10 +184,15 @@ class World:
         """Refresh for ever."""
         while True:
             await self.refresh()
-            await anyio.sleep(POLL_S)
+            self._hear(self)
+            await anyio.sleep(QUICK_POLL_S if self._is_changing() else POLL_S)
 
-    async def start(self, store: Path, base_port: int | None, log: LogSection) -> None:
-        """Start every node and wait until all links and routes stand. Raises `WorldFailed`."""
+    def _is_changing(self) -> bool:
+        changed = self.changed_at
+        return changed is not None and anyio.current_time() < changed + QUICK_FOR_S
+
+    async def start(self, base_port: int | None, log: LogSection) -> None:
+        """Start every node. Raises `NoPorts`."""
         firsts = ports.blocks(len(self.spec.regions), base_port)
         cells = {
             region.name: f"nats://{self._token}@127.0.0.1:{first + 4}"
@@ -160,13 +202,9 @@ class World:
             zip(self.spec.regions, firsts, strict=True), start=1
         ):
             config = self._config(number, region, first, cells, log)
-            child = await start_child(
-                region.name,
-                [sys.executable, "-m", "fairlead.cli", "up", "--config", "-", "--json"],
-                msgspec.json.encode(config),
-                temporary=store,
-            )
+            child = await self._child(region, config)
             self.places[region.name] = Place(region, config, child)
+            self._listen(child)
         self._tell(f"starting {len(self.places)} nodes: {', '.join(self.places)}")
 
     async def ready(self) -> None:
@@ -209,7 +247,7 @@ class World:
     def _missing(self) -> list[str]:
         """Links and routes that should stand and do not yet."""
         missing = []
-        open_links = [pair for pair, weather in self.weather.items() if not weather.cut]
+        open_links = [pair for pair in self.spec.links if self.weather.is_open(*pair)]
         for pair in open_links:
             for here, there in (pair, pair[::-1]):
                 if not self._has_link(here, there):
@@ -241,10 +279,21 @@ class World:
         except (httpx.HTTPError, msgspec.DecodeError):
             return
 
-    async def _emulate(self, place: Place, towards: int, weather: Weather) -> None:
+    async def _child(self, region: Region, config: Config) -> Child:
+        return await start_child(
+            region.name,
+            [sys.executable, "-m", "fairlead.cli", "up", "--config", "-", "--json"],
+            msgspec.json.encode(config),
+            temporary=self._store,
+        )
+
+    async def _emulate(self, way: Way, weather: Weather) -> None:
+        place = self.places[way.origin]
         if not place.up:
             return
-        body = EmulationSection(node=towards, **msgspec.structs.asdict(weather))
+        body = EmulationSection(
+            node=self.places[way.to].node, pair=way.pair, **msgspec.structs.asdict(weather)
+        )
         answer = await self._http.post(
             f"{_http_url(place)}/admin/link", content=msgspec.json.encode(body)
         )
@@ -271,6 +320,8 @@ class World:
                 id=number,
                 region=region.name,
                 country=region.country,
+                provider=region.provider,
+                operator=region.operator,
                 port=first_port,
                 seed=self.spec.seed + number,
             ),
@@ -292,18 +343,23 @@ async def running(
     log: LogSection,
     tell: Callable[[str], None],
     say: Callable[[str, str], None],
+    hear: Callable[[World], None] = lambda world: None,
 ) -> AsyncIterator[World]:
     """A world that stands, ended with the block.
 
-    ``tell`` hears of progress, ``say(region, line)`` every log line. Raises `WorldFailed`,
-    `NoPorts`.
+    ``tell`` hears of progress, ``say(region, line)`` every log line, ``hear`` of every look at the
+    nodes. Raises `WorldFailed`, `NoPorts`.
     """
-    world = World(spec, tell)
     async with anyio.create_task_group() as tasks:
+        world = World(
+            spec,
+            store,
+            tell=tell,
+            hear=hear,
+            listen=lambda child: tasks.start_soon(child.listen, say),
+        )
         try:
-            await world.start(store, base_port, log)
-            for place in world.places.values():
-                tasks.start_soon(place.child.listen, say)
+            await world.start(base_port, log)
             await world.ready()
             tasks.start_soon(world.watch)
             yield world

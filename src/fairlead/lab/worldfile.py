@@ -30,6 +30,8 @@ class RegionEntry(
     name: str
     label: str = ""
     country: str = ""
+    provider: str = ""
+    operator: str = ""
     latitude: float | None = None
     longitude: float | None = None
     like: str | None = None

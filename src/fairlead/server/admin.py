@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from fairlead.server.config import EmulationSection, check_weather, is_loopback
+from fairlead.server.config import EmulationSection, check_emulation, is_loopback
 from fairlead.server.state import NodeState
 from fairlead.server.toml import ConfigError
 
@@ -43,7 +43,7 @@ def admin_routes(
                 return _answer({"error": f"the body is over {MAX_BODY_BYTES} bytes"}, 413)
         try:
             wish = msgspec.json.decode(body, type=EmulationSection)
-            check_weather(wish, f"emulation of node {wish.node}")
+            check_emulation(wish)
         except (msgspec.DecodeError, ConfigError) as error:
             return _answer({"error": str(error)}, 400)
         emulate(wish)

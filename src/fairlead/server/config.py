@@ -14,6 +14,8 @@ from fairlead.server.toml import ConfigError, decode, read_text
 DEVELOPMENT_KEYS = {"devkey": "secret"}
 DEFAULT_PORT = 7880
 MAX_NODE_ID = 65_535
+MAX_PORT_PAIRS = 4
+"""Of a link."""
 SHORTEST_SECRET = 32
 """Characters; what HMAC-SHA256 asks of its key, and LiveKit of a secret."""
 
@@ -90,6 +92,8 @@ class EmulationSection(Weather, frozen=True, kw_only=True):
     """The emulated way to the node ``node``."""
 
     node: int
+    pair: int | None = None
+    """Of one port pair alone, 0 to 3; of all of them if absent."""
 
 
 class AdminSection(Section, frozen=True, kw_only=True):
@@ -206,7 +210,7 @@ def check(config: Config) -> None:
     for address in [node.bind, *node.addresses]:
         _check_address(address)
     for entry in config.emulation:
-        check_weather(entry, f"emulation of node {entry.node}")
+        check_emulation(entry)
     if not config.keys and not is_loopback(node.bind):
         raise ConfigError(
             f"{node.bind} is not loopback and there are no API keys: "
@@ -225,6 +229,18 @@ def check(config: Config) -> None:
                 f"the secret of API key {key!r} is too short for {node.bind}: "
                 f"use {SHORTEST_SECRET} characters or more, for example from `openssl rand -hex 32`"
             )
+
+
+def check_emulation(entry: EmulationSection) -> None:
+    """Raises `ConfigError` for a way that can't be."""
+    check_weather(entry, f"emulation of node {entry.node}")
+    check_pair(entry.pair, f"emulation of node {entry.node}")
+
+
+def check_pair(pair: int | None, name: str) -> None:
+    """Raises `ConfigError` for no port pair."""
+    if pair is not None and not 0 <= pair < MAX_PORT_PAIRS:
+        raise ConfigError(f"{name}: pair is {pair}, it must be 0 to {MAX_PORT_PAIRS - 1}")
 
 
 def check_weather(weather: Weather, name: str) -> None:

@@ -67,7 +67,8 @@ class RunningNode:
         self._cells = cells
         self._started_at = time.monotonic()
         self._counters: dict[str, int] = {}
-        self._emulation: dict[int, EmulationSection] = {}
+        self._emulation: dict[tuple[int, int], EmulationSection] = {}
+        """By node and port pair, -1 for all of its pairs."""
         self._directory = directory = Directory()
         clock = steady_clock()
         self.edge = Edge(
@@ -98,10 +99,15 @@ class RunningNode:
 
     def emulate(self, section: EmulationSection) -> None:
         """Set the weather of the emulated way to another node."""
-        self._emulation[section.node] = section
+        if section.pair is None:
+            self._emulation = {
+                at: one for at, one in self._emulation.items() if at[0] != section.node
+            }
+        self._emulation[section.node, -1 if section.pair is None else section.pair] = section
         self.edge.tell(
             packets.SetEmulation(
                 node=section.node,
+                pair=section.pair,
                 delay_ms=section.delay_ms,
                 jitter_ms=section.jitter_ms,
                 loss=section.loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -33,7 +34,7 @@ class PlayedWorld(World):
     """Answers for its nodes; ``asked`` is (port, body) of every change asked of one."""
 
     def __init__(self) -> None:
-        super().__init__(worldfile.from_names(REGIONS), tell=lambda text: None)
+        super().__init__(worldfile.from_names(REGIONS), Path("unused"), tell=lambda text: None)
         self.asked: list[tuple[int, dict[str, Any]]] = []
         self._http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         for number, region in enumerate(self.spec.regions, start=1):

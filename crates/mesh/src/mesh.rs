@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::{BODY_HEADER, Content, FRAME_HEADER, Header, MAX_DATAGRAM, NodeId, SEALED_HEADER, TAG};
+use wire::{
+    BODY_HEADER, Class, Content, FRAME_HEADER, Header, MAX_DATAGRAM, NodeId, SEALED_HEADER, TAG,
+};
 
 use crate::assembly::{Assembly, MAX_PIECES, cut};
 use crate::bucket::Bucket;
@@ -65,6 +67,8 @@ pub struct Mesh {
     published: Published,
     subscribed: Subscribed,
     want_version: u32,
+    /// Of the next frame.
+    serial: u32,
     channels: BTreeMap<NodeId, Channel>,
     assembly: Assembly,
     message: u32,
@@ -103,6 +107,7 @@ impl Mesh {
             published: Published::default(),
             subscribed: Subscribed::default(),
             want_version: 0,
+            serial: 0,
             channels: BTreeMap::new(),
             assembly: Assembly::default(),
             message: 0,
@@ -163,7 +168,7 @@ impl Mesh {
         &mut self,
         now: Instant,
         next: NodeId,
-        header: &Header,
+        header: &Header<'_>,
         content: &[u8],
         out: &mut Vec<Output>,
     ) {
@@ -429,14 +434,21 @@ impl Mesh {
                 return false;
             }
         };
-        let header = Header {
+        let next = hops.as_tree().root().node;
+        let mut header = Header {
             origin: self.config.node,
-            hops,
-            index: 0,
+            epoch: self.epoch as u16,
+            serial: self.serial,
+            class: Class::Control,
+            hops: 1,
+            detoured: false,
+            tag: 0,
+            tree: hops.as_tree(),
         };
         if content.len() <= MAX_CONTENT {
             self.counts.add(Count::FramesSent);
-            self.push(now, hops.first(), &header, content, out);
+            self.serial = self.serial.wrapping_add(1);
+            self.push(now, next, &header, content, out);
         } else if content.len() > usize::from(MAX_PIECES) * PIECE {
             self.counts.add(Count::DropDataTooBig);
             return false;
@@ -444,7 +456,9 @@ impl Mesh {
             self.message = self.message.wrapping_add(1);
             for piece in cut(self.message, content, PIECE) {
                 self.counts.add(Count::FramesSent);
-                self.push(now, hops.first(), &header, &piece, out);
+                header.serial = self.serial;
+                self.serial = self.serial.wrapping_add(1);
+                self.push(now, next, &header, &piece, out);
             }
         }
         true
@@ -454,7 +468,7 @@ impl Mesh {
         &mut self,
         now: Instant,
         next: NodeId,
-        header: &Header,
+        header: &Header<'_>,
         content: &[u8],
         out: &mut Vec<Output>,
     ) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::{Hops, NodeId};
+use wire::{MAX_LINKS, NodeId, TreeBuf};
 
 use crate::count::{Count, Counts};
 
@@ -17,18 +17,22 @@ pub struct Route {
 }
 
 #[derive(Default)]
-pub(crate) struct Routes(BTreeMap<NodeId, Hops>);
+pub(crate) struct Routes(BTreeMap<NodeId, Vec<NodeId>>);
 
 impl Routes {
     /// Replace every route. One that cannot be (too long, a loop) is counted and left out.
     pub(crate) fn replace(&mut self, node: NodeId, routes: &[Route], counts: &mut Counts) {
         self.0.clear();
         for route in routes {
-            match Hops::new(&route.via, route.destination) {
-                Some(hops) if !hops.nodes().contains(&node) => {
-                    self.0.insert(route.destination, hops);
-                }
-                _ => counts.add(Count::InvalidRoutes),
+            let mut path = route.via.clone();
+            path.push(route.destination);
+            if path.len() <= usize::from(MAX_LINKS)
+                && !path.contains(&node)
+                && TreeBuf::chain(&path).is_some()
+            {
+                self.0.insert(route.destination, path);
+            } else {
+                counts.add(Count::InvalidRoutes);
             }
         }
     }
@@ -38,12 +42,13 @@ impl Routes {
         &self,
         destination: NodeId,
         is_up: impl Fn(NodeId) -> bool,
-    ) -> Result<Hops, Count> {
+    ) -> Result<TreeBuf, Count> {
         let lease = self.0.get(&destination);
-        if let Some(hops) = lease.filter(|hops| is_up(hops.first())) {
-            return Ok(*hops);
+        let usable = lease.filter(|path| is_up(path[0]));
+        if let Some(tree) = usable.and_then(|path| TreeBuf::chain(path)) {
+            return Ok(tree);
         }
-        match Hops::new(&[], destination) {
+        match TreeBuf::chain(&[destination]) {
             Some(direct) if is_up(destination) => Ok(direct),
             _ if lease.is_some() => Err(Count::DropNextHopDown),
             _ => Err(Count::DropNoRoute),

@@ -6,7 +6,7 @@ mod common;
 use common::{World, address, key, ms, packet, stream};
 use mesh::{Config, Input, Mesh, Output, public_key};
 use proptest::prelude::*;
-use wire::{Content, Header, Hops, NodeId, SEALED_HEADER, Segment, StreamId};
+use wire::{Class, Content, Header, NodeId, SEALED_HEADER, Segment, StreamId, TreeBuf};
 
 /// A world in which node 1 is about to get what `corrupt` makes of node 2's datagrams.
 fn sealed_from_2(world: &mut World) -> Vec<Vec<u8>> {
@@ -169,14 +169,32 @@ fn a_flood_of_handshakes_is_limited_and_peers_still_connect() {
     assert!(world.is_up(1, 2));
 }
 
+/// Where a wrong frame says that it comes from, how many links it has crossed, and its way on.
+type Way = (u16, u8, &'static [u16]);
+
+fn header((origin, hops, _): Way, serial: u32, tree: &TreeBuf) -> Header<'_> {
+    Header {
+        origin: NodeId(origin),
+        epoch: 1,
+        serial,
+        class: Class::Control,
+        hops,
+        detoured: false,
+        tag: 0,
+        tree: tree.as_tree(),
+    }
+}
+
+fn chain((_, _, nodes): Way) -> TreeBuf {
+    let nodes: Vec<NodeId> = nodes.iter().copied().map(NodeId).collect();
+    TreeBuf::chain(&nodes).unwrap()
+}
+
+/// From node 2 itself to node 1.
+const STRAIGHT: Way = (2, 1, &[1]);
+
 /// Contents that node 2 may send, authentic but wrong, and the counter each moves at node 1.
-fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
-    let node = NodeId;
-    let header = |origin: u16, via: &[u16], to: u16, index: u8| Header {
-        origin: node(origin),
-        hops: Hops::new(&via.iter().copied().map(node).collect::<Vec<_>>(), node(to)).unwrap(),
-        index,
-    };
+fn wrong_frames() -> Vec<(&'static str, Way, Content<'static>)> {
     let lossy = Content::Lossy {
         room: common::ROOM,
         bytes: b"x",
@@ -195,17 +213,14 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
         })
     };
     vec![
-        ("mesh_drop_route", header(2, &[], 3, 0), lossy.clone()),
-        ("mesh_drop_route", header(3, &[], 1, 0), lossy.clone()),
-        ("mesh_drop_route", header(3, &[4], 1, 1), lossy.clone()),
-        (
-            "mesh_drop_relay_next_hop_down",
-            header(2, &[1], 3, 0),
-            lossy,
-        ),
+        ("mesh_drop_route", (2, 1, &[3]), lossy.clone()),
+        ("mesh_drop_route", (3, 1, &[1]), lossy.clone()),
+        ("mesh_drop_route", (1, 1, &[3]), lossy.clone()),
+        ("mesh_drop_malformed", (2, 3, &[1, 3]), lossy.clone()),
+        ("mesh_drop_relay_next_hop_down", (2, 1, &[1, 3]), lossy),
         (
             "mesh_drop_media_unwanted",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Media {
                 stream: stream(2, 99),
                 packet: b"\x01\x00\x00\x00\x00\x00\x00",
@@ -213,7 +228,7 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
         ),
         (
             "mesh_drop_malformed",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Media {
                 stream: stream(2, 1),
                 packet: b"\xff",
@@ -221,25 +236,17 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
         ),
         (
             "mesh_drop_route",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Media {
                 stream: stream(5, 1),
                 packet: b"\x01\x00\x00\x00\x00\x00\x00",
             },
         ),
-        (
-            "mesh_drop_keyframe_unwanted",
-            header(2, &[], 1, 0),
-            keyframe(1),
-        ),
-        (
-            "mesh_drop_keyframe_unwanted",
-            header(2, &[], 1, 0),
-            keyframe(7),
-        ),
+        ("mesh_drop_keyframe_unwanted", STRAIGHT, keyframe(1)),
+        ("mesh_drop_keyframe_unwanted", STRAIGHT, keyframe(7)),
         (
             "mesh_drop_want_foreign",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Want {
                 epoch: 1,
                 version: 1,
@@ -247,29 +254,17 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
                 streams: vec![StreamId(7), stream(2, 1)],
             },
         ),
+        ("mesh_drop_data_invalid", STRAIGHT, segment(1, 0, 0)),
+        ("mesh_drop_data_invalid", STRAIGHT, segment(2, 0, 5_000)),
         (
             "mesh_drop_data_invalid",
-            header(2, &[], 1, 0),
-            segment(1, 0, 0),
-        ),
-        (
-            "mesh_drop_data_invalid",
-            header(2, &[], 1, 0),
-            segment(2, 0, 5_000),
-        ),
-        (
-            "mesh_drop_data_invalid",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             segment(2, u64::MAX, u64::MAX),
         ),
+        ("mesh_drop_data_ancient", STRAIGHT, segment(1, 0, 1)),
         (
             "mesh_drop_data_ancient",
-            header(2, &[], 1, 0),
-            segment(1, 0, 1),
-        ),
-        (
-            "mesh_drop_data_ancient",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Acknowledge {
                 epoch: 3,
                 receiver: 4,
@@ -279,7 +274,7 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
         ),
         (
             "mesh_drop_partial_message",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Fragment {
                 message: 1,
                 index: 0,
@@ -289,7 +284,7 @@ fn wrong_frames() -> Vec<(&'static str, Header, Content<'static>)> {
         ),
         (
             "mesh_drop_malformed",
-            header(2, &[], 1, 0),
+            STRAIGHT,
             Content::Fragment {
                 message: 1,
                 index: 0,
@@ -305,12 +300,14 @@ fn authentic_frames_that_say_something_impossible() {
     let mut world = World::connected(&[1, 2]);
     world.want(1, stream(2, 1));
     world.run(ms(100));
-    for (name, header, content) in wrong_frames() {
+    for (serial, (name, way, content)) in (0..).zip(wrong_frames()) {
         let before = world.count(1, name);
         let mut bytes = Vec::new();
         content.encode(&mut bytes);
         let mut out = Vec::new();
         let mesh = world.nodes.get_mut(&2).unwrap();
+        let tree = chain(way);
+        let header = header(way, serial, &tree);
         mesh.send_raw(world.now, NodeId(1), &header, &bytes, &mut out);
         for output in out {
             if let Output::Transmit { bytes, .. } = output {
@@ -353,12 +350,9 @@ proptest! {
         frames in prop::collection::vec((0u8..9, prop::collection::vec(any::<u8>(), 0..200)), 1..100),
     ) {
         let mut world = World::connected(&[1, 2]);
-        let header = Header {
-            origin: NodeId(2),
-            hops: Hops::new(&[], NodeId(1)).unwrap(),
-            index: 0,
-        };
-        for (kind, mut bytes) in frames {
+        let tree = chain(STRAIGHT);
+        for (serial, (kind, mut bytes)) in (0..).zip(frames) {
+            let header = header(STRAIGHT, serial, &tree);
             bytes.insert(0, kind);
             let mut out = Vec::new();
             let mesh = world.nodes.get_mut(&2).unwrap();

@@ -37,8 +37,21 @@ pub fn frame(data: &[u8]) {
     let Ok((header, rest)) = Header::decode(data) else {
         return content(data);
     };
-    assert!(header.hops.nodes().contains(&header.receiver()));
-    assert_ne!(header.sender(), header.receiver());
+    let mut out = Vec::new();
+    header.encode(&mut out);
+    assert_eq!(out.len(), header.encoded_len());
+    assert_eq!(out, data[..data.len() - rest.len()]);
+    // Every branch makes a frame that is sound, and together they are the whole.
+    let mut stops = 1;
+    for branch in header.tree.branches() {
+        let onward = header.onward(branch);
+        out.clear();
+        onward.encode(&mut out);
+        let (again, after) = Header::decode(&out).expect("a branch is a tree");
+        assert_eq!((again, after), (onward, &[][..]));
+        stops += branch.count();
+    }
+    assert_eq!(stops, header.tree.count());
     content(rest);
 }
 

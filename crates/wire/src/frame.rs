@@ -1,127 +1,122 @@
-//! One frame: where it goes, hop by hop, and what it says to the node where it ends.
+//! One frame: where it goes, and what it says to the nodes where it ends.
 //!
 //! ```text
-//! origin 2 | hop count << 4 | index | hops n x 2 | content kind 1 | content
+//! origin 2 | epoch 2 | serial 4 | flags 1 | tag 4 if flagged | n 1 | n x (node 2, shape 1)
+//!     | content kind 1 | content
+//! flags: class 2 bits | links crossed 3 bits | detoured 1 | tagged 1 | 0
 //! ```
 
 use crate::cursor::{Cursor, put_varint};
-use crate::{Malformed, NodeId, RoomKey, StreamId};
+use crate::{Class, MAX_TREE, Malformed, NodeId, RoomKey, StreamId, Tree};
 
-/// The most links between two edges: two relays.
-pub const MAX_HOPS: usize = 3;
+/// The most links of a planned path: two relays. A detour may add one.
+pub const MAX_LINKS: u8 = 3;
 
 /// The most streams that one `Want` lists.
 pub const MAX_WANT: usize = 128;
 
-/// The most bytes before a frame's content: origin, route, length.
-pub const FRAME_HEADER: usize = 2 + 2 + 1 + 2 * MAX_HOPS;
+/// The most bytes before a frame's content.
+pub const FRAME_HEADER: usize = 2 + 2 + 4 + 1 + 4 + 1 + 3 * MAX_TREE;
 
-/// The nodes after the origin, ending with the destination.
+const HOPS_SHIFT: u8 = 2;
+const DETOURED: u8 = 1 << 5;
+const TAGGED: u8 = 1 << 6;
+const SPARE: u8 = 1 << 7;
+
+/// Who sent a frame, what it is, and where it still has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hops {
-    nodes: [NodeId; MAX_HOPS],
-    count: u8,
-}
-
-impl Hops {
-    /// Through `via` to `destination`. None if that is more than `MAX_HOPS` links or any node
-    /// occurs twice.
-    pub fn new(via: &[NodeId], destination: NodeId) -> Option<Hops> {
-        let mut nodes = [NodeId(0); MAX_HOPS];
-        let count = via.len() + 1;
-        nodes.get_mut(..via.len())?.copy_from_slice(via);
-        *nodes.get_mut(via.len())? = destination;
-        let hops = Hops {
-            nodes,
-            count: u8::try_from(count).ok().filter(|c| *c <= MAX_HOPS as u8)?,
-        };
-        hops.is_simple().then_some(hops)
-    }
-
-    pub fn nodes(&self) -> &[NodeId] {
-        &self.nodes[..usize::from(self.count)]
-    }
-
-    pub fn first(&self) -> NodeId {
-        self.nodes[0]
-    }
-
-    pub fn destination(&self) -> NodeId {
-        self.nodes[usize::from(self.count) - 1]
-    }
-
-    fn is_simple(&self) -> bool {
-        let nodes = self.nodes();
-        (1..nodes.len()).all(|i| !nodes[..i].contains(&nodes[i]))
-    }
-}
-
-/// Who sent a frame and which way it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<'a> {
     pub origin: NodeId,
-    pub hops: Hops,
-    /// Which of the hops is the receiver.
-    pub index: u8,
+    /// The low bits of the origin's incarnation; with `serial` they name the frame.
+    pub epoch: u16,
+    pub serial: u32,
+    pub class: Class,
+    /// Links crossed when the receiver has it.
+    pub hops: u8,
+    /// It left its planned way: that happens once.
+    pub detoured: bool,
+    /// The set of nodes where it may be; 0: anywhere.
+    pub tag: u32,
+    /// The root is the receiver.
+    pub tree: Tree<'a>,
 }
 
-impl Header {
+impl<'a> Header<'a> {
     /// The header and the bytes after it.
-    pub fn decode(frame: &[u8]) -> Result<(Header, &[u8]), Malformed> {
+    pub fn decode(frame: &'a [u8]) -> Result<(Header<'a>, &'a [u8]), Malformed> {
         let mut at = Cursor::new(frame);
         let origin = at.node("origin")?;
-        let packed = at.u8("route")?;
-        let bad = Malformed::Value {
-            what: "route",
-            value: packed.into(),
+        let epoch = at.u16("epoch")?;
+        let serial = at.u32("serial")?;
+        let flags = at.u8("frame flags")?;
+        let bad = |what, value: u32| Malformed::Value {
+            what,
+            value: value.into(),
         };
-        let (count, index) = (packed >> 4, packed & 0xf);
-        if count == 0 || usize::from(count) > MAX_HOPS || index >= count {
-            return Err(bad);
-        }
-        let mut hops = Hops {
-            nodes: [NodeId(0); MAX_HOPS],
-            count,
+        let tag = match flags & TAGGED {
+            0 => 0,
+            _ => match at.u32("tag")? {
+                0 => return Err(bad("tag", 0)),
+                tag => tag,
+            },
         };
-        for node in &mut hops.nodes[..usize::from(count)] {
-            *node = at.node("hop")?;
-        }
-        if !hops.is_simple() || hops.nodes().contains(&origin) {
-            return Err(bad);
-        }
+        let count = at.u8("tree")?;
+        let tree = Tree::decode(at.take(3 * usize::from(count), "tree")?)?;
         let header = Header {
             origin,
-            hops,
-            index,
+            epoch,
+            serial,
+            class: Class::decode(flags & 0b11)?,
+            hops: flags >> HOPS_SHIFT & 0b111,
+            detoured: flags & DETOURED != 0,
+            tag,
+            tree,
         };
+        let longest = MAX_LINKS + u8::from(header.detoured);
+        if flags & SPARE != 0 || header.hops == 0 || header.hops + tree.depth() > longest {
+            return Err(bad("frame flags", flags.into()));
+        }
+        if tree.stops().any(|stop| stop.node == origin) {
+            return Err(bad("tree", origin.0.into()));
+        }
         Ok((header, at.rest()))
     }
 
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.origin.0.to_be_bytes());
-        out.push(self.hops.count << 4 | self.index);
-        for node in self.hops.nodes() {
-            out.extend(node.0.to_be_bytes());
+        out.extend(self.epoch.to_be_bytes());
+        out.extend(self.serial.to_be_bytes());
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(
+            self.class as u8
+                | self.hops << HOPS_SHIFT
+                | flag(self.detoured, DETOURED)
+                | flag(self.tag != 0, TAGGED),
+        );
+        if self.tag != 0 {
+            out.extend(self.tag.to_be_bytes());
         }
+        out.push(self.tree.count() as u8);
+        self.tree.encode(out);
+    }
+
+    /// Bytes that `encode` appends.
+    pub fn encoded_len(&self) -> usize {
+        10 + if self.tag == 0 { 0 } else { 4 } + self.tree.encoded_len()
     }
 
     /// The node that reads the frame now.
     pub fn receiver(&self) -> NodeId {
-        self.hops.nodes[usize::from(self.index)]
+        self.tree.root().node
     }
 
-    /// The neighbour that must have sent it.
-    pub fn sender(&self) -> NodeId {
-        match self.index {
-            0 => self.origin,
-            index => self.hops.nodes[usize::from(index) - 1],
+    /// The header for the next link, to a branch of its tree.
+    pub fn onward(self, branch: Tree<'a>) -> Header<'a> {
+        Header {
+            hops: self.hops + 1,
+            tree: branch,
+            ..self
         }
-    }
-
-    /// The header for the next link, None at the destination.
-    pub fn advance(self) -> Option<Header> {
-        let index = self.index + 1;
-        (index < self.hops.count).then_some(Header { index, ..self })
     }
 }
 

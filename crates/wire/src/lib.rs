@@ -11,15 +11,15 @@ mod media;
 mod packet;
 mod red;
 mod stun;
+mod tree;
 
 pub use body::{BODY_HEADER, Body, Frames, Heartbeat, MAX_NACKS};
 pub use class::Class;
 pub use datagram::{Datagram, MAX_DATAGRAM, SEALED_HEADER, TAG};
 pub use error::Malformed;
-pub use frame::{
-    Content, FRAME_HEADER, Header, Hops, MAX_HOPS, MAX_WANT, Segment, put_media_header,
-};
+pub use frame::{Content, FRAME_HEADER, Header, MAX_LINKS, MAX_WANT, Segment, put_media_header};
 pub use id::{NodeId, RoomKey, StreamId};
 pub use media::{Format, MediaPacket};
 pub use red::{Block, MAX_BLOCKS, put_red, red_blocks};
 pub use stun::stun_username;
+pub use tree::{MAX_TREE, Stop, Tree, TreeBuf};

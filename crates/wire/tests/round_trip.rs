@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use wire::{
-    Block, Body, Content, Datagram, Format, Frames, Header, Heartbeat, Hops, MediaPacket, NodeId,
-    RoomKey, Segment, StreamId, put_red, red_blocks,
+    Block, Body, Class, Content, Datagram, FRAME_HEADER, Format, Frames, Header, Heartbeat,
+    MediaPacket, NodeId, RoomKey, Segment, StreamId, TreeBuf, put_red, red_blocks,
 };
 
 #[path = "../fuzz/parsers.rs"]
@@ -56,19 +56,34 @@ proptest! {
     }
 
     #[test]
-    fn headers(ids in prop::collection::hash_set(1u16.., 2..=4), index in 0u8..3) {
+    fn headers(
+        ids in prop::collection::hash_set(1u16.., 2..30),
+        paths in prop::collection::vec((prop::collection::vec(any::<prop::sample::Index>(), 0..3), any::<bool>()), 1..20),
+        epoch: u16, serial: u32, class in prop::sample::select(Class::ALL.to_vec()), tag: u32,
+    ) {
         let ids: Vec<NodeId> = ids.into_iter().map(NodeId).collect();
         let (origin, rest) = ids.split_first().unwrap();
-        let (destination, via) = rest.split_last().unwrap();
-        let hops = Hops::new(via, *destination).unwrap();
-        prop_assert_eq!(hops.nodes(), rest);
-        let index = index.min(rest.len() as u8 - 1);
-        let header = Header { origin: *origin, hops, index };
+        let mut tree = TreeBuf::new(rest[0]);
+        prop_assert!(tree.add(&rest[..1], false, 2));
+        for (path, graft) in paths {
+            let mut nodes = vec![rest[0]];
+            nodes.extend(path.iter().map(|i| *i.get(rest)));
+            let last = *nodes.last().unwrap();
+            let grew = match graft {
+                true => tree.graft(&nodes, graft, 2),
+                false => tree.add(&nodes, graft, 2),
+            };
+            prop_assert!(!grew || tree.as_tree().stops().any(|s| s.node == last && s.delivers));
+        }
+        let header = Header {
+            origin: *origin, epoch, serial, class, hops: 1, detoured: false, tag, tree: tree.as_tree(),
+        };
         let mut out = Vec::new();
         header.encode(&mut out);
         out.push(7);
+        prop_assert!(out.len() - 1 <= FRAME_HEADER);
         prop_assert_eq!(Header::decode(&out).unwrap(), (header, &[7u8][..]));
-        prop_assert_eq!(header.advance().map_or(*destination, |h| h.receiver()), ids[(usize::from(index) + 2).min(ids.len() - 1)]);
+        parsers::frame(&out);
     }
 
     #[test]
@@ -162,31 +177,81 @@ proptest! {
     }
 
     #[test]
-    fn garbage_behind_a_plausible_start(kind in 0u8..9, packed: u8, data in bytes(400)) {
-        let mut frame = vec![0, 1, packed, 0, 2, 0, 3, 0, 4, kind];
+    fn garbage_behind_a_plausible_start(
+        kind in 0u8..9, flags: u8, shapes in prop::collection::vec(0u8..16, 1..6), data in bytes(400),
+    ) {
+        let mut frame = vec![0, 1, 0, 9, 0, 0, 0, 7, flags & 0x3f];
+        frame.push(shapes.len() as u8);
+        for (i, shape) in shapes.iter().enumerate() {
+            frame.extend([0, 2 + i as u8, *shape]);
+        }
+        let content = frame.len();
+        frame.push(kind);
         frame.extend(&data);
         parsers::all(&frame);
-        parsers::all(&frame[9..]);
+        parsers::all(&frame[content..]);
     }
 }
 
-#[test]
-fn routes_that_cannot_be() {
-    let node = NodeId;
-    assert!(Hops::new(&[node(2), node(3), node(4)], node(5)).is_none());
-    assert!(Hops::new(&[node(2), node(2)], node(3)).is_none());
-    assert!(Hops::new(&[node(3)], node(3)).is_none());
-    for frame in [
-        &[0, 1, 0x10, 0, 1][..],   // to itself
-        &[0, 1, 0x11, 0, 2],       // beyond the end
-        &[0, 1, 0x20, 0, 2, 0, 2], // twice through 2
-        &[0, 1, 0x20, 0, 2],       // cut short
-        &[0, 0, 0x10, 0, 2],       // from nobody
-        &[0, 1, 0x40, 0, 2, 0, 3, 0, 4, 0, 5],
-        &[0, 1, 0x00],
-    ] {
-        assert!(Header::decode(frame).is_err(), "{frame:?}");
+/// A frame of origin 1 with these flags, whose tree has these nodes and shapes.
+fn frame(flags: u8, tree: &[(u8, u8)]) -> Vec<u8> {
+    let mut frame = vec![0, 1, 0, 9, 0, 0, 0, 7, flags, tree.len() as u8];
+    for (node, shape) in tree {
+        frame.extend([0, *node, *shape]);
     }
+    frame
+}
+
+#[test]
+fn trees_that_cannot_be() {
+    let sound = frame(0x04, &[(2, 4), (3, 1), (4, 14), (5, 5)]);
+    assert!(Header::decode(&sound).is_ok());
+    for cut in 0..sound.len() {
+        assert!(Header::decode(&sound[..cut]).is_err(), "cut at {cut}");
+    }
+    for (why, frame) in [
+        ("to itself", frame(0x04, &[(1, 4)])),
+        ("back to its origin", frame(0x04, &[(2, 4), (1, 5)])),
+        ("twice through 2", frame(0x04, &[(2, 4), (3, 1), (2, 6)])),
+        ("to nobody", frame(0x04, &[])),
+        ("to node 0", frame(0x04, &[(2, 4), (0, 5)])),
+        ("a root below", frame(0x04, &[(2, 5)])),
+        ("two roots", frame(0x04, &[(2, 4), (3, 4)])),
+        ("a level left out", frame(0x04, &[(2, 4), (3, 6)])),
+        ("a leaf that says nothing", frame(0x04, &[(2, 4), (3, 1)])),
+        ("a copy of nothing", frame(0x04, &[(2, 8), (3, 5)])),
+        ("an unknown shape", frame(0x04, &[(2, 0x14)])),
+        ("four links", frame(0x08, &[(2, 0), (3, 1), (4, 6)])),
+        (
+            "five links, detoured",
+            frame(0x2c, &[(2, 0), (3, 1), (4, 6)]),
+        ),
+        ("no link crossed", frame(0x00, &[(2, 4)])),
+        ("a spare flag", frame(0x84, &[(2, 4)])),
+        (
+            "too wide",
+            frame(
+                0x04,
+                &(2..19)
+                    .map(|i| (i, if i == 2 { 4 } else { 5 }))
+                    .collect::<Vec<_>>(),
+            ),
+        ),
+        (
+            "tag 0",
+            vec![0, 1, 0, 9, 0, 0, 0, 7, 0x44, 0, 0, 0, 0, 1, 0, 2, 4],
+        ),
+        (
+            "from nobody",
+            vec![0, 0, 0, 9, 0, 0, 0, 7, 0x04, 1, 0, 2, 4],
+        ),
+    ] {
+        assert!(Header::decode(&frame).is_err(), "{why}");
+    }
+    assert!(
+        Header::decode(&frame(0x28, &[(2, 0), (3, 1), (4, 6)])).is_ok(),
+        "four, detoured"
+    );
 }
 
 #[test]
@@ -308,14 +373,20 @@ fn write_corpus() {
             },
         ),
     ];
-    let hops = Hops::new(&[NodeId(2)], NodeId(3)).unwrap();
+    let mut tree = TreeBuf::chain(&[NodeId(2), NodeId(3)]).unwrap();
+    assert!(tree.add(&[NodeId(2), NodeId(4), NodeId(5)], true, 2));
     let mut joined = Vec::new();
     for (name, content) in &contents {
         let frame = encoded(&|out| {
             Header {
                 origin: NodeId(1),
-                hops,
-                index: 0,
+                epoch: 9,
+                serial: 7,
+                class: Class::Audio,
+                hops: 1,
+                detoured: *name == "lossy",
+                tag: if *name == "media" { 77 } else { 0 },
+                tree: tree.as_tree(),
             }
             .encode(out);
             content.encode(out);
@@ -324,13 +395,14 @@ fn write_corpus() {
         joined.extend((frame.len() as u16).to_be_bytes());
         joined.extend(&frame);
     }
-    put("frame", "loop", &[0, 1, 0x21, 0, 2, 0, 2, 1]);
+    put("frame", "loop", &frame(0x04, &[(2, 0), (2, 5)]));
+    put("frame", "too_deep", &frame(0x0c, &[(2, 0), (3, 1), (4, 6)]));
     put(
         "frame",
         "sequence_overflow",
         &[
-            0, 1, 0x10, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 1, 2, 0,
+            0, 1, 0, 9, 0, 0, 0, 7, 4, 1, 0, 2, 4, 4, 0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 0,
         ],
     );
     let beat = Heartbeat {

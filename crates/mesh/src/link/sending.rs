@@ -11,8 +11,13 @@ pub(super) const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER 
 
 impl Link {
     /// Queue a frame; true if it is the first that waits.
-    pub(crate) fn push(&mut self, ctx: &mut Context<'_>, header: &Header, content: &[u8]) -> bool {
-        let length = 3 + 2 * header.hops.nodes().len() + content.len();
+    pub(crate) fn push(
+        &mut self,
+        ctx: &mut Context<'_>,
+        header: &Header<'_>,
+        content: &[u8],
+    ) -> bool {
+        let length = header.encoded_len() + content.len();
         if self.pending.len() + 2 + length > MAX_FRAMES {
             self.flush(ctx);
         }

@@ -129,19 +129,23 @@ impl Mesh {
     ) -> Result<(), Count> {
         self.watch.see(from, frame);
         let (header, content) = Header::decode(frame).map_err(|_| Count::DropMalformed)?;
-        if header.receiver() != self.config.node || header.sender() != from {
+        let passed = header.hops == 1 && header.origin != from;
+        if header.receiver() != self.config.node || header.origin == self.config.node || passed {
             return Err(Count::DropRoute);
         }
-        if let Some(onward) = header.advance() {
+        for branch in header.tree.branches() {
+            let next = branch.root().node;
             if self.watch.grey {
-                return Ok(());
+                break;
             }
-            let next = onward.receiver();
-            if !self.links.get(&next).is_some_and(Link::is_up) {
-                return Err(Count::DropRelayDown);
+            if self.links.get(&next).is_some_and(Link::is_up) {
+                self.counts.add(Count::Relayed);
+                self.push(now, next, &header.onward(branch), content, out);
+            } else {
+                self.counts.add(Count::DropRelayDown);
             }
-            self.counts.add(Count::Relayed);
-            self.push(now, next, &onward, content, out);
+        }
+        if !header.tree.root().delivers {
             return Ok(());
         }
         let content = Content::decode(content).map_err(|_| Count::DropMalformed)?;

@@ -108,7 +108,7 @@ class Person:
         publication = await self.me.publish_track(
             track, _options(rtc.TrackSource.SOURCE_MICROPHONE, options)
         )
-        self._spawn(_speak(source, what))
+        self.keep(_speak(source, what))
         return publication
 
     async def show(
@@ -120,7 +120,7 @@ class Person:
         publication = await self.me.publish_track(
             track, _options(rtc.TrackSource.SOURCE_CAMERA, {"simulcast": False, **options})
         )
-        self._spawn(_paint(source, size, sender))
+        self.keep(_paint(source, size, sender))
         return publication
 
     async def hear(self, track: rtc.RemoteTrack, what: Chirp, within: float = WITHIN_S) -> None:
@@ -186,7 +186,8 @@ class Person:
         assert unread <= count // 10, f"{unread} unreadable pictures beside {count} good ones"
         return seen
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this until the person stops sending or leaves."""
         self._tasks.append(asyncio.create_task(work))
 
     async def stop_sending(self) -> None:

@@ -91,18 +91,7 @@ def list_(admin: remote.Admin = None, json: remote.Json = False) -> None:
     if json:
         print_json(world.links)
         return
-    table = Table(
-        "link",
-        "state",
-        "RTT",
-        "p95",
-        "loss",
-        "repaired to",
-        "queue",
-        "MTU",
-        "port pair",
-        "emulated",
-    )
+    table = Table("link", "state", "RTT", "loss, repaired to", "queue", "MTU", "pair", "emulated")
     for link in world.links:
         table.add_row(*_row(link))
     out.print(table)
@@ -122,9 +111,7 @@ def _row(link: LinkView) -> list[str]:
         f"{link.a} - {link.b}",
         _state(link),
         _figure(link.rtt_ms, "{:.1f} ms"),
-        _figure(link.rtt_p95_ms, "{:.1f} ms"),
-        _figure(link.loss, "{:.2%}"),
-        _figure(link.residual_loss, "{:.2%}"),
+        f"{_figure(link.loss, '{:.2%}')}, {_figure(link.residual_loss, '{:.2%}')}",
         _figure(link.queue_ms, "{:.1f} ms"),
         "-" if link.mtu is None else str(link.mtu),
         _pairs(link),

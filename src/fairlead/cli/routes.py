@@ -1,8 +1,6 @@
-"""`fairlead routes`: the path between each pair of regions and of each stream, and why."""
+"""`fairlead routes`: both paths of each pair of regions and of each stream, and why."""
 
 from __future__ import annotations
-
-from rich.table import Table
 
 from fairlead.cli import remote
 from fairlead.cli.console import out, print_json
@@ -15,41 +13,35 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
     if json:
         print_json({"paths": world.paths, "streams": world.streams})
         return
-    table = Table("from", "to", "through", "RTT", "second path", "RTT", "why", title="paths")
     for path in world.paths:
-        table.add_row(
-            path.origin,
-            path.to,
-            _through(path.via),
-            _rtt(path.rtt_ms),
-            "none" if path.second is None else _through(path.second),
-            _rtt(path.second_rtt_ms),
+        within = f" (within {', '.join(path.regions)})" if path.regions else ""
+        _say(
+            f"{path.origin} to {path.to}{within}: "
+            f"{_way(path.via, path.rtt_ms)}; {_second(path.second, path.second_rtt_ms)}",
             path.reason,
         )
-    out.print(table)
     if not world.streams:
         out.print("No stream crosses from one region to another now.")
         return
-    table = Table(
-        "room", "track", "kind", "from", "to", "through", "second", "why", title="streams"
-    )
+    out.print("Streams:")
     for stream in world.streams:
-        table.add_row(
-            stream.room,
-            stream.track,
-            stream.kind,
-            stream.origin,
-            stream.to,
-            _through(stream.via),
-            "none" if stream.second is None else _through(stream.second),
+        _say(
+            f"{stream.room} {stream.kind} {stream.track}, {stream.origin} to {stream.to}: "
+            f"{_way(stream.via)}; {_second(stream.second)}",
             stream.reason,
         )
-    out.print(table)
 
 
-def _through(via: list[str]) -> str:
-    return ", ".join(via) or "direct"
+def _say(what: str, why: str) -> None:
+    """A line, and the sentence below it; no line breaks, a terminal wraps by itself."""
+    out.print(what, highlight=False, markup=False, soft_wrap=True)
+    out.print(f"    {why}", highlight=False, markup=False, soft_wrap=True, style="dim")
 
 
-def _rtt(rtt_ms: float | None) -> str:
-    return "-" if rtt_ms is None else f"{rtt_ms:.1f} ms"
+def _way(via: list[str], rtt_ms: float | None = None) -> str:
+    words = f"via {' and '.join(via)}" if via else "direct"
+    return words if rtt_ms is None else f"{words}, {rtt_ms:.0f} ms"
+
+
+def _second(via: list[str] | None, rtt_ms: float | None = None) -> str:
+    return "no second path" if via is None else f"second {_way(via, rtt_ms)}"

@@ -1,0 +1,250 @@
+"""A voice that counts aloud, and an ear that writes down what it heard.
+
+Every digit is a word of its own: six tones in an order that no other digit has. A number is three
+digits, 000 to 999. What a recording says is found blindly, by correlation with each of the ten
+words; nothing is known to the ear of what was sent or when.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import random
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tests.media.chirp import SAMPLE_RATE, Samples
+
+TONES = (500.0, 800.0, 1_130.0, 1_500.0, 1_910.0, 2_360.0)
+TONE_S = 0.02
+WORD_S = TONE_S * len(TONES)
+WORD_STEP_S = 0.16
+"""From word to word within a number: 40 ms of silence between."""
+NUMBER_S = 0.5
+AMPLITUDE = 0.4
+DIGITS_IN_NUMBER = 3
+CLEAR = 0.6
+"""A word is taken for heard from this likeness on."""
+STRETCH_S = 0.3
+"""By how much a word may be drawn out or shortened where a jitter buffer bridges a gap."""
+STRETCHED_CLEAR = 0.72
+"""The same for a word in two parts: two parts fit by chance more easily than one."""
+
+
+def _orders() -> list[tuple[int, ...]]:
+    """Ten orders of the tones; slide one along another, and at most two tones ever meet."""
+    chosen: list[tuple[int, ...]] = []
+    dice = random.Random(7)
+    while len(chosen) < 10:
+        order = tuple(dice.sample(range(len(TONES)), len(TONES)))
+        if all(_meetings(order, one) <= 2 for one in chosen):
+            chosen.append(order)
+    return chosen
+
+
+def _meetings(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    return max(
+        sum(tone == b[place - slide] for place, tone in enumerate(a) if 0 <= place - slide < len(b))
+        for slide in range(1 - len(b), len(a))
+    )
+
+
+def _word(order: tuple[int, ...]) -> Samples:
+    step = int(TONE_S * SAMPLE_RATE)
+    frequency = np.repeat([TONES[tone] for tone in order], step)
+    wave = AMPLITUDE * np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
+    t = np.arange(len(wave)) / SAMPLE_RATE
+    return np.asarray(wave * np.minimum(1.0, np.minimum(t, t[::-1]) / 0.005))
+
+
+WORDS: list[Samples] = [_word(order) for order in _orders()]
+
+
+def digits(number: int) -> list[int]:
+    """Of a number, most significant first."""
+    return [int(figure) for figure in f"{number % 1000:03}"]
+
+
+def spoken(number: int) -> Samples:
+    """The number aloud, with the pause after it: NUMBER_S of sound."""
+    sound = np.zeros(int(NUMBER_S * SAMPLE_RATE))
+    for position, digit in enumerate(digits(number)):
+        start = int(position * WORD_STEP_S * SAMPLE_RATE)
+        sound[start : start + len(WORDS[digit])] = WORDS[digit]
+    return sound
+
+
+class Word(NamedTuple):
+    """A digit that was heard, when in the recording (seconds), and how clearly (0 to 1)."""
+
+    digit: int
+    at: float
+    likeness: float
+
+
+def transcribe(recording: Samples) -> list[Word]:
+    """Every word in a recording, in order.
+
+    First the clear ones; then, in the stretches between them, words that a jitter buffer has drawn
+    out: a head and a tail of one word, in order, with something made up between them.
+    """
+    length = len(WORDS[0])
+    if len(recording) < length:
+        return []
+    likeness = np.stack([_likeness(recording, word) for word in WORDS])
+    words = _loudest(likeness, CLEAR, length)
+    edges = [0, *(int(word.at * SAMPLE_RATE) for word in words), len(recording)]
+    for index, (start, end) in enumerate(itertools.pairwise(edges)):
+        begin = start + (length if index else 0)
+        if end - begin >= length // 2:
+            words += _drawn_out(recording, begin, end)
+    return sorted(words, key=lambda word: word.at)
+
+
+def _loudest(likeness: Samples, least: float, length: int) -> list[Word]:
+    """The likest word first, and none that overlaps with one that was taken."""
+    best = likeness.max(axis=0)
+    words = []
+    while True:
+        at = int(best.argmax())
+        if best[at] < least:
+            return sorted(words, key=lambda word: word.at)
+        words.append(Word(int(likeness[:, at].argmax()), at / SAMPLE_RATE, float(best[at])))
+        best[max(0, at - length + 1) : at + length] = 0.0
+
+
+def _drawn_out(recording: Samples, begin: int, end: int) -> list[Word]:
+    """Words in two parts within a stretch, the likest first."""
+    slack = int(0.01 * SAMPLE_RATE)
+    start = max(0, begin - slack)
+    sound = recording[start : end + slack]
+    found = max(
+        (word for digit in range(len(WORDS)) if (word := _in_two(sound, digit))),
+        key=lambda word: word[0].likeness,
+        default=None,
+    )
+    if found is None or found[0].likeness < STRETCHED_CLEAR:
+        return []
+    word, first, last = found
+    at = start + first
+    here = [Word(word.digit, at / SAMPLE_RATE, word.likeness)]
+    least = len(WORDS[0]) // 2
+    if at - begin >= least:
+        here += _drawn_out(recording, begin, at)
+    if end - (start + last) >= least:
+        here += _drawn_out(recording, start + last, end)
+    return here
+
+
+def _in_two(sound: Samples, digit: int) -> tuple[Word, int, int] | None:
+    """The best head and tail of a word in a sound, with where it begins and ends."""
+    word, step, most = WORDS[digit], int(TONE_S * SAMPLE_RATE), int(STRETCH_S * SAMPLE_RATE)
+    best: tuple[Word, int, int] | None = None
+    for cut in range(1, len(TONES)):
+        head, tail = word[: cut * step], word[cut * step :]
+        if len(sound) < max(len(head), len(tail)):
+            continue
+        like_head, like_tail = _likeness(sound, head), _likeness(sound, tail)
+        share = cut / len(TONES)
+        for at in _peaks(like_head):
+            low, high = at + len(head) - step, at + len(head) + most
+            window = like_tail[low:high]
+            if not len(window):
+                continue
+            then = low + int(window.argmax())
+            # Both parts must be there: neither may be made good by the other.
+            like = share * like_head[at] + (1 - share) * like_tail[then]
+            if best is None or like > best[0].likeness:
+                best = Word(digit, 0.0, float(like)), at, then + len(tail)
+    return best
+
+
+def _peaks(likeness: Samples, count: int = 4) -> list[int]:
+    rest = likeness.copy()
+    apart = int(TONE_S * SAMPLE_RATE / 2)
+    peaks = []
+    for _ in range(count):
+        at = int(rest.argmax())
+        peaks.append(at)
+        rest[max(0, at - apart) : at + apart] = 0.0
+    return peaks
+
+
+def _likeness(recording: Samples, word: Samples) -> Samples:
+    """Normalised correlation of the recording with a word at each sample where it may begin."""
+    size = 1 << int(np.ceil(np.log2(len(recording) + len(word))))
+    lags = len(recording) - len(word) + 1
+    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(word, size))
+    dot = np.fft.irfft(spectrum, size)[:lags]
+    energy = np.concatenate([[0.0], np.cumsum(recording**2)])
+    window = np.maximum(energy[len(word) :] - energy[: -len(word)], 0)[:lags]
+    loud = np.sum(word**2)
+    norm = np.sqrt(window * loud)
+    floor = 1e-3 * loud
+    return np.asarray(np.where(norm > floor, np.abs(dot) / np.maximum(norm, floor), 0.0))
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of everything that was counted, from the first word heard to the last."""
+
+    first: int
+    last: int
+    """Numbers of which every digit should be there."""
+    words: int
+    missing: list[int]
+    """Numbers of which a word was swallowed."""
+    added: int
+    """Words that were heard and not said there: repeated, or out of order."""
+    delays: list[tuple[float, float]]
+    """For each word: when it was heard (seconds in the recording), and how much later than the
+    first one it was, by what was sent."""
+
+    @property
+    def jump(self) -> float:
+        """The greatest change of mouth-to-ear delay from one word to the next, in seconds."""
+        return self.jump_between(float("-inf"), float("inf"))
+
+    def jump_between(self, start: float, end: float) -> float:
+        """The same among the words heard in this stretch of the recording."""
+        within = np.array([late for at, late in self.delays if start <= at <= end])
+        return float(np.abs(np.diff(within)).max()) if len(within) > 1 else 0.0
+
+    def shift_between(self, start: float, end: float) -> float:
+        """The greatest delay above the least, in seconds."""
+        within = [late for at, late in self.delays if start <= at <= end]
+        return max(within) - min(within) if within else 0.0
+
+
+def account(heard: list[Word], said: range) -> Account:
+    """Holds what was heard against what was said. Raises AssertionError if nothing fits."""
+    sent = [(number, digit) for number in said for digit in digits(number)]
+    script = "".join(str(digit) for _, digit in sent)
+    transcript = "".join(str(word.digit) for word in heard)
+    matcher = difflib.SequenceMatcher(None, transcript, script, autojunk=False)
+    blocks = [block for block in matcher.get_matching_blocks() if block.size]
+    if sum(block.size for block in blocks) < DIGITS_IN_NUMBER:
+        raise AssertionError(f"nothing that was said is in {transcript!r}")
+    matched = {block.b + index: block.a + index for block in blocks for index in range(block.size)}
+    begin, end = min(matched), max(matched) + 1
+    missing = sorted({sent[place][0] for place in range(begin, end) if place not in matched})
+    places = sorted(matched)
+    start = heard[matched[places[0]]].at - _said_at(places[0])
+    return Account(
+        first=sent[begin][0],
+        last=sent[end - 1][0],
+        words=len(places),
+        missing=missing,
+        added=len(heard) - len(places),
+        delays=[
+            (heard[matched[place]].at, heard[matched[place]].at - _said_at(place) - start)
+            for place in places
+        ],
+    )
+
+
+def _said_at(place: int) -> float:
+    number, position = divmod(place, DIGITS_IN_NUMBER)
+    return number * NUMBER_S + position * WORD_STEP_S

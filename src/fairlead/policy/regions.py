@@ -147,6 +147,29 @@ def policies(
     return result
 
 
+def outside(room: str, regions: RegionSet, here: str, known: Iterable[str] | None = None) -> str:
+    """Why an edge in ``here`` may not serve a room, as a sentence without an end. ``known``: the
+    regions that have an edge."""
+    if regions == NOWHERE:
+        return (
+            f"room {room!r} may be nowhere: what is asked for it and what the operator allows "
+            "have no region in common"
+        )
+    where = f"room {room!r} may only be in {describe(regions)}"
+    if known is not None and regions.isdisjoint(known):
+        return f"{where}, where no edge is known, and this edge is in {here}"
+    return f"{where}, and this edge is in {here}: use an edge there"
+
+
+def too_wide(room: str, regions: RegionSet) -> str:
+    """Why a room that is open is not the one that is asked for."""
+    where = f"in {describe(regions)}" if regions else "everywhere"
+    return (
+        f"room {room!r} is open already and may be {where}, which is more than asked for: "
+        "narrow it with UpdateRoomMetadata, or delete it first"
+    )
+
+
 def describe(regions: Iterable[str]) -> str:
     """A set in words: ``jakarta and singapore``."""
     names = sorted(set(regions))

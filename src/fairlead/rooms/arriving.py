@@ -11,9 +11,10 @@ from livekit.protocol.rtc import JoinResponse, LeaveRequest
 
 from fairlead.policy import limits
 from fairlead.policy.grants import Denied, Grants
+from fairlead.policy.regions import RegionSet
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import leaving, negotiating, publishing, subscribing
+from fairlead.rooms import boundary, leaving, negotiating, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, PutRecord
@@ -30,12 +31,20 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
         grants = _publish_only(grants, join.publish)
     if join.metadata or join.attributes:
         grants = _with_own_metadata(grants, join)
-    _room_config(grants)
+    asked = boundary.asked(_room_config(grants).metadata)
     room = ctx.rooms.get(name)
     if room is None or not room.records.exists:
         if not ctx.settings.auto_create:
             raise Denied(f"requested room does not exist: create {name!r} first", 404)
+        _check_place(ctx, name, boundary.of_new(ctx, name, asked))
         return grants
+    if asked and not room.regions:
+        raise Denied(
+            f"room {name!r} is open already and may be everywhere, which the token's roomConfig "
+            "does not allow: open the room with its regions",
+            403,
+        )
+    _check_place(ctx, name, room.regions)
     _check_space(room, grants)
     return grants
 
@@ -53,7 +62,8 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         return
     room = ctx.room(grants.require_join())
     _replace_older(ctx, room, grants.identity)
-    open_room(ctx, room, _configured(ctx, grants))
+    config = _room_config(grants)
+    open_room(ctx, room, room_info(ctx, config), boundary.asked(config.metadata))
     session = Session(
         number,
         ctx.ids.sid("PA_"),
@@ -82,12 +92,12 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         negotiating.client_offer(ctx, session, request.offer)
 
 
-def open_room(ctx: Context, room: Room, info: RoomInfo) -> None:
-    """Hold the room here; ``info`` describes it if nobody has it yet."""
+def open_room(ctx: Context, room: Room, info: RoomInfo, regions: RegionSet) -> None:
+    """Hold the room here; ``info`` describes it and ``regions`` limits it if nobody has it yet."""
     if room.records.own is not None:
         return
     first = not room.records.exists
-    record = room.records.open(ctx.ids.sid("RM_"), ctx.now, info)
+    record = room.records.open(ctx.ids.sid("RM_"), ctx.now, info, regions)
     room.visited = room.visited or bool(room.remotes)
     ctx.out.add(PutRecord(record=record))
     ctx.touch(room)
@@ -175,6 +185,13 @@ def _turn_away(
     ctx.out.add(CloseSession(session=number))
 
 
+def _check_place(ctx: Context, name: str, regions: RegionSet) -> None:
+    try:
+        boundary.check(ctx, name, regions)
+    except boundary.Outside as why:
+        raise Denied(str(why), 403) from None
+
+
 def _check_space(room: Room, grants: Grants) -> None:
     most = room.records.info.max_participants
     if not most or grants.dependent:
@@ -214,7 +231,3 @@ def _room_config(grants: Grants) -> RoomConfiguration:
         except json_format.ParseError:
             raise Denied("the token's roomConfig can't be read: see RoomConfiguration") from None
     return config
-
-
-def _configured(ctx: Context, grants: Grants) -> RoomInfo:
-    return room_info(ctx, _room_config(grants))

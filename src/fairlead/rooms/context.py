@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from livekit.protocol.models import ParticipantInfo
 
+from fairlead.policy import regions as policy
+from fairlead.policy.regions import RegionSet
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
@@ -13,7 +15,7 @@ from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Timers
-from fairlead.types import ParticipantRecord, stream_id
+from fairlead.types import ParticipantRecord, RegionSetsRecord, stream_id
 
 
 class Context:
@@ -34,6 +36,11 @@ class Context:
         """Rooms that have something to tell at the end of the step."""
         self.parted: dict[str, ParticipantRecord] = {}
         """Records of sessions that ended a moment ago."""
+        self.region_of: dict[int, str] = {settings.node: settings.region}
+        """Where each node is that is known."""
+        self.limited: dict[str, RegionSet] = {}
+        """The rooms held here that may not be everywhere."""
+        self._told_sets: list[list[str]] = []
         self._serial = 0
 
     def room_of(self, session: Session) -> Room:
@@ -43,7 +50,12 @@ class Context:
         """The room, made if nothing was known of it."""
         found = self.rooms.get(name)
         if found is None:
-            found = self.rooms[name] = Room(name, self.settings.node, self.ids.token(16))
+            found = self.rooms[name] = Room(
+                name,
+                self.settings.node,
+                self.ids.token(16),
+                policy.ruled(self.settings.rules, name),
+            )
         return self.touch(found)
 
     def touch(self, room: Room) -> Room:
@@ -67,6 +79,10 @@ class Context:
 
     def finish(self, room: Room) -> None:
         """Tell, record and mesh what changed in a room in this step."""
+        if room.regions and (room.sessions or room.records.own is not None):
+            self.limited[room.name] = room.regions
+        else:
+            self.limited.pop(room.name, None)
         self._mesh(room)
         self._tell(room)
         for session in room.rerecord.values():
@@ -77,6 +93,13 @@ class Context:
         if room.info_changed:
             room.info_changed = False
             self.tell_room(room)
+
+    def tell_sets(self) -> None:
+        """Let the network know which sets of regions the rooms here have."""
+        sets = sorted(sorted(regions) for regions in set(self.limited.values()))
+        if sets != self._told_sets:
+            self._told_sets = sets
+            self.out.add(PutRecord(record=RegionSetsRecord(node=self.settings.node, sets=sets)))
 
     def tell_room(self, room: Room) -> None:
         """Send everyone the room's description."""
@@ -132,30 +155,52 @@ class Context:
     def _mesh(self, room: Room) -> None:
         """Let the node know of other nodes' tracks while someone here could hear them."""
         served = bool(room.sessions)
-        nodes = sorted({r.node for r in room.remotes.values()}) if served else []
-        if nodes != room.mesh_nodes:
+        others = {r.node for r in room.remotes.values()} if served else set()
+        nodes = sorted(other for other in others if self._may_reach(room, other))
+        tag, retagged = room.records.tag, room.records.tag != room.mesh_tag
+        room.mesh_tag = tag
+        if nodes != room.mesh_nodes or (nodes and retagged):
             room.mesh_nodes = nodes
-            self.out.tell(node.SetRoomNodes(room=room.key, nodes=nodes))
+            self.out.tell(node.SetRoomNodes(room=room.key, nodes=nodes, tag=tag))
+        if retagged:
+            self._retag(room, tag)
         wanted: dict[str, Track] = {}
         if served:
             for track in room.tracks.values():
-                if isinstance(track.publisher, RemoteParticipant):
+                publisher = track.publisher
+                if isinstance(publisher, RemoteParticipant) and publisher.node in nodes:
                     wanted[track.sid] = track
         for sid in [sid for sid in room.meshed if sid not in wanted]:
             del room.meshed[sid]
             self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
-            if sid not in room.meshed:
+            if sid not in room.meshed or retagged:
                 room.meshed[sid] = track
-                self.out.tell(
-                    node.AddTrack(
-                        track=sid,
-                        room=room.key,
-                        kind=track.kind,
-                        layers=track.layers,
-                        publisher=None,
-                    )
-                )
+                self.out.tell(_remote(room, track, tag))
+
+    def _may_reach(self, room: Room, other: int) -> bool:
+        """Whether media of the room may go to another node: its record of the room is known (it
+        may allow less than is known here), and it is within the set."""
+        where = self.region_of.get(other, "")
+        return room.records.held_by(other) and policy.allows(room.regions, where)
+
+    def _retag(self, room: Room, tag: int) -> None:
+        """The set changed: what is published here crosses under the new tag."""
+        for session in room.sessions.values():
+            for publication in session.publications.by_sid.values():
+                if publication.mid is not None and publication.tag != tag:
+                    self.out.tell(publication.command(room.key, session.number, tag))
+
+
+def _remote(room: Room, track: Track, tag: int) -> node.AddTrack:
+    return node.AddTrack(
+        track=track.sid,
+        room=room.key,
+        kind=track.kind,
+        layers=track.layers,
+        publisher=None,
+        tag=tag,
+    )
 
 
 def _heard(room: Room, session: Session) -> list[str]:

@@ -9,7 +9,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import AnyOperation
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,13 @@ class NodeSaid(msgspec.Struct, frozen=True, kw_only=True):
 class RecordCame(msgspec.Struct, frozen=True, kw_only=True):
     """Another node wrote a record."""
 
-    record: RoomRecord | ParticipantRecord
+    record: NodeRecord | RoomRecord | ParticipantRecord
+
+
+class NodeRecordWent(msgspec.Struct, frozen=True, kw_only=True):
+    """Another node is gone; what it wrote is told gone by itself."""
+
+    node: int
 
 
 class RoomRecordWent(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +87,7 @@ Input = (
     | SignalLost
     | NodeSaid
     | RecordCame
+    | NodeRecordWent
     | RoomRecordWent
     | ParticipantRecordWent
     | Asked

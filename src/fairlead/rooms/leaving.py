@@ -5,6 +5,7 @@ from __future__ import annotations
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.rtc import LeaveRequest
 
+from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import subscribing
@@ -77,8 +78,10 @@ def watch_empty(ctx: Context, room: Room) -> None:
         info = room.records.info
         wait = info.departure_timeout if room.visited else info.empty_timeout
         ctx.timers.set(key, ctx.now + wait)
-    if room.records.shared and not room.sessions and room.remotes:
-        # Those who serve its people hold it now.
+    elsewhere = room.records.shared and not room.sessions and room.remotes
+    if elsewhere and room.regions != NOWHERE:
+        # Those who serve its people hold it now. Where edges contradict each other on where it
+        # may be, each puts its people out: if each let go too, both limits would be forgotten.
         _close(ctx, room)
     if room.abandoned:
         forget(ctx, room)

@@ -28,6 +28,15 @@ from livekit.protocol.room import (
 
 from fairlead.policy import limits
 from fairlead.policy.grants import Grants, VideoGrant
+from fairlead.policy.regions import (
+    NOWHERE,
+    BadRegions,
+    RegionSet,
+    describe,
+    from_metadata,
+    too_wide,
+    within,
+)
 from fairlead.protocol import node
 from fairlead.protocol.operation import (
     AnyOperation,
@@ -44,7 +53,7 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
-from fairlead.rooms import arriving, leaving, publishing, subscribing
+from fairlead.rooms import arriving, boundary, leaving, publishing, subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
@@ -125,10 +134,16 @@ def _create(ctx: Context, operation: CreateRoom) -> Message:
         )
     if len(request.metadata.encode()) > limits.METADATA_BYTES:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
+    asked = _asked(request.metadata)
+    known = ctx.rooms.get(operation.room)
+    if known is not None and known.records.exists:
+        if not within(known.regions, asked):
+            raise Refused("failed_precondition", too_wide(operation.room, known.regions))
+        return ctx.touch(known).info()
+    _check_place(ctx, operation.room, boundary.of_new(ctx, operation.room, asked))
     room = ctx.room(operation.room)
-    if not room.records.exists:
-        arriving.open_room(ctx, room, arriving.room_info(ctx, request))
-        leaving.watch_empty(ctx, room)
+    arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked)
+    leaving.watch_empty(ctx, room)
     return room.info()
 
 
@@ -205,6 +220,7 @@ def _subscribe(ctx: Context, operation: UpdateSubscriptions) -> Message:
 def _send(ctx: Context, operation: SendData) -> Message:
     request = SendDataRequest.FromString(operation.request)
     room = _room(ctx, operation.room)
+    _check_place(ctx, room.name, room.regions)
     user = UserPacket(
         payload=request.data,
         destination_sids=request.destination_sids,
@@ -232,11 +248,32 @@ def _describe(ctx: Context, operation: UpdateRoomMetadata) -> Message:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
     if room.records.own is None:
         raise Refused("not_found", f"room {operation.room!r} is not held by this edge")
+    asked = _asked(operation.metadata)
+    if asked and boundary.of_new(ctx, room.name, asked) == NOWHERE:
+        raise Refused(
+            "invalid_argument",
+            f"room {operation.room!r} can't be in {describe(asked)}: "
+            "the operator's rules allow none of it",
+        )
     info = room.records.info
     info.metadata = operation.metadata
-    ctx.out.add(PutRecord(record=room.records.change(info)))
+    ctx.out.add(PutRecord(record=room.records.change(info, asked)))
     room.info_changed = True
     return room.info()
+
+
+def _asked(metadata: str) -> RegionSet:
+    try:
+        return from_metadata(metadata)
+    except BadRegions as wrong:
+        raise Refused("invalid_argument", str(wrong)) from None
+
+
+def _check_place(ctx: Context, name: str, regions: RegionSet) -> None:
+    try:
+        boundary.check(ctx, name, regions)
+    except boundary.Outside as why:
+        raise Refused("failed_precondition", str(why)) from None
 
 
 def _regrant(ctx: Context, session: Session, grants: Grants) -> None:

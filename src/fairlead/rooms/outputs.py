@@ -9,7 +9,7 @@ from livekit.protocol.rtc import SignalResponse
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import Reply
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.types import ParticipantRecord, RegionSetsRecord, RoomRecord
 
 
 class SendSignal(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True):
 class PutRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Write a record of this node into its cell."""
 
-    record: RoomRecord | ParticipantRecord
+    record: RoomRecord | ParticipantRecord | RegionSetsRecord
 
 
 class DeleteRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "participant_joined",
         "participant_active",
         "participant_left",
+        "room_withdrawn",
         "track_published",
         "track_unpublished",
         "client_fault",

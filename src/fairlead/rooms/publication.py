@@ -15,7 +15,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import AddTrackRequest
 
-from fairlead.protocol.node import Layer
+from fairlead.protocol.node import AddTrack, Layer
 from fairlead.protocol.sdp import MediaSection, SectionEdit
 from fairlead.types import TrackLayer, TrackRecord
 
@@ -42,6 +42,8 @@ class Publication:
         self.live = False
         self.heard = False
         """Its publisher was told of the first subscriber."""
+        self.tag = 0
+        """Of the room's set of regions, as the node last heard it."""
 
     @property
     def kind(self) -> str:
@@ -54,6 +56,18 @@ class Publication:
             sid=self.sid,
             kind=self.kind,
             layers=[TrackLayer(stream=x.stream, quality=x.quality) for x in self.layers],
+        )
+
+    def command(self, room: bytes, publisher: int, tag: int) -> AddTrack:
+        """What the node is told of it, once it is bound; again when the tag changes."""
+        self.tag = tag
+        return AddTrack(
+            track=self.sid,
+            room=room,
+            kind="audio" if self.kind == "audio" else "video",
+            layers=self.layers,
+            publisher=publisher,
+            tag=tag,
         )
 
     def bind(self, section: MediaSection, new_stream: Callable[[], int]) -> None:

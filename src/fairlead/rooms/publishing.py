@@ -40,15 +40,7 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     room = ctx.room_of(session)
     for publication, section in matches:
         publication.bind(section, ctx.new_stream)
-        ctx.out.tell(
-            node.AddTrack(
-                track=publication.sid,
-                room=room.key,
-                kind=_kind(publication),
-                layers=publication.layers,
-                publisher=session.number,
-            )
-        )
+        ctx.out.tell(publication.command(room.key, session.number, room.records.tag))
         if publication.info.muted:
             ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
         ctx.out.tell(

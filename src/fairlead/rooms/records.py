@@ -1,18 +1,29 @@
-"""A room as several edges hold it: one name, one changeable part, whoever wrote them."""
+"""A room as several edges hold it: one name, one changeable part, whoever wrote them.
+
+Where its media may be is the one thing that no edge decides over the others: what every record
+allows holds, so two edges that disagree leave less, not more.
+"""
 
 from __future__ import annotations
 
 import msgspec
 from livekit.protocol.models import Room
 
+from fairlead.policy.regions import EVERYWHERE, RegionSet, intersect, region_tag
 from fairlead.types import RoomRecord
 
 
 class RoomRecords:
     """This edge's record of a room beside those of the others."""
 
-    def __init__(self, name: str, node: int) -> None:
+    def __init__(self, name: str, node: int, ruled: RegionSet = EVERYWHERE) -> None:
+        """``ruled``: what this edge's operator allows the room."""
         self.name = name
+        self.regions = ruled
+        """Where its media may be: what all records and the operator here allow."""
+        self.tag = region_tag(ruled)
+        """Of `regions`, in frames."""
+        self._ruled = ruled
         self._node = node
         self.own: RoomRecord | None = None
         self._others: dict[int, RoomRecord] = {}
@@ -42,8 +53,13 @@ class RoomRecords:
         room.creation_time_ms = earliest.created_at
         return room
 
-    def open(self, sid: str, now: float, info: Room) -> RoomRecord:
-        """Hold the room here: under the name it goes by, if another edge has it."""
+    def held_by(self, node: int) -> bool:
+        """Whether another edge's record is known, and with it what that edge allows."""
+        return node in self._others
+
+    def open(self, sid: str, now: float, info: Room, regions: RegionSet) -> RoomRecord:
+        """Hold the room here: under the name it goes by, if another edge has it. ``regions``:
+        what its creator asks for."""
         self.own = RoomRecord(
             node=self._node,
             name=self.name,
@@ -51,18 +67,27 @@ class RoomRecords:
             created_at=int(now * 1000),
             version=1,
             info=info.SerializeToString(),
+            regions=sorted(intersect(regions, self._ruled)),
         )
         if self._others:
             # What another edge made first is the room; this record only repeats it.
             self.own = msgspec.structs.replace(self.own, version=0)
             self.adopt()
+        self._review()
         return self.own
 
-    def change(self, info: Room) -> RoomRecord:
-        """A new version of the changeable part, of which this edge must hold a record."""
+    def change(self, info: Room, regions: RegionSet = EVERYWHERE) -> RoomRecord:
+        """A new version of the changeable part, of which this edge must hold a record. Without
+        ``regions`` the set stays as it is."""
         assert self.own is not None, f"room {self.name!r} is not held here"
         version = max(record.version for record in self._all()) + 1
-        self.own = msgspec.structs.replace(self.own, version=version, info=info.SerializeToString())
+        self.own = msgspec.structs.replace(
+            self.own,
+            version=version,
+            info=info.SerializeToString(),
+            regions=sorted(intersect(regions or self.regions, self._ruled)),
+        )
+        self._review()
         return self.own
 
     def adopt(self) -> RoomRecord | None:
@@ -77,22 +102,40 @@ class RoomRecords:
             created_at=earliest.created_at,
             version=newest.version,
             info=newest.info,
+            regions=sorted(self._agreed(newest.version)),
         )
         if merged == self.own:
             return None
         self.own = merged
+        self._review()
         return merged
 
     def close(self) -> RoomRecord | None:
         """Hold the room no more: the record to delete."""
         own, self.own = self.own, None
+        self._review()
         return own
 
     def put(self, record: RoomRecord) -> None:
         self._others[record.node] = record
+        self._review()
 
     def drop(self, node: int) -> None:
         self._others.pop(node, None)
+        self._review()
+
+    def _agreed(self, version: int) -> RegionSet:
+        """The set of a version: what every record of it allows. Records differ within a version
+        if two edges wrote it without knowing of each other, or have rules of their own. No change
+        lifts a set, so where a version has none, a set of an earlier one was never part of it."""
+        said = [(x.version, frozenset(x.regions)) for x in self._all()]
+        of_version = intersect(*(regions for at, regions in said if at == version))
+        return intersect(of_version or intersect(*(r for _, r in said)), self._ruled)
+
+    def _review(self) -> None:
+        regions = intersect(self._ruled, *(frozenset(x.regions) for x in self._all()))
+        if regions != self.regions:
+            self.regions, self.tag = regions, region_tag(regions)
 
     def _all(self) -> list[RoomRecord]:
         return [*([self.own] if self.own else []), *self._others.values()]

@@ -9,6 +9,7 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.rtc import SubscriptionPermission
 
+from fairlead.policy.regions import EVERYWHERE, RegionSet
 from fairlead.protocol.node import Layer
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
@@ -45,10 +46,12 @@ class Track:
 class Room:
     """What an edge knows of one room."""
 
-    def __init__(self, name: str, node: int, sif_trailer: bytes) -> None:
+    def __init__(
+        self, name: str, node: int, sif_trailer: bytes, ruled: RegionSet = EVERYWHERE
+    ) -> None:
         self.name = name
         self.key = room_key(name)
-        self.records = RoomRecords(name, node)
+        self.records = RoomRecords(name, node, ruled)
         self.sif_trailer = sif_trailer
         """Marks frames that a server put in; encrypted rooms know them by it."""
         self.sessions: dict[int, Session] = {}
@@ -68,10 +71,16 @@ class Room:
         # What the node was told.
         self.meshed: dict[str, Track] = {}
         self.mesh_nodes: list[int] = []
+        self.mesh_tag = 0
 
     @property
     def sid(self) -> str:
         return self.records.sid if self.records.exists else ""
+
+    @property
+    def regions(self) -> RegionSet:
+        """Where its media may be."""
+        return self.records.regions
 
     @property
     def abandoned(self) -> bool:

@@ -16,6 +16,7 @@ from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.rooms import (
     arriving,
+    boundary,
     leaving,
     negotiating,
     operating,
@@ -29,6 +30,7 @@ from fairlead.rooms.inputs import (
     Asked,
     Input,
     Joined,
+    NodeRecordWent,
     NodeSaid,
     ParticipantRecordWent,
     RecordCame,
@@ -42,7 +44,7 @@ from fairlead.rooms.outputs import Outbox, Output, Replied
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Key
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord
 
 
 class Rooms:
@@ -80,10 +82,13 @@ class Rooms:
 
     def _finish(self) -> None:
         ctx = self._ctx
+        for room in list(ctx.touched.values()):
+            boundary.enforce(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.
         for room in list(ctx.touched.values()):
             ctx.finish(room)
         ctx.touched.clear()
+        ctx.tell_sets()
         unsettled, ctx.unsettled = ctx.unsettled, {}
         for session in unsettled.values():
             if session.number in ctx.sessions:
@@ -106,8 +111,12 @@ class Rooms:
                 others.room_came(ctx, record)
             case RecordCame(record=ParticipantRecord() as record):
                 others.participant_came(ctx, record)
+            case RecordCame(record=NodeRecord() as record):
+                boundary.node_came(ctx, record)
             case RecordCame():
                 raise TypeError(f"no room keeps a record such as {event.record!r}")
+            case NodeRecordWent():
+                boundary.node_went(ctx, event.node)
             case RoomRecordWent():
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():

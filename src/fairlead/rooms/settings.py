@@ -8,6 +8,7 @@ import msgspec
 from livekit.protocol.models import ClientInfo, Codec, ServerInfo
 
 from fairlead.policy.grants import Grants
+from fairlead.policy.regions import RoomRule
 
 SERVER_VERSION = "1.13.11"
 """The LiveKit server that clients may take this one for: it opens their features."""
@@ -39,6 +40,10 @@ MAX_PENDING_TRACKS = 20
 MAX_WISHES = 4096
 """Explicit subscriptions that a session may hold for tracks that are not there."""
 
+MAX_REGION_SETS = 256
+"""Different sets of regions that the rooms of one edge may have: every node of the network keeps
+each. Rooms with yet another are refused."""
+
 PUBLISH_CODECS = ("video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus", "audio/red")
 """What a client may publish, in the order that clients are told: video first, audio last."""
 
@@ -58,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a room stays open after the last one left."""
     max_participants: int = 0
     """0 is no limit."""
+    rules: tuple[RoomRule, ...] = ()
+    """Where rooms may be, by their names; all that match hold."""
 
 
 class Ids(Protocol):

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from fairlead.policy.regions import BadRegions, RoomRule
+from fairlead.policy.regions import parse as parse_regions
 from fairlead.server.toml import ConfigError, decode, read_text
 
 DEVELOPMENT_KEYS = {"devkey": "secret"}
@@ -64,6 +66,14 @@ class RoomSection(Section, frozen=True, kw_only=True):
     """0 is no limit."""
 
 
+class RuleSection(Section, frozen=True, kw_only=True):
+    """Where rooms of some names may be; all rules that match a room hold."""
+
+    match: str
+    """A pattern: `*` is anything, `?` one character, `[...]` one of some."""
+    regions: list[str]
+
+
 class CellSection(Section, frozen=True, kw_only=True):
     """The state of this node's region."""
 
@@ -116,12 +126,18 @@ class Config(Section, frozen=True, kw_only=True):
     keys: dict[str, str] = {}
     """API keys and their secrets; LiveKit's development pair on loopback where empty."""
     room: RoomSection = RoomSection()
+    rooms: list[RuleSection] = []
     cell: CellSection = CellSection()
     cells: dict[str, str] = {}
     """The other regions' cells: region to `nats://TOKEN@HOST:PORT`."""
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
+
+    @property
+    def rules(self) -> tuple[RoomRule, ...]:
+        """Where rooms may be. Raises `BadRegions`."""
+        return tuple(RoomRule(match=x.match, regions=parse_regions(x.regions)) for x in self.rooms)
 
     @property
     def tcp_port(self) -> int:
@@ -209,6 +225,13 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
     for address in [node.bind, *node.addresses]:
         _check_address(address)
+    for rule in config.rooms:
+        if not rule.match:
+            raise ConfigError("[[rooms]] has an empty match: give a pattern such as 'kyc-*'")
+        try:
+            parse_regions(rule.regions)
+        except BadRegions as wrong:
+            raise ConfigError(f"[[rooms]] for {rule.match!r}: {wrong}") from None
     for entry in config.emulation:
         check_emulation(entry)
     if not config.keys and not is_loopback(node.bind):

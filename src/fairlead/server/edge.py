@@ -27,6 +27,7 @@ from fairlead.rooms.inputs import (
     Asked,
     Input,
     Joined,
+    NodeRecordWent,
     NodeSaid,
     ParticipantRecordWent,
     RecordCame,
@@ -51,7 +52,7 @@ from fairlead.rooms.settings import Settings
 from fairlead.server.edge_link import SignalLink
 from fairlead.server.edge_records import RecordQueue
 from fairlead.server.ports import Cells, PacketNode
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.types import NodeRecord, ParticipantRecord, RegionSetsRecord, RoomRecord
 
 SID_LENGTH = 12
 SHUTDOWN_TIMEOUT = 3.0
@@ -81,7 +82,8 @@ class RandomIds:
 
 
 class Edge:
-    """One node's edge. ``listen`` hears every event of the node, after the rooms did."""
+    """One node's edge. ``listen`` hears every event of the node, after the rooms did, and
+    ``limit`` the sets of regions that the rooms here have, at each change."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Edge:
         keys: Mapping[str, str],
         clock: Callable[[], float] | None = None,
         listen: Callable[[packets.Event], None] | None = None,
+        limit: Callable[[RegionSetsRecord], None] | None = None,
     ) -> None:
         self.settings = settings
         self._node = node
@@ -99,6 +102,7 @@ class Edge:
         self._keys = keys
         self._clock = clock or steady_clock()
         self._listen = listen
+        self._limit = limit
         self._rooms = Rooms(settings, RandomIds(), self._sign)
         self._links: dict[int, SignalLink] = {}
         self._sessions = 0
@@ -202,6 +206,8 @@ class Edge:
                 self.tell(output.command)
             case PutRecord():
                 self._records.put(output.record)
+                if isinstance(output.record, RegionSetsRecord) and self._limit is not None:
+                    self._limit(output.record)
             case DeleteRecord():
                 self._records.delete(output.record)
             case Replied():
@@ -226,8 +232,10 @@ class Edge:
     async def _hear_cells(self) -> None:
         async for change in self._cells.changes():
             match change:
-                case RecordPut(record=RoomRecord() | ParticipantRecord() as record):
+                case RecordPut(record=NodeRecord() | RoomRecord() | ParticipantRecord() as record):
                     self._handle(RecordCame(record=record))
+                case RecordGone(kind="node"):
+                    self._handle(NodeRecordWent(node=change.node))
                 case RecordGone(kind="room"):
                     self._handle(RoomRecordWent(node=change.node, room=change.room))
                 case RecordGone(kind="participant"):
@@ -235,7 +243,7 @@ class Edge:
                         ParticipantRecordWent(node=change.node, room=change.room, sid=change.sid)
                     )
                 case _:
-                    pass  # nodes and links are the controller's; a lost cell keeps its people
+                    pass  # links are the controller's; a lost cell keeps its people
 
     async def _write_records(self) -> None:
         while True:

@@ -82,7 +82,8 @@ class RunningNode:
         self.routes = RouteKeeper(config.node.id, cells, self.edge.tell)
         operator = Operator(config.node.id, cells, self.edge.operate)
         cells.serve(operator.answer)
-        api = Api(config.effective_keys, RoomService(config.node.id, directory, operator), clock)
+        service = RoomService(config.node.id, directory, operator, config.node.region, config.rules)
+        api = Api(config.effective_keys, service, clock)
         self.app = Starlette(
             routes=[
                 *signalling.routes(self.edge),
@@ -250,4 +251,5 @@ def _settings(config: Config) -> Settings:
         empty_timeout=config.room.empty_timeout_s,
         departure_timeout=config.room.departure_timeout_s,
         max_participants=config.room.max_participants,
+        rules=config.rules,
     )

@@ -49,7 +49,7 @@ from fairlead.rooms.outputs import (
 )
 from fairlead.rooms.rooms import Rooms
 from fairlead.rooms.settings import Settings
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.types import NodeRecord, ParticipantRecord, RegionSetsRecord, RoomRecord
 
 SECRET = "a secret of at least thirty-two bytes"
 START = 1_800_000_000.0
@@ -164,7 +164,7 @@ class Stage:
     """One edge."""
 
     def __init__(self, number: int = 1, clock: Callable[[], float] | None = None, **chosen: Any):
-        self.settings = Settings(node=number, region=f"region{number}", **chosen)
+        self.settings = Settings(node=number, **{"region": f"region{number}", **chosen})
         self.rooms = Rooms(self.settings, CountedIds(f"{number}x"), sign)
         self.now = START
         self._clock = clock
@@ -237,6 +237,23 @@ class Stage:
         """Every command of a kind that the node was given."""
         return [command for command in self.commands if isinstance(command, kind)]
 
+    @property
+    def node_record(self) -> NodeRecord:
+        return NodeRecord(
+            node=self.settings.node,
+            region=self.settings.region,
+            url="ws://localhost",
+            mesh_addresses=[],
+            mesh_key=b"",
+            started_at=1,
+        )
+
+    @property
+    def region_sets(self) -> list[list[str]]:
+        """The sets that it last told the network."""
+        told = [x.record.sets for x in self.records if isinstance(x.record, RegionSetsRecord)]
+        return told[-1] if told else []
+
     # --- what plays along -------------------------------------------------------------------
 
     def handle(self, event: Input) -> None:
@@ -296,8 +313,8 @@ class Stage:
         """Hear of what another edge wrote."""
         record = change.record
         match change:
-            case PutRecord():
-                self.handle(RecordCame(record=record))
+            case PutRecord(record=RoomRecord() | ParticipantRecord() as known):
+                self.handle(RecordCame(record=known))
             case DeleteRecord(record=RoomRecord()):
                 self.handle(RoomRecordWent(node=record.node, room=record.name))
             case DeleteRecord(record=ParticipantRecord()):
@@ -307,9 +324,11 @@ class Stage:
 
 
 def connect(*stages: Stage) -> None:
-    """Every edge hears of the others' records at once."""
+    """Every edge hears of the others, and of their records at once."""
     for stage in stages:
         stage.neighbours = [other for other in stages if other is not stage]
+        for other in stage.neighbours:
+            stage.handle(RecordCame(record=other.node_record))
 
 
 def allow(identity: str, room: str = "lobby", **video: Any) -> Grants:

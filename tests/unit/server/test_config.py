@@ -95,3 +95,20 @@ def test_the_documented_configuration_is_the_whole_one() -> None:
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             for key in msgspec.structs.fields(inner):
                 assert f"{key.name} = " in example, f"{field.name}.{key.name} is not documented"
+
+
+def test_rules_on_where_rooms_may_be() -> None:
+    text = '[[rooms]]\nmatch = "kyc-*"\nregions = ["singapore", "jakarta"]\n'
+    parsed = config.parse(text, "fairlead.toml")
+    config.check(parsed)
+    assert [(rule.match, sorted(rule.regions)) for rule in parsed.rules] == [
+        ("kyc-*", ["jakarta", "singapore"])
+    ]
+    assert refusal('[[rooms]]\nmatch = "kyc-*"\nregions = []').startswith(
+        "[[rooms]] for 'kyc-*': regions is empty"
+    )
+    assert "'Jakarta', which is no region" in refusal(
+        '[[rooms]]\nmatch = "kyc-*"\nregions = ["Jakarta"]'
+    )
+    assert "empty match" in refusal('[[rooms]]\nmatch = ""\nregions = ["jakarta"]')
+    assert "has no key 'region'" in refusal('[[rooms]]\nmatch = "a"\nregion = ["jakarta"]')

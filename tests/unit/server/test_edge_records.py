@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from fairlead.server.edge_records import RecordQueue
-from fairlead.types import RoomRecord
+from fairlead.types import RegionSetsRecord, RoomRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +30,13 @@ async def test_of_writes_in_a_row_the_last_is_kept() -> None:
         (True, room("b", 1)),
     ]
     assert queue.take() == []
+
+
+async def test_of_region_sets_the_last_is_kept() -> None:
+    queue = RecordQueue()
+    for sets in ([["jakarta"]], [["jakarta"], ["singapore"]], []):
+        queue.put(RegionSetsRecord(node=1, sets=sets))
+    assert queue.take() == [(True, RegionSetsRecord(node=1, sets=[]))]
 
 
 async def test_drained_means_written() -> None:

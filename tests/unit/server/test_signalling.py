@@ -29,6 +29,7 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
 from fairlead.policy.grants import VideoGrant
+from fairlead.policy.regions import RoomRule
 from fairlead.policy.tokens import mint
 from fairlead.protocol import node
 from fairlead.protocol.operation import DeleteRoom, Done, RemoveParticipant
@@ -374,3 +375,17 @@ async def test_no_log_line_shows_a_token_or_an_address(
     assert "participant_joined" in said
     for hidden in (secret, "127.0.0.1", "access_token", "private-person"):
         assert hidden not in said
+
+
+async def test_a_room_that_may_not_be_here_is_refused_with_the_reason() -> None:
+    rule = RoomRule(match="lob*", regions=frozenset({"jakarta", "singapore"}))
+    async with serving(rules=(rule,)) as edge:
+        query = f"access_token={token()}"
+        validated = await edge.get(f"/rtc/validate?{query}")
+        with pytest.raises(websockets.InvalidStatus) as refusal:
+            await edge.join(f"/rtc?{query}")
+        assert validated.status_code == refusal.value.response.status_code == 403
+        assert validated.text == (refusal.value.response.body or b"").decode()
+        assert validated.text.startswith(
+            "room 'lobby' may only be in jakarta and singapore, where no edge is known"
+        )

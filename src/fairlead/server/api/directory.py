@@ -8,8 +8,9 @@ from google.protobuf.message import DecodeError
 from livekit.protocol.models import ParticipantInfo, Room
 
 from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut, gone
+from fairlead.policy.regions import EVERYWHERE, RegionSet
 from fairlead.rooms.records import RoomRecords
-from fairlead.types import ParticipantRecord, RoomRecord, TrackRecord
+from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord, TrackRecord
 
 _UNCOUNTED = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)
 """Kinds that live on others' account."""
@@ -21,6 +22,8 @@ class Directory:
     """An index over the records; `apply` keeps it, everything else reads it."""
 
     def __init__(self) -> None:
+        self.region_of: dict[int, str] = {}
+        """Where each other node is."""
         self._rooms: dict[str, RoomRecords] = {}
         self._holders: dict[str, set[int]] = {}
         self._participants: dict[str, dict[tuple[int, str], ParticipantRecord]] = {}
@@ -42,6 +45,10 @@ class Directory:
                 people.pop((node, sid), None)
                 if not people:
                     self._participants.pop(name, None)
+            case RecordPut(record=NodeRecord() as node):
+                self.region_of[node.node] = node.region
+            case RecordGone(kind="node", node=number):
+                self.region_of.pop(number, None)
             case RecordPut() | RecordGone() | CellLost() | CellSynced():
                 pass  # links and routes are others' business
 
@@ -51,6 +58,11 @@ class Directory:
         described = (self._describe(name) for name in self._rooms if not wanted or name in wanted)
         found = [room for room in described if room is not None]
         return sorted(found, key=lambda room: (room.creation_time_ms, room.sid))
+
+    def regions(self, name: str) -> RegionSet:
+        """Where a room may be."""
+        room = self._rooms.get(name)
+        return EVERYWHERE if room is None else room.regions
 
     def holders(self, name: str) -> list[int]:
         """The nodes that hold a room or serve someone in it, in order; empty if it isn't."""

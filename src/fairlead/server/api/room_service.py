@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -28,7 +28,9 @@ from livekit.protocol.room import (
     UpdateSubscriptionsResponse,
 )
 
+from fairlead.policy import regions
 from fairlead.policy.grants import Grants
+from fairlead.policy.regions import RegionSet, RoomRule
 from fairlead.protocol.operation import (
     AnyOperation,
     CreateRoom,
@@ -60,8 +62,18 @@ class Operates(Protocol):
 class RoomService:
     """The methods, by their Twirp names in `methods`. Each raises `TwirpError` or `Denied`."""
 
-    def __init__(self, node: int, directory: Directory, operator: Operates) -> None:
+    def __init__(
+        self,
+        node: int,
+        directory: Directory,
+        operator: Operates,
+        region: str = "",
+        rules: Sequence[RoomRule] = (),
+    ) -> None:
+        """``region`` is this node's, ``rules`` the operator's on where rooms may be."""
         self._node = node
+        self._region = region
+        self._rules = rules
         self._directory = directory
         self._operator = operator
 
@@ -83,14 +95,22 @@ class RoomService:
         }
 
     async def create_room(self, grants: Grants, request: CreateRoomRequest) -> Room:
-        """Idempotent: gives the room that is there, wherever it is held."""
+        """Idempotent: gives the room that is there, wherever it is held. One that may not be
+        here is made by an edge where it may."""
         grants.require_create()
         name = _named(request.name)
+        operation = CreateRoom(room=name, request=request.SerializeToString())
+        try:
+            asked = regions.from_metadata(request.metadata)
+        except regions.BadRegions as wrong:
+            raise TwirpError("invalid_argument", str(wrong)) from None
         if existing := self._directory.rooms([name]):
-            return existing[0]
-        return await self._ask(
-            self._node, CreateRoom(room=name, request=request.SerializeToString()), Room
-        )
+            known = self._directory.regions(name)
+            if regions.within(known, asked):
+                return existing[0]
+            raise TwirpError("failed_precondition", regions.too_wide(name, known))
+        allowed = regions.intersect(asked, regions.ruled(self._rules, name))
+        return await self._ask(self._inside(allowed), operation, Room)
 
     async def list_rooms(self, grants: Grants, request: ListRoomsRequest) -> ListRoomsResponse:
         grants.require_list()
@@ -170,6 +190,11 @@ class RoomService:
 
     async def send_data(self, grants: Grants, request: SendDataRequest) -> SendDataResponse:
         grants.require_admin(request.room)
+        allowed = self._directory.regions(request.room)
+        if not regions.allows(allowed, self._region):
+            raise TwirpError(
+                "failed_precondition", regions.outside(request.room, allowed, self._region)
+            )
         operation = SendData(room=request.room, request=request.SerializeToString())
         return await self._ask(self._nearest(request.room), operation, SendDataResponse)
 
@@ -185,6 +210,13 @@ class RoomService:
         if isinstance(reply, Failed):
             raise TwirpError(reply.code, reply.message)
         return kind.FromString(reply.payload)
+
+    def _inside(self, allowed: RegionSet) -> int:
+        """A node where a room of that set may be: this one if there is no better."""
+        if regions.allows(allowed, self._region):
+            return self._node
+        where = self._directory.region_of.items()
+        return min((node for node, region in where if region in allowed), default=self._node)
 
     def _find(self, room: str, identity: str) -> tuple[int, ParticipantInfo]:
         if not identity:

@@ -45,7 +45,9 @@ class Served:
         self.directory = Directory()
         for record in network.RECORDS:
             self.directory.apply(RecordPut(record=record))
-        service = RoomService(network.HERE, self.directory, self.edges)
+        service = RoomService(
+            network.HERE, self.directory, self.edges, network.REGIONS[network.HERE], network.RULES
+        )
         self.api = Api(KEYS, service, time.time)
         self.url = ""
 

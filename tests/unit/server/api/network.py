@@ -6,14 +6,30 @@ import time
 
 from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room
 
-from fairlead.types import ParticipantRecord, RoomRecord
+from fairlead.policy.regions import RoomRule
+from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord
 
 HERE, FAR, FARTHER = 1, 2, 3
+REGIONS = {HERE: "jakarta", FAR: "singapore", FARTHER: "frankfurt"}
+RULES = (RoomRule(match="kyc-*", regions=frozenset({"singapore", "frankfurt"})),)
 NOW = time.time()
 """When the tests began; the tokens of `livekit-api` are made later, by its own clock."""
 
 
-def room(node: int, name: str, created_at: int, version: int, metadata: str) -> RoomRecord:
+def place(node: int) -> NodeRecord:
+    return NodeRecord(
+        node=node,
+        region=REGIONS[node],
+        url="ws://localhost",
+        mesh_addresses=[],
+        mesh_key=b"",
+        started_at=1,
+    )
+
+
+def room(
+    node: int, name: str, created_at: int, version: int, metadata: str, *regions: str
+) -> RoomRecord:
     return RoomRecord(
         node=node,
         name=name,
@@ -21,6 +37,7 @@ def room(node: int, name: str, created_at: int, version: int, metadata: str) -> 
         created_at=created_at,
         version=version,
         info=Room(name=name, metadata=metadata, empty_timeout=300).SerializeToString(),
+        regions=sorted(regions),
     )
 
 
@@ -41,7 +58,9 @@ def person(
     )
 
 
-RECORDS: list[RoomRecord | ParticipantRecord] = [
+RECORDS: list[NodeRecord | RoomRecord | ParticipantRecord] = [
+    place(FAR),
+    place(FARTHER),
     room(HERE, "shop", created_at=2_000, version=1, metadata="old"),
     room(FAR, "shop", created_at=1_000, version=2, metadata="new"),
     room(FARTHER, "class", created_at=3_000, version=1, metadata=""),

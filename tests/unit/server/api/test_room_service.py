@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 from livekit import api
 from livekit.protocol.models import Room, TrackInfo
 from livekit.protocol.room import MuteRoomTrackResponse
 
+from fairlead.cells.change import RecordPut
 from fairlead.protocol.operation import (
     CreateRoom,
     DeleteRoom,
@@ -21,6 +23,7 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
+from tests.unit.server.api import network
 from tests.unit.server.api.conftest import KEYS, Served
 from tests.unit.server.api.network import FAR, FARTHER, HERE
 
@@ -179,3 +182,63 @@ async def test_methods_that_are_not_offered_say_so(client: api.LiveKitAPI) -> No
     with pytest.raises(api.ServerError) as failure:
         await client.ingress.list_ingress(api.ListIngressRequest())
     assert failure.value.code == "unimplemented"
+
+
+def within(*regions: str) -> str:
+    return json.dumps({"fairlead": {"regions": list(regions)}})
+
+
+async def refused(call: Awaitable[object]) -> tuple[str, str]:
+    with pytest.raises(api.TwirpError) as caught:
+        await call
+    return caught.value.code, caught.value.message
+
+
+async def test_a_room_that_may_not_be_here_is_made_where_it_may(
+    client: api.LiveKitAPI, served: Served
+) -> None:
+    for name, metadata, node in (
+        ("a", within("jakarta", "frankfurt"), HERE),
+        ("b", within("frankfurt"), FARTHER),
+        ("kyc-1", "", FAR),
+        ("kyc-2", within("frankfurt", "jakarta"), FARTHER),
+        # No edge is there: this one says so.
+        ("c", within("nauru"), HERE),
+    ):
+        await client.room.create_room(api.CreateRoomRequest(name=name, metadata=metadata))
+        assert served.edges.asked.pop()[0] == node, name
+
+
+async def test_a_set_of_regions_that_cannot_be_read_is_refused(
+    client: api.LiveKitAPI, served: Served
+) -> None:
+    request = api.CreateRoomRequest(name="a", metadata=within("Jakarta"))
+    code, message = await refused(client.room.create_room(request))
+    assert code == "invalid_argument"
+    assert "'Jakarta', which is no region" in message
+    assert not served.edges.asked
+
+
+async def test_a_room_open_wider_than_asked_is_not_given(
+    client: api.LiveKitAPI, served: Served
+) -> None:
+    request = api.CreateRoomRequest(name="class", metadata=within("frankfurt"))
+    code, message = await refused(client.room.create_room(request))
+    assert code == "failed_precondition"
+    assert "may be everywhere, which is more than asked for" in message
+    narrow = network.room(FARTHER, "class", 3_000, 2, "", "frankfurt")
+    served.directory.apply(RecordPut(record=narrow))
+    assert (await client.room.create_room(request)).name == "class"
+
+
+async def test_data_for_a_room_that_may_not_be_here_is_refused(
+    client: api.LiveKitAPI, served: Served
+) -> None:
+    narrow = network.room(FARTHER, "class", 3_000, 2, "", "frankfurt")
+    served.directory.apply(RecordPut(record=narrow))
+    code, message = await refused(client.room.send_data(api.SendDataRequest(room="class")))
+    assert code == "failed_precondition"
+    assert message == (
+        "room 'class' may only be in frankfurt, and this edge is in jakarta: use an edge there"
+    )
+    assert not served.edges.asked

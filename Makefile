@@ -70,7 +70,7 @@ rust: setup
 	cargo test --quiet $(CARGO_TESTED)
 
 unit: setup
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/test_house.py
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/media tests/test_house.py
 
 e2e: setup web
 	$(BIN)/python -m pytest -q tests/e2e

@@ -295,6 +295,17 @@ def test_metadata_that_is_silent_lifts_nothing() -> None:
         assert refusal(frankfurt).status == 403
 
 
+def test_a_room_without_a_set_can_be_given_one() -> None:
+    jakarta, singapore, frankfurt = three()
+    ann = jakarta.join("ann", *LAYOUT)
+    sid = publish(jakarta, ann)
+    ben, zoe = singapore.join("ben", *LAYOUT), frankfurt.join("zoe", *LAYOUT)
+    describe(singapore, limited(*HOME))
+    assert [client.closed for client in (ann, ben, zoe)] == [False, False, True]
+    assert [(x.track, x.tag) for x in jakarta.told(node.AddTrack)] == [(sid, 0), (sid, TAG)]
+    assert jakarta.told(node.SetRoomNodes)[-1] == node.SetRoomNodes(room=KEY, nodes=[2], tag=TAG)
+
+
 def test_a_room_moves_without_losing_who_may_stay() -> None:
     jakarta, singapore, frankfurt = three()
     create(jakarta, limited(*HOME))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from livekit.protocol.models import ParticipantInfo
 
 from fairlead.policy import regions as policy
-from fairlead.policy.regions import RegionSet
+from fairlead.policy.regions import EVERYWHERE, RegionSet, region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
@@ -38,8 +38,8 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
-        self.limited: dict[str, RegionSet] = {}
-        """The rooms held here that may not be everywhere."""
+        self.limited: dict[str, frozenset[RegionSet]] = {}
+        """The rooms held here that may not be everywhere, and the sets that they need known."""
         self._told_sets: list[list[str]] = []
         self._serial = 0
 
@@ -79,11 +79,11 @@ class Context:
 
     def finish(self, room: Room) -> None:
         """Tell, record and mesh what changed in a room in this step."""
+        self._mesh(room)
         if room.regions and (room.sessions or room.records.own is not None):
-            self.limited[room.name] = room.regions
+            self.limited[room.name] = frozenset({room.regions, room.mesh_regions} - {EVERYWHERE})
         else:
             self.limited.pop(room.name, None)
-        self._mesh(room)
         self._tell(room)
         for session in room.rerecord.values():
             self.out.add(PutRecord(record=session.record(session.told, _heard(room, session))))
@@ -94,9 +94,13 @@ class Context:
             room.info_changed = False
             self.tell_room(room)
 
+    def region_sets(self) -> frozenset[RegionSet]:
+        """The different sets of the rooms held here."""
+        return frozenset().union(*self.limited.values())
+
     def tell_sets(self) -> None:
         """Let the network know which sets of regions the rooms here have."""
-        sets = sorted(sorted(regions) for regions in set(self.limited.values()))
+        sets = sorted(sorted(regions) for regions in self.region_sets())
         if sets != self._told_sets:
             self._told_sets = sets
             self.out.add(PutRecord(record=RegionSetsRecord(node=self.settings.node, sets=sets)))
@@ -155,9 +159,15 @@ class Context:
     def _mesh(self, room: Room) -> None:
         """Let the node know of other nodes' tracks while someone here could hear them."""
         served = bool(room.sessions)
+        room.mesh_regions = room.carried if served else room.regions
+        if room.mesh_regions == room.regions:
+            self.timers.drop(("wider", room.name))
+        elif not self.timers.waits(("wider", room.name)):
+            self.timers.set(("wider", room.name), self.now + defaults.WIDER_DELAY)
         others = {r.node for r in room.remotes.values()} if served else set()
         nodes = sorted(other for other in others if self._may_reach(room, other))
-        tag, retagged = room.records.tag, room.records.tag != room.mesh_tag
+        tag = region_tag(room.mesh_regions)
+        retagged = tag != room.mesh_tag
         room.mesh_tag = tag
         if nodes != room.mesh_nodes or (nodes and retagged):
             room.mesh_nodes = nodes
@@ -182,7 +192,7 @@ class Context:
         """Whether media of the room may go to another node: its record of the room is known (it
         may allow less than is known here), and it is within the set."""
         where = self.region_of.get(other, "")
-        return room.records.held_by(other) and policy.allows(room.regions, where)
+        return room.records.held_by(other) and policy.allows(room.mesh_regions, where)
 
     def _retag(self, room: Room, tag: int) -> None:
         """The set changed: what is published here crosses under the new tag."""

@@ -120,6 +120,7 @@ def forget(ctx: Context, room: Room) -> None:
     """Nothing of the room is left anywhere."""
     ctx.timers.drop(("room", room.name))
     ctx.timers.drop(("count", room.name))
+    ctx.timers.drop(("wider", room.name))
     ctx.finish(room)
     ctx.rooms.pop(room.name, None)
     ctx.touched.pop(room.name, None)

@@ -7,6 +7,7 @@ from typing import Literal, cast
 from livekit.protocol.models import TrackSource, TrackType
 from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
+from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import subscribing
@@ -40,7 +41,7 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     room = ctx.room_of(session)
     for publication, section in matches:
         publication.bind(section, ctx.new_stream)
-        ctx.out.tell(publication.command(room.key, session.number, room.records.tag))
+        ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
         if publication.info.muted:
             ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
         ctx.out.tell(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from livekit.protocol.models import Room
 
-from fairlead.policy.regions import EVERYWHERE, RegionSet, intersect, region_tag
+from fairlead.policy.regions import EVERYWHERE, RegionSet, intersect
 from fairlead.types import RoomRecord
 
 
@@ -21,8 +21,6 @@ class RoomRecords:
         self.name = name
         self.regions = ruled
         """Where its media may be: what all records and the operator here allow."""
-        self.tag = region_tag(ruled)
-        """Of `regions`, in frames."""
         self._ruled = ruled
         self._node = node
         self.own: RoomRecord | None = None
@@ -133,9 +131,7 @@ class RoomRecords:
         return intersect(of_version or intersect(*(r for _, r in said)), self._ruled)
 
     def _review(self) -> None:
-        regions = intersect(self._ruled, *(frozenset(x.regions) for x in self._all()))
-        if regions != self.regions:
-            self.regions, self.tag = regions, region_tag(regions)
+        self.regions = intersect(self._ruled, *(frozenset(x.regions) for x in self._all()))
 
     def _all(self) -> list[RoomRecord]:
         return [*([self.own] if self.own else []), *self._others.values()]

@@ -9,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.rtc import SubscriptionPermission
 
-from fairlead.policy.regions import EVERYWHERE, RegionSet
+from fairlead.policy.regions import EVERYWHERE, RegionSet, within
 from fairlead.protocol.node import Layer
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
@@ -72,6 +72,7 @@ class Room:
         self.meshed: dict[str, Track] = {}
         self.mesh_nodes: list[int] = []
         self.mesh_tag = 0
+        self.mesh_regions = EVERYWHERE
 
     @property
     def sid(self) -> str:
@@ -81,6 +82,12 @@ class Room:
     def regions(self) -> RegionSet:
         """Where its media may be."""
         return self.records.regions
+
+    @property
+    def carried(self) -> RegionSet:
+        """The set under which its media travels: what the node was told, while that is lawful.
+        So a wider set can be made known before it is used, and a narrower one holds at once."""
+        return self.mesh_regions if within(self.mesh_regions, self.regions) else self.regions
 
     @property
     def abandoned(self) -> bool:

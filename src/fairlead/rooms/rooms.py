@@ -217,12 +217,14 @@ class Rooms:
         if what == "parted":
             leaving.erase(ctx, str(subject))
             return
-        if what in ("room", "count"):
+        if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
             if what == "room":
                 leaving.expire(ctx, str(subject))
-            elif room is not None:
+            elif room is not None and what == "count":
                 ctx.tell_room(room)
+            elif room is not None:
+                ctx.touch(room).mesh_regions = room.regions
             return
         session = ctx.sessions.get(int(subject))
         if session is None:

@@ -40,6 +40,9 @@ MAX_PENDING_TRACKS = 20
 MAX_WISHES = 4096
 """Explicit subscriptions that a session may hold for tracks that are not there."""
 
+WIDER_DELAY = 2.0
+"""Seconds between a wider set of regions and media under it: until then the nodes on its way may
+not know it, and would drop what they may carry."""
 MAX_REGION_SETS = 256
 """Different sets of regions that the rooms of one edge may have: every node of the network keeps
 each. Rooms with yet another are refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import Literal
 
-What = Literal["join", "ping", "refresh", "departure", "answer", "room", "count", "parted"]
+What = Literal["join", "ping", "refresh", "departure", "answer", "room", "count", "wider", "parted"]
 Key = tuple[What, int | str]
 
 

@@ -279,6 +279,13 @@ def test_a_set_widens_when_every_edge_agrees() -> None:
     assert isinstance(describe(singapore, limited(*HOME, "frankfurt")), Done)
     wide = sorted([*HOME, "frankfurt"])
     assert record(jakarta).regions == record(singapore).regions == wide
+    # Media goes on under the narrower set until every node knows the wider.
+    assert jakarta.told(node.SetRoomNodes) == [node.SetRoomNodes(room=KEY, nodes=[2], tag=TAG)]
+    assert jakarta.region_sets == [wide, HOME]
+    jakarta.pass_time(defaults.WIDER_DELAY)
+    told = node.SetRoomNodes(room=KEY, nodes=[2], tag=region_tag(wide))
+    assert jakarta.told(node.SetRoomNodes)[1:] == [told]
+    assert jakarta.region_sets == [wide]
     assert not frankfurt.join("zoe", *LAYOUT).closed
     assert not ann.closed
     assert not ben.closed
@@ -481,6 +488,7 @@ def test_edges_agree_whatever_the_order_and_lose_no_limit(data: st.DataObject) -
             st.tuples(st.just("join"), st.integers(0, 2), st.sampled_from(["ann", "ben", "zoe"])),
             st.tuples(st.just("leave"), st.integers(0, 2), st.just("")),
             st.tuples(st.just("set"), st.integers(0, 2), sets),
+            st.tuples(st.just("wait"), st.integers(0, 2), st.just("")),
             st.tuples(st.just("deliver"), st.integers(1, 20), st.just("")),
         ),
         max_size=20,
@@ -492,7 +500,9 @@ def test_nobody_is_ever_outside(events: Sequence[tuple[str, int, object]]) -> No
     create(stages[0], limited(*HOME))
     wires.deliver()
     for what, at, which in events:
-        if what == "deliver":
+        if what == "wait":
+            stages[at].pass_time(1.0)
+        elif what == "deliver":
             wires.deliver(at)
         elif what == "join":
             stages[at].join(str(which), *LAYOUT)
@@ -509,8 +519,10 @@ def test_nobody_is_ever_outside(events: Sequence[tuple[str, int, object]]) -> No
                 continue
             assert allows(room.regions, one.settings.region)
             for command in one.told(node.SetRoomNodes)[-1:]:
-                assert not command.nodes or command.tag == region_tag(room.regions)
+                assert not command.nodes or command.tag == region_tag(room.mesh_regions)
+                assert within(room.mesh_regions, room.regions)
                 places = [stages[other - 1].settings.region for other in command.nodes]
                 assert all(allows(room.regions, place) for place in places)
-            assert not room.regions or sorted(room.regions) in one.region_sets
+            for regions in (room.regions, room.mesh_regions):
+                assert not regions or sorted(regions) in one.region_sets
             assert room.regions != NOWHERE

@@ -14,9 +14,8 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
         print_json({"paths": world.paths, "streams": world.streams})
         return
     for path in world.paths:
-        within = f" (within {', '.join(path.regions)})" if path.regions else ""
         _say(
-            f"{path.origin} to {path.to}{within}: "
+            f"{path.origin} to {path.to}{_within(path.regions)}: "
             f"{_way(path.via, path.rtt_ms)}; {_second(path.second, path.second_rtt_ms)}",
             path.reason,
         )
@@ -25,9 +24,10 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
         return
     out.print("Streams:")
     for stream in world.streams:
+        way = f"{_way(stream.via)}; {_second(stream.second)}" if stream.reachable else "no path"
         _say(
-            f"{stream.room} {stream.kind} {stream.track}, {stream.origin} to {stream.to}: "
-            f"{_way(stream.via)}; {_second(stream.second)}",
+            f"{stream.room} {stream.kind} {stream.track}, {stream.origin} to {stream.to}"
+            f"{_within(stream.regions)}: {way}",
             stream.reason,
         )
 
@@ -36,6 +36,10 @@ def _say(what: str, why: str) -> None:
     """A line, and the sentence below it; no line breaks, a terminal wraps by itself."""
     out.print(what, highlight=False, markup=False, soft_wrap=True)
     out.print(f"    {why}", highlight=False, markup=False, soft_wrap=True, style="dim")
+
+
+def _within(regions: list[str]) -> str:
+    return f" (within {', '.join(regions)})" if regions else ""
 
 
 def _way(via: list[str], rtt_ms: float | None = None) -> str:

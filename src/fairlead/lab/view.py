@@ -96,6 +96,10 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "f
     kind: str
     origin: str
     to: str
+    regions: list[str]
+    """Where its room may be; empty is everywhere."""
+    reachable: bool
+    """Whether a path leads there within those."""
     via: list[str]
     second: list[str] | None
     reason: str
@@ -118,7 +122,7 @@ def view(world: World) -> WorldView:
         regions=[_region(place) for place in places.values()],
         links=[link(world, pair) for pair in world.spec.links],
         paths=paths,
-        streams=[stream for place in places.values() for stream in _streams(world, place, paths)],
+        streams=[stream for place in places.values() for stream in _streams(world, place)],
     )
 
 
@@ -242,15 +246,17 @@ def _names(world: World, nodes: list[int]) -> list[str]:
     return [place.name for place in places if place is not None]
 
 
-def _streams(world: World, place: Place, paths: list[PathView]) -> list[StreamView]:
-    ways = {path.to: path for path in paths if path.origin == place.name and not path.regions}
+def _streams(world: World, place: Place) -> list[StreamView]:
+    routes = place.state.routes if place.up and place.state else []
+    ways = {(route.destination, tuple(route.regions)): route for route in routes}
     streams = []
     for stream in place.state.streams if place.up and place.state else []:
         for node in stream.to:
             to = world.place_of(node)
             if to is None:
                 continue
-            way = ways.get(to.name)
+            way = ways.get((node, tuple(stream.regions)))
+            reachable = to.up and way is not None and way.reachable
             streams.append(
                 StreamView(
                     room=stream.room,
@@ -258,9 +264,11 @@ def _streams(world: World, place: Place, paths: list[PathView]) -> list[StreamVi
                     kind=stream.kind,
                     origin=place.name,
                     to=to.name,
-                    via=way.via if way else [],
-                    second=way.second if way else None,
-                    reason=way.reason if way else f"There is no path to {to.name}.",
+                    regions=stream.regions,
+                    reachable=reachable,
+                    via=_names(world, way.via) if way else [],
+                    second=None if way is None or way.second is None else _names(world, way.second),
+                    reason=way.sentence if way and to.up else f"There is no path to {to.name}.",
                 )
             )
     return streams

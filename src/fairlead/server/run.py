@@ -156,6 +156,7 @@ class RunningNode:
                 kind=track.kind,
                 layers=len(track.layers),
                 to=[other for other in self._directory.holders(room) if other != node],
+                regions=sorted(self._directory.regions(room)),
             )
             for room, track in self._directory.published(node)
         ]

@@ -26,6 +26,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     layers: int
     to: list[int]
+    regions: list[str] = []
+    """Where its room may be, sorted; empty is everywhere."""
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):

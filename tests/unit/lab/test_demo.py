@@ -103,6 +103,8 @@ async def test_the_world(client: httpx.AsyncClient) -> None:
             "kind": "audio",
             "from": "jakarta",
             "to": "frankfurt",
+            "regions": [],
+            "reachable": True,
             "via": ["singapore"],
             "second": None,
             "reason": "It is nearer.",

@@ -102,3 +102,26 @@ def test_the_second_path_by_name(played: PlayedWorld) -> None:
     assert (path.via, path.second, path.second_rtt_ms) == ([], ["singapore"], 70.0)
     assert path.leased
     assert seen.streams[0].second == ["singapore"]
+
+
+def test_a_stream_of_a_limited_room_goes_by_the_path_of_its_set(played: PlayedWorld) -> None:
+    place = played.places["jakarta"]
+    assert place.state is not None
+    home = ["frankfurt", "jakarta"]
+    [stream] = place.state.streams
+    stream = msgspec.structs.replace(stream, regions=home)
+    place.state = msgspec.structs.replace(place.state, streams=[stream])
+    [seen] = view(played).streams
+    assert (seen.reachable, seen.via, seen.reason) == (False, [], "There is no path to frankfurt.")
+    route = next(route for route in place.state.routes if route.destination == 3)
+    lawful = msgspec.structs.replace(
+        route, regions=home, via=[], reachable=False, sentence="No lawful path."
+    )
+    routes = [*place.state.routes, lawful]
+    place.state = msgspec.structs.replace(place.state, routes=routes)
+    [seen] = view(played).streams
+    assert (seen.reachable, seen.regions, seen.reason) == (False, home, "No lawful path.")
+    assert all(not path.regions for path in view(played).paths)
+    routes[-1] = msgspec.structs.replace(lawful, reachable=True)
+    [seen] = view(played).streams
+    assert (seen.reachable, seen.via) == (True, [])

@@ -143,6 +143,9 @@ class LinksRecord(Record, frozen=True):
     """Every link of one node, for the others to compute paths through it."""
 
     links: list[LinkState]
+    epoch: int = 0
+    """The highest epoch of a controller that the node has heard: one that starts anew, and has
+    forgotten its own, must go beyond."""
 
 
 class RegionSetsRecord(Record, frozen=True):

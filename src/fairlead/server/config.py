@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,9 @@ import msgspec
 
 from fairlead.policy.regions import BadRegions, RoomRule
 from fairlead.policy.regions import parse as parse_regions
+from fairlead.protocol.node import SetProtection
+from fairlead.routing.follower import Settings as MeshSettings
+from fairlead.routing.report import LinkTerms
 from fairlead.server.toml import ConfigError, decode, read_text
 
 DEVELOPMENT_KEYS = {"devkey": "secret"}
@@ -54,6 +58,12 @@ class NodeSection(Section, frozen=True, kw_only=True):
     """32 bytes, raw, or made there if absent; empty makes a new key at each start."""
     seed: int = 0
     """Of the emulated links' weather."""
+    location: list[float] = []
+    """Degrees north and east; measurements faster than light from there are not believed."""
+    controller: bool = True
+    """Whether it stands by to compute the routes of every node."""
+    relay: bool = True
+    """Whether others' media may pass through."""
 
 
 class RoomSection(Section, frozen=True, kw_only=True):
@@ -119,6 +129,48 @@ class LogSection(Section, frozen=True, kw_only=True):
     format: Literal["console", "json"] = "console"
 
 
+class LinkSection(Section, frozen=True, kw_only=True):
+    """What is known of the links from here to one node, or to all nodes of a region."""
+
+    to: int | str
+    risks: list[str] = []
+    """Names of what they share with others and fail with: a cable, a landing."""
+    price_per_gb: float = 0.0
+    """Of what is sent, in any one currency."""
+    capacity_kbps: int | None = None
+    """More is never sent; learnt where absent."""
+
+
+class MeshSection(Section, frozen=True, kw_only=True):
+    """The links to other nodes, and what protection may cost."""
+
+    protection_share: float | None = None
+    """Copies on second paths, as a share of the bytes on first ones; no limit where absent."""
+    protection_kbps: int | None = None
+    links: list[LinkSection] = []
+
+    @property
+    def settings(self) -> MeshSettings:
+        """The same for routing."""
+        limits = self.protection_share, self.protection_kbps
+        return MeshSettings(
+            links=[
+                LinkTerms(
+                    to=link.to,
+                    risks=sorted(set(link.risks)),
+                    price_per_gb=link.price_per_gb,
+                    capacity_kbps=link.capacity_kbps,
+                )
+                for link in self.links
+            ],
+            protection=(
+                None
+                if limits == (None, None)
+                else SetProtection(share=self.protection_share, kbps=self.protection_kbps)
+            ),
+        )
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -130,9 +182,15 @@ class Config(Section, frozen=True, kw_only=True):
     cell: CellSection = CellSection()
     cells: dict[str, str] = {}
     """The other regions' cells: region to `nats://TOKEN@HOST:PORT`."""
+    mesh: MeshSection = MeshSection()
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
+
+    @property
+    def location(self) -> tuple[float, float] | None:
+        """Degrees north and east, if given."""
+        return (self.node.location[0], self.node.location[1]) if self.node.location else None
 
     @property
     def rules(self) -> tuple[RoomRule, ...]:
@@ -234,6 +292,7 @@ def check(config: Config) -> None:
             raise ConfigError(f"[[rooms]] for {rule.match!r}: {wrong}") from None
     for entry in config.emulation:
         check_emulation(entry)
+    _check_mesh(config)
     if not config.keys and not is_loopback(node.bind):
         raise ConfigError(
             f"{node.bind} is not loopback and there are no API keys: "
@@ -252,6 +311,32 @@ def check(config: Config) -> None:
                 f"the secret of API key {key!r} is too short for {node.bind}: "
                 f"use {SHORTEST_SECRET} characters or more, for example from `openssl rand -hex 32`"
             )
+
+
+def _check_mesh(config: Config) -> None:
+    place = config.node.location
+    if place and (len(place) != 2 or not (abs(place[0]) <= 90 and abs(place[1]) <= 180)):
+        raise ConfigError(
+            f"node.location is {place}: give degrees north (-90 to 90) and east (-180 to 180), "
+            "as in [1.35, 103.82]"
+        )
+    mesh = config.mesh
+    if mesh.protection_share is not None and not 0 <= mesh.protection_share <= 1:
+        raise ConfigError(
+            f"mesh.protection_share is {mesh.protection_share}, it must be a share from 0 to 1"
+        )
+    if mesh.protection_kbps is not None and mesh.protection_kbps < 0:
+        raise ConfigError(f"mesh.protection_kbps is {mesh.protection_kbps}, it must be 0 or more")
+    for link in mesh.links:
+        name = f"[[mesh.links]] to {link.to!r}"
+        if isinstance(link.to, int) and not 1 <= link.to <= MAX_NODE_ID:
+            raise ConfigError(f"{name}: a node is 1 to {MAX_NODE_ID}; a region is a name")
+        if link.capacity_kbps is not None and link.capacity_kbps < 1:
+            raise ConfigError(
+                f"{name}: capacity_kbps is {link.capacity_kbps}, it must be 1 or more"
+            )
+        if not (math.isfinite(link.price_per_gb) and link.price_per_gb >= 0):
+            raise ConfigError(f"{name}: price_per_gb is {link.price_per_gb}, it must be 0 or more")
 
 
 def check_emulation(entry: EmulationSection) -> None:

@@ -61,8 +61,9 @@ async def serve(config: Config, announce: Callable[[Ready], None]) -> None:
 class RunningNode:
     """The parts of a node, wired to one another."""
 
-    def __init__(self, config: Config, core: Node, cells: NatsCells, url: str) -> None:
-        self.url = url
+    def __init__(self, config: Config, core: Node, cells: NatsCells, record: NodeRecord) -> None:
+        """``record`` is what the others know of the node."""
+        self.url = record.url
         self._config = config
         self._cells = cells
         self._started_at = time.monotonic()
@@ -78,8 +79,9 @@ class RunningNode:
             keys=config.effective_keys,
             clock=clock,
             listen=self._hear,
+            limit=lambda record: self.routes.limit(record),
         )
-        self.routes = RouteKeeper(config.node.id, cells, self.edge.tell)
+        self.routes = RouteKeeper(record, cells, self.edge.tell, config.mesh.settings)
         operator = Operator(config.node.id, cells, self.edge.operate)
         cells.serve(operator.answer)
         service = RoomService(config.node.id, directory, operator, config.node.region, config.rules)
@@ -183,18 +185,22 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
         url = node.url or config.url_at(listener.getsockname()[1])
         cell = config.cell.nats or await _own_cell(config, stack)
         cells = NatsCells(node=node.id, region=node.region, url=cell, peers=config.cells)
-        parts = RunningNode(config, core, cells, url)
-        await stack.enter_async_context(cells.running())
-        await cells.put(
-            NodeRecord(
-                node=node.id,
-                region=node.region,
-                url=url,
-                mesh_addresses=config.mesh_addresses([core.mesh_port]),
-                mesh_key=core.public_key,
-                started_at=int(time.time() * 1000),
-            )
+        record = NodeRecord(
+            node=node.id,
+            region=node.region,
+            url=url,
+            mesh_addresses=config.mesh_addresses([core.mesh_port]),
+            mesh_key=core.public_key,
+            started_at=int(time.time() * 1000),
+            country=node.country,
+            provider=node.provider,
+            location=config.location,
+            controller=node.controller,
+            relay=node.relay,
         )
+        parts = RunningNode(config, core, cells, record)
+        await stack.enter_async_context(cells.running())
+        await cells.put(record)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(parts.routes.run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from fairlead.protocol.node import Link
-from fairlead.routing.controller import Explanation
+from fairlead.routing.explain import Explanation
 from fairlead.server.config import EmulationSection
 
 

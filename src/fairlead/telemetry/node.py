@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from fairlead.protocol.node import Link
-from fairlead.routing.controller import Explanation
+from fairlead.routing.explain import Explanation
 from fairlead.telemetry import links, paths
 from fairlead.telemetry.exposition import Family, Sample, counter, gauge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fairlead.routing.controller import Explanation
+from fairlead.routing.explain import Explanation
 from fairlead.telemetry.exposition import Family, Sample, gauge
 
 

@@ -12,7 +12,7 @@ import pytest
 from fairlead.lab import worldfile
 from fairlead.lab.world import Place, World
 from fairlead.protocol.node import Link
-from fairlead.routing.controller import Explanation
+from fairlead.routing.explain import Explanation
 from fairlead.server.config import Config, NodeSection
 from fairlead.server.state import NodeState, StreamState
 from fairlead.server.supervisor import Child

@@ -94,7 +94,10 @@ def test_the_documented_configuration_is_the_whole_one() -> None:
         inner = getattr(field.type, "__args__", (field.type,))[0]
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             for key in msgspec.structs.fields(inner):
-                assert f"{key.name} = " in example, f"{field.name}.{key.name} is not documented"
+                named = (f"{key.name} = ", f"[[{field.name}.{key.name}]]")
+                assert any(words in example for words in named), (
+                    f"{field.name}.{key.name} is not documented"
+                )
 
 
 def test_rules_on_where_rooms_may_be() -> None:

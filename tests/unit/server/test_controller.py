@@ -31,6 +31,9 @@ class FakeCells:
     async def put(self, record: AnyRecord) -> None:
         await self.put_in.send(record)
 
+    async def delete(self, record: AnyRecord) -> None:
+        raise AssertionError(record)
+
     def unreachable(self, nodes: frozenset[int]) -> None:
         self.lost.append(nodes)
 
@@ -70,7 +73,7 @@ def link(number: int, rtt_ms: float | None) -> Link:
 async def test_peers_and_routes_follow_the_network() -> None:
     cells = FakeCells()
     orders_in, orders = anyio.create_memory_object_stream[Order](64)
-    keeper = RouteKeeper(1, cells, orders_in.send_nowait)
+    keeper = RouteKeeper(node(1), cells, orders_in.send_nowait)
 
     async def routes() -> dict[int, list[int]]:
         while not isinstance(order := await orders.receive(), SetRoutes):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from fairlead.protocol.node import Link, LinkStateName, Pair
-from fairlead.routing.controller import Explanation
+from fairlead.routing.explain import Explanation
 from fairlead.telemetry.exposition import expose
 from fairlead.telemetry.node import Measures, families
 

@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +24,12 @@ class RunningWorld:
 
     servers: list[Server]
     admin: str
+    pid: int
+    """Of the world; its nodes and their cells are below it."""
+
+    def server(self, region: str) -> Server:
+        """The node of a region."""
+        return next(server for server in self.servers if server.name == region)
 
     def rtt_ms(self) -> float:
         """The measured round trip between the first two regions."""
@@ -31,10 +38,12 @@ class RunningWorld:
 
 
 @contextmanager
-def running(regions: list[str]) -> Iterator[RunningWorld]:
-    """A world, ended with the block. Raises `LoadFailed`."""
-    command = [sys.executable, "-m", "fairlead.cli", "world", "--json"]
-    command += ["--regions", ",".join(regions)]
+def running(
+    regions: Sequence[str] = (), *, file: Path | None = None, log_level: str = "warning"
+) -> Iterator[RunningWorld]:
+    """A world of these regions, or of a world file, ended with the block. Raises `LoadFailed`."""
+    command = [sys.executable, "-m", "fairlead.cli", "world", "--json", "--log-level", log_level]
+    command += ["--file", str(file)] if file else ["--regions", ",".join(regions)]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
@@ -58,7 +67,7 @@ def running(regions: list[str]) -> Iterator[RunningWorld]:
                 )
                 for node in said["nodes"]
             ]
-            yield RunningWorld(servers, said["admin"])
+            yield RunningWorld(servers, said["admin"], process.pid)
         finally:
             process.terminate()
             process.wait()

@@ -83,9 +83,12 @@ class Ear:
         """Everything recorded so far."""
         return np.concatenate(self._pieces) if self._pieces else np.zeros(0)
 
-    def since(self, start: float) -> Samples:
-        """Recorded after ``start`` seconds."""
-        return self.samples()[int(start * SAMPLE_RATE) :]
+    def cut_off(self, keep: float = 0.0) -> Samples:
+        """Takes away what was recorded, but for the last ``keep`` seconds."""
+        whole = self.samples()
+        kept = whole[len(whole) - int(keep * SAMPLE_RATE) :] if keep else whole[:0]
+        self._pieces = [kept]
+        return whole
 
     def account(self) -> Account:
         """What became of the numbers, from the first that was heard on."""

@@ -25,6 +25,8 @@ WORD_STEP_S = 0.16
 NUMBER_S = 0.5
 AMPLITUDE = 0.4
 DIGITS_IN_NUMBER = 3
+NEAR_WORDS = 120
+"""How many words in a row may be missing and the rest still be found."""
 CLEAR = 0.6
 """A word is taken for heard from this likeness on."""
 STRETCH_S = 0.3
@@ -106,7 +108,7 @@ def transcribe(recording: Samples) -> list[Word]:
 def _loudest(likeness: Samples, least: float, length: int) -> list[Word]:
     """The likest word first, and none that overlaps with one that was taken."""
     best = likeness.max(axis=0)
-    words = []
+    words: list[Word] = []
     while True:
         at = int(best.argmax())
         if best[at] < least:
@@ -116,49 +118,59 @@ def _loudest(likeness: Samples, least: float, length: int) -> list[Word]:
 
 
 def _drawn_out(recording: Samples, begin: int, end: int) -> list[Word]:
-    """Words in two parts within a stretch, the likest first."""
+    """Words in two parts within a stretch."""
     slack = int(0.01 * SAMPLE_RATE)
     start = max(0, begin - slack)
     sound = recording[start : end + slack]
-    found = max(
-        (word for digit in range(len(WORDS)) if (word := _in_two(sound, digit))),
-        key=lambda word: word[0].likeness,
-        default=None,
-    )
-    if found is None or found[0].likeness < STRETCHED_CLEAR:
-        return []
-    word, first, last = found
-    at = start + first
-    here = [Word(word.digit, at / SAMPLE_RATE, word.likeness)]
-    least = len(WORDS[0]) // 2
-    if at - begin >= least:
-        here += _drawn_out(recording, begin, at)
-    if end - (start + last) >= least:
-        here += _drawn_out(recording, start + last, end)
-    return here
-
-
-def _in_two(sound: Samples, digit: int) -> tuple[Word, int, int] | None:
-    """The best head and tail of a word in a sound, with where it begins and ends."""
-    word, step, most = WORDS[digit], int(TONE_S * SAMPLE_RATE), int(STRETCH_S * SAMPLE_RATE)
-    best: tuple[Word, int, int] | None = None
-    for cut in range(1, len(TONES)):
-        head, tail = word[: cut * step], word[cut * step :]
-        if len(sound) < max(len(head), len(tail)):
+    step = int(TONE_S * SAMPLE_RATE)
+    parts = [
+        _Parts(
+            digit, cut, _likeness(sound, word[: cut * step]), _likeness(sound, word[cut * step :])
+        )
+        for digit, word in enumerate(WORDS)
+        for cut in range(1, len(TONES))
+        if len(sound) >= max(cut, len(TONES) - cut) * step
+    ]
+    found: list[tuple[float, int, int, int]] = []
+    stretches = [(0, len(sound))]
+    while stretches:
+        low, high = stretches.pop()
+        if high - low < len(WORDS[0]) // 2:
             continue
-        like_head, like_tail = _likeness(sound, head), _likeness(sound, tail)
-        share = cut / len(TONES)
-        for at in _peaks(like_head):
-            low, high = at + len(head) - step, at + len(head) + most
-            window = like_tail[low:high]
+        best = max((two for part in parts if (two := part.best(low, high))), default=None)
+        if best is None or best[0] < STRETCHED_CLEAR:
+            continue
+        found.append(best)
+        stretches += [(low, best[2]), (best[3], high)]
+    return [Word(digit, (start + at) / SAMPLE_RATE, like) for like, digit, at, _ in found]
+
+
+class _Parts(NamedTuple):
+    """How well a sound fits the head and the tail of a word at each place."""
+
+    digit: int
+    cut: int
+    """Tones in the head."""
+    head: Samples
+    tail: Samples
+
+    def best(self, low: int, high: int) -> tuple[float, int, int, int] | None:
+        """The best of both between two places: likeness, digit, where it begins and ends."""
+        step, most = int(TONE_S * SAMPLE_RATE), int(STRETCH_S * SAMPLE_RATE)
+        head_length, tail_length = self.cut * step, (len(TONES) - self.cut) * step
+        share = self.cut / len(TONES)
+        heads = self.head[low : max(low, high - head_length + 1)]
+        found: tuple[float, int, int, int] | None = None
+        for peak in _peaks(heads) if len(heads) else []:
+            at = low + peak
+            first = at + head_length - step
+            window = self.tail[first : min(high - tail_length + 1, at + head_length + most)]
             if not len(window):
                 continue
-            then = low + int(window.argmax())
-            # Both parts must be there: neither may be made good by the other.
-            like = share * like_head[at] + (1 - share) * like_tail[then]
-            if best is None or like > best[0].likeness:
-                best = Word(digit, 0.0, float(like)), at, then + len(tail)
-    return best
+            then = first + int(window.argmax())
+            like = float(share * self.head[at] + (1 - share) * self.tail[then])
+            found = max(found or (0.0, 0, 0, 0), (like, self.digit, at, then + tail_length))
+        return found
 
 
 def _peaks(likeness: Samples, count: int = 4) -> list[int]:
@@ -221,13 +233,10 @@ class Account:
 def account(heard: list[Word], said: range) -> Account:
     """Holds what was heard against what was said. Raises AssertionError if nothing fits."""
     sent = [(number, digit) for number in said for digit in digits(number)]
-    script = "".join(str(digit) for _, digit in sent)
-    transcript = "".join(str(word.digit) for word in heard)
-    matcher = difflib.SequenceMatcher(None, transcript, script, autojunk=False)
-    blocks = [block for block in matcher.get_matching_blocks() if block.size]
-    if sum(block.size for block in blocks) < DIGITS_IN_NUMBER:
+    matched = _aligned([word.digit for word in heard], [digit for _, digit in sent])
+    if len(matched) < DIGITS_IN_NUMBER:
+        transcript = "".join(str(word.digit) for word in heard)
         raise AssertionError(f"nothing that was said is in {transcript!r}")
-    matched = {block.b + index: block.a + index for block in blocks for index in range(block.size)}
     begin, end = min(matched), max(matched) + 1
     missing = sorted({sent[place][0] for place in range(begin, end) if place not in matched})
     places = sorted(matched)
@@ -243,6 +252,36 @@ def account(heard: list[Word], said: range) -> Account:
             for place in places
         ],
     )
+
+
+def _aligned(heard: list[int], sent: list[int]) -> dict[int, int]:
+    """Places in what was sent, and where each was heard: the best global alignment.
+
+    The longest run that both have says about where in the counting this is; from there each
+    word heard is matched, missing or added at least cost (Needleman and Wunsch).
+    """
+    matcher = difflib.SequenceMatcher(None, heard, sent, autojunk=False)
+    run = matcher.find_longest_match(0, len(heard), 0, len(sent))
+    low = max(0, run.b - run.a - NEAR_WORDS)
+    near = sent[low : run.b + len(heard) - run.a + NEAR_WORDS]
+    score = np.zeros((len(heard) + 1, len(near) + 1), dtype=np.int64)
+    score[:, 0] = -np.arange(len(heard) + 1)
+    for row, word in enumerate(heard, start=1):
+        for column, digit in enumerate(near, start=1):
+            met = score[row - 1, column - 1] + 2 if word == digit else -(1 << 40)
+            score[row, column] = max(met, score[row - 1, column] - 1, score[row, column - 1] - 1)
+    row, column = len(heard), int(score[len(heard)].argmax())
+    matched: dict[int, int] = {}
+    while row and column:
+        here = score[row, column]
+        if heard[row - 1] == near[column - 1] and here == score[row - 1, column - 1] + 2:
+            row, column = row - 1, column - 1
+            matched[low + column] = row
+        elif here == score[row, column - 1] - 1:
+            column -= 1
+        else:
+            row -= 1
+    return matched
 
 
 def _said_at(place: int) -> float:

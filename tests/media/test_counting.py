@@ -105,3 +105,13 @@ def test_a_word_that_was_drawn_out_is_heard(made_up: float, tone: int) -> None:
     told = account(transcribe(longer), SAID)
     assert (told.missing, told.added) == ([], 0)
     assert told.jump == pytest.approx(made_up, abs=0.002)
+
+
+def test_two_seconds_of_nothing_are_four_numbers_missing() -> None:
+    said = np.concatenate([spoken(number) for number in range(990, 1_010)])
+    at = samples(5 * NUMBER_S)
+    said[at : at + samples(2.0)] = 0
+    told = account(transcribe(said), range(1_100))
+    assert (told.first, told.last) == (990, 1_009)
+    assert told.missing == [995, 996, 997, 998]
+    assert told.added == 0

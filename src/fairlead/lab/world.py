@@ -41,6 +41,8 @@ QUICK_POLL_S, QUICK_FOR_S = 0.05, 8.0
 """After a change, until what follows from it has been seen."""
 ASK_S = 2.0
 """Longest wait for a node's word on itself."""
+CHANGE_S = 8.0
+"""Longest wait until a node has done what it was told: the world may be busy."""
 
 
 class WorldFailed(Exception):
@@ -295,7 +297,9 @@ class World:
             node=self.places[way.to].node, pair=way.pair, **msgspec.structs.asdict(weather)
         )
         answer = await self._http.post(
-            f"{_http_url(place)}/admin/link", content=msgspec.json.encode(body)
+            f"{_http_url(place)}/admin/link",
+            content=msgspec.json.encode(body),
+            timeout=CHANGE_S,
         )
         answer.raise_for_status()
 

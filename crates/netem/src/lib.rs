@@ -22,7 +22,8 @@
 
 mod loss;
 mod path;
+mod wander;
 mod weather;
 
 pub use path::{Path, Tally};
-pub use weather::{Loss, Weather};
+pub use weather::{Loss, Wander, Weather};

@@ -34,6 +34,17 @@ impl Losses {
                 .bad_duration(bad_packets.max(1.0))
                 .loss_in_bad(share(bad_loss))
                 .into(),
+            Loss::GilbertElliott {
+                to_bad,
+                to_good,
+                good_loss,
+                bad_loss,
+            } => GilbertElliot::new()
+                .good_duration(mean_stay(to_bad))
+                .bad_duration(mean_stay(to_good))
+                .loss_in_good(share(good_loss))
+                .loss_in_bad(share(bad_loss))
+                .into(),
         };
         Losses(Some(Netem::new(NetemConfig::new().loss(model).seed(seed))))
     }
@@ -49,4 +60,9 @@ impl Losses {
         }
         lost
     }
+}
+
+/// Packets until a state of this chance to leave it is left, on average.
+fn mean_stay(leave: f32) -> f32 {
+    (1.0 / leave.clamp(f32::MIN_POSITIVE, 1.0)).min(f32::MAX)
 }

@@ -15,6 +15,28 @@ pub enum Loss {
         bad_packets: f32,
         bad_loss: f32,
     },
+    /// Gilbert-Elliott by its four probabilities, as papers give it: of going to the other state
+    /// before each packet, and of losing it in each state.
+    GilbertElliott {
+        to_bad: f32,
+        to_good: f32,
+        good_loss: f32,
+        bad_loss: f32,
+    },
+}
+
+/// A delay that wanders: a random walk above the least delay, as routes and queues of others
+/// change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wander {
+    /// It moves by up to this much each [`Wander::INTERVAL`], either way.
+    pub step: Duration,
+    /// It never adds more than this.
+    pub max: Duration,
+}
+
+impl Wander {
+    pub const INTERVAL: Duration = Duration::from_millis(100);
 }
 
 /// The conditions on one direction of a path.
@@ -25,6 +47,8 @@ pub struct Weather {
     /// Each packet takes up to this much longer or shorter, evenly spread, but never less than
     /// nothing.
     pub jitter: Duration,
+    /// How the delay itself moves.
+    pub wander: Option<Wander>,
     /// Whether jitter lets a packet overtake another. On most real paths it does not.
     pub reorder: bool,
     pub loss: Loss,
@@ -32,6 +56,8 @@ pub struct Weather {
     pub rate: Option<u64>,
     /// How much may wait for the rate; what comes on top is dropped.
     pub queue_bytes: usize,
+    /// What is longer vanishes without a word.
+    pub max_bytes: usize,
     /// Nothing arrives.
     pub cut: bool,
 }
@@ -55,10 +81,12 @@ impl Default for Weather {
         Weather {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
+            wander: None,
             reorder: false,
             loss: Loss::None,
             rate: None,
             queue_bytes: Weather::QUEUE_BYTES,
+            max_bytes: usize::MAX,
             cut: false,
         }
     }

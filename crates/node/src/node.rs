@@ -136,6 +136,12 @@ impl Node {
 
     /// The mesh, on the first worker: for a simulated world, which looks at it from outside.
     #[doc(hidden)]
+    pub fn mesh_ref(&self) -> Option<&Mesh> {
+        self.mesh.as_ref()
+    }
+
+    /// The same, to be watched or spoiled.
+    #[doc(hidden)]
     pub fn mesh_mut(&mut self) -> Option<&mut Mesh> {
         self.mesh.as_mut()
     }

@@ -1,10 +1,10 @@
-//! A stub of the controller: shortest routes by configured delay, through at most one relay.
+//! A stub of the controller: shortest routes by configured delay through at most one relay, and
+//! the best other way beside them. The shipping controller is Python's; see `tests/world`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesh::Route;
-use wire::NodeId;
+use node::{Command, Link, Policy, Route};
 
 #[derive(Default)]
 pub(crate) struct Controller {
@@ -12,6 +12,8 @@ pub(crate) struct Controller {
     delays: BTreeMap<(u16, u16), Duration>,
     /// Who says that its link to whom is up.
     up: BTreeSet<(u16, u16)>,
+    /// Where frames may be under each tag.
+    policies: BTreeMap<u32, BTreeSet<u16>>,
 }
 
 impl Controller {
@@ -19,12 +21,20 @@ impl Controller {
         self.delays.insert(pair(a, b), delay);
     }
 
-    pub(crate) fn report(&mut self, node: u16, peer: u16, up: bool) {
-        if up {
-            self.up.insert((node, peer));
-        } else {
-            self.up.remove(&(node, peer));
+    pub(crate) fn allow(&mut self, tag: u32, nodes: BTreeSet<u16>) {
+        self.policies.insert(tag, nodes);
+    }
+
+    /// True if a link changed between working and not.
+    pub(crate) fn report(&mut self, node: u16, links: &[Link]) -> bool {
+        let mut changed = false;
+        for link in links {
+            changed |= match link.state {
+                "up" | "suspect" => self.up.insert((node, link.node)),
+                _ => self.up.remove(&(node, link.node)),
+            };
         }
+        changed
     }
 
     /// A restarted node has told nothing yet.
@@ -32,30 +42,81 @@ impl Controller {
         self.up.retain(|(from, _)| *from != node);
     }
 
-    /// The routes of one node.
-    pub(crate) fn routes(&self, node: u16, nodes: &[u16]) -> Vec<Route> {
-        let usable = |a, b| self.usable(a, b);
-        let others = nodes.iter().copied().filter(|other| *other != node);
-        let best = others.filter_map(|destination| {
-            let direct = usable(node, destination).map(|delay| (delay, vec![]));
-            let relayed = nodes.iter().copied().filter_map(|relay| {
-                let delay = usable(node, relay)? + usable(relay, destination)?;
-                Some((delay, vec![NodeId(relay)]))
-            });
-            let (_, via) = direct.into_iter().chain(relayed).min_by_key(|way| way.0)?;
-            Some(Route {
-                destination: NodeId(destination),
-                via,
-                ..Route::default()
-            })
+    /// What each node is told.
+    pub(crate) fn tables(&self, nodes: &[u16]) -> Vec<(u16, [Command; 2])> {
+        let costs = self.costs(nodes);
+        let mut routes: Vec<Vec<Route>> = nodes.iter().map(|_| Vec::new()).collect();
+        let everywhere = (0, nodes.iter().copied().collect::<BTreeSet<u16>>());
+        let tags = self.policies.iter().map(|(tag, nodes)| (*tag, nodes));
+        for (tag, allowed) in std::iter::once((0, &everywhere.1)).chain(tags) {
+            let within = |i: &usize| allowed.contains(&nodes[*i]);
+            let members: Vec<usize> = (0..nodes.len()).filter(within).collect();
+            for from in &members {
+                for to in members.iter().filter(|to| *to != from) {
+                    let Some((first, second)) = two_ways(&costs, &members, *from, *to) else {
+                        continue;
+                    };
+                    let via = |relay: Option<usize>| relay.map(|r| nodes[r]).into_iter().collect();
+                    let mut route = Route::direct(nodes[*to]);
+                    route.via = via(first);
+                    route.second = second.map(via);
+                    route.tag = tag;
+                    routes[*from].push(route);
+                }
+            }
+        }
+        let policies: Vec<Policy> = self
+            .policies
+            .iter()
+            .map(|(tag, nodes)| Policy::new(*tag, nodes.iter().copied().collect()))
+            .collect();
+        let told = nodes.iter().zip(routes).map(|(node, routes)| {
+            let policies = policies.clone();
+            let policies = Command::SetPolicies { policies };
+            (*node, [policies, Command::SetRoutes { routes }])
         });
-        best.collect()
+        told.collect()
     }
 
-    fn usable(&self, a: u16, b: u16) -> Option<Duration> {
-        let both = self.up.contains(&(a, b)) && self.up.contains(&(b, a));
-        self.delays.get(&pair(a, b)).copied().filter(|_| both)
+    /// Microseconds of each link that works, by place in `nodes`.
+    fn costs(&self, nodes: &[u16]) -> Vec<Vec<Option<u64>>> {
+        let cost = |a: u16, b: u16| {
+            let both = self.up.contains(&(a, b)) && self.up.contains(&(b, a));
+            let delay = self.delays.get(&pair(a, b)).filter(|_| both)?;
+            Some(delay.as_micros() as u64)
+        };
+        let row = |a: &u16| nodes.iter().map(|b| cost(*a, *b)).collect();
+        nodes.iter().map(row).collect()
     }
+}
+
+type Relay = Option<usize>;
+
+/// The best way and the best other one, each direct or over one relay.
+fn two_ways(
+    costs: &[Vec<Option<u64>>],
+    members: &[usize],
+    from: usize,
+    to: usize,
+) -> Option<(Relay, Option<Relay>)> {
+    let (mut first, mut second): (Option<(u64, Relay)>, Option<(u64, Relay)>) = (None, None);
+    let mut offer = |cost: u64, relay: Relay| {
+        if first.is_none_or(|(best, _)| cost < best) {
+            second = first;
+            first = Some((cost, relay));
+        } else if second.is_none_or(|(best, _)| cost < best) {
+            second = Some((cost, relay));
+        }
+    };
+    if let Some(cost) = costs[from][to] {
+        offer(cost, None);
+    }
+    for relay in members {
+        if let (Some(there), Some(on)) = (costs[from][*relay], costs[*relay][to]) {
+            offer(there + on, Some(*relay));
+        }
+    }
+    first.map(|(_, relay)| (relay, second.map(|(_, relay)| relay)))
 }
 
 pub(crate) fn pair(a: u16, b: u16) -> (u16, u16) {

@@ -1,4 +1,4 @@
-//! A running hash over what happened (FNV-1a), to tell whether two runs were the same.
+//! A running hash over what happened, to tell whether two runs were the same.
 
 #[derive(Clone, Copy)]
 pub(crate) struct Trace(u64);
@@ -8,9 +8,11 @@ impl Trace {
         Trace(0xcbf2_9ce4_8422_2325)
     }
 
+    /// A word at a time, FNV-1a's step and a rotation so that high bits count too.
     pub(crate) fn note(&mut self, words: &[u64]) {
-        for byte in words.iter().flat_map(|word| word.to_le_bytes()) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        for word in words {
+            let mixed = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+            self.0 = mixed.rotate_left(29);
         }
     }
 

@@ -1,61 +1,65 @@
-//! The world: nodes, paths, participants, faults, and one queue of what happens next.
+//! The world: nodes, paths, participants, faults, and one agenda of what happens next.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use mesh::{Config, Input, Mesh, Output, public_key};
-use netem::{Path, Weather};
+use netem::Weather;
+use node::{Command, Event, Input, MeshTransmit, Outputs};
+use serde_bytes::ByteBuf;
 use wire::{NodeId, RoomKey, StreamId};
 
-use crate::check::{self, Violations};
-use crate::controller::{Controller, pair};
+use crate::agenda::Agenda;
+use crate::check::{self, Flapping, Violations};
+use crate::controller::Controller;
+use crate::fault::Fault;
+use crate::frames::Frames;
+use crate::host::{self, Host};
+use crate::sky::Sky;
 use crate::trace::Trace;
-use crate::traffic::{Chat, Kind, Publisher, PublisherId, Subscription};
+use crate::traffic::{Chat, Publisher, PublisherId, Subscription};
+
+mod look;
+mod people;
+mod strike;
 
 /// From a link's change to the new routes at every node.
 const CONTROLLER_DELAY: Duration = Duration::from_millis(100);
-/// From a node's start until its clients are back.
-const CLIENTS_RETURN: Duration = Duration::from_millis(300);
 /// Queues are looked at this often.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
-/// What a connected pair needs at most to carry everything again after the last fault: a
-/// handshake's longest pause and the controller's.
-const RECOVERY: Duration = Duration::from_secs(8);
-/// What was sent this late may still be under way when the world ends.
-const TAIL: Duration = Duration::from_secs(3);
 /// No emulated path may hold more than this.
 const MAX_UNDER_WAY: usize = 20_000;
 
-/// What goes wrong, or is put right.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
-    /// Change both directions of a path; its delay stays.
-    Weather {
-        a: u16,
-        b: u16,
-        loss: netem::Loss,
-        cut: bool,
-    },
-    /// Change one direction only.
-    OneWay { from: u16, to: u16, cut: bool },
-    /// A node's process dies and starts anew, with nothing remembered.
-    Restart { node: u16 },
+/// Something is made wrong in the world itself, to show that a checker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breakage {
+    /// Every packet reaches its subscriber twice.
+    Twice,
+    /// Every frame is seen again and again, as if it went round.
+    Loop,
+    /// No queue may hold anything.
+    Queues,
+    /// The stub controller leases no second paths.
+    NoSecond,
 }
 
-enum Event {
+/// An event of a node, for whoever governs the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Since the world's start.
+    pub at: Duration,
+    pub node: u16,
+    pub event: Event,
+}
+
+enum What {
     Publish(PublisherId),
     Chat(usize),
     Fault(Fault),
     Control,
-    ClientsReturn(u16),
+    ClientsReturn(u16, u32),
     Check,
-}
-
-struct Node {
-    mesh: Mesh,
-    life: u32,
-    away: bool,
+    Arrival(usize),
+    Timer(u16),
 }
 
 /// A whole network in virtual time.
@@ -64,20 +68,37 @@ pub struct World {
     start: Instant,
     now: Instant,
     rng: fastrand::Rng,
-    nodes: BTreeMap<u16, Node>,
-    paths: BTreeMap<(u16, u16), Path<Vec<u8>>>,
-    events: BTreeMap<(Instant, u64), Event>,
-    serial: u64,
-    controller: Controller,
+    hosts: BTreeMap<u16, Host>,
+    sky: Sky,
+    agenda: Agenda<What>,
+    pairs: u8,
+    /// The stub; None where somebody else governs.
+    controller: Option<Controller>,
+    /// A computation of the stub is on the agenda.
+    computing: bool,
+    control_gone: bool,
+    told: Vec<Told>,
     publishers: Vec<Publisher>,
     subscriptions: Vec<Subscription>,
+    by_stream: HashMap<(u16, StreamId), usize>,
     chats: Vec<Chat>,
     rooms: BTreeMap<RoomKey, BTreeSet<u16>>,
+    /// To which others a node's messages of a room go.
+    room_nodes: BTreeMap<(u16, RoomKey), BTreeSet<u16>>,
+    /// Under which each room's media and messages travel; others travel under none.
+    tags: BTreeMap<RoomKey, u32>,
+    probes: look::Probes,
     last_fault: Instant,
     /// Counters of meshes that are no more.
     past: BTreeMap<&'static str, u64>,
+    frames: Frames,
+    flapping: Flapping,
+    gap_budget: Option<Duration>,
+    broken: Option<Breakage>,
     violations: Violations,
     trace: Trace,
+    datagrams: u64,
+    outputs: Outputs,
 }
 
 impl World {
@@ -88,35 +109,58 @@ impl World {
             start,
             now: start,
             rng: fastrand::Rng::with_seed(seed),
-            nodes: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            events: BTreeMap::new(),
-            serial: 0,
-            controller: Controller::default(),
+            hosts: BTreeMap::new(),
+            sky: Sky::default(),
+            agenda: Agenda::new(),
+            pairs: mesh::MAX_PAIRS as u8,
+            controller: Some(Controller::default()),
+            computing: false,
+            control_gone: false,
+            told: Vec::new(),
             publishers: Vec::new(),
             subscriptions: Vec::new(),
+            by_stream: HashMap::new(),
             chats: Vec::new(),
             rooms: BTreeMap::new(),
+            room_nodes: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            probes: look::Probes::default(),
             last_fault: start,
             past: BTreeMap::new(),
+            frames: Frames::default(),
+            flapping: Flapping::default(),
+            gap_budget: None,
+            broken: None,
             violations: Violations::default(),
             trace: Trace::new(),
+            datagrams: 0,
+            outputs: Outputs::default(),
         };
-        world.after(CHECK_INTERVAL, Event::Check);
+        world.after(CHECK_INTERVAL, What::Check);
         world
     }
 
     // --- building -----------------------------------------------------------------------------
 
-    /// Add nodes 1 to `count`, which know each other's keys and addresses.
+    /// How many port pairs each link has, 1 to 4 (the default); before there are nodes.
+    pub fn set_pairs(&mut self, pairs: u8) {
+        self.pairs = pairs.clamp(1, mesh::MAX_PAIRS as u8);
+    }
+
+    /// Whoever runs the world introduces the nodes and leases the routes: what they tell comes
+    /// out of [`World::advance`] and is answered with [`World::command`]. Before there are nodes.
+    pub fn govern(&mut self) {
+        self.controller = None;
+    }
+
+    /// Add nodes 1 to `count`. Unless somebody else governs they know each other.
     pub fn add_nodes(&mut self, count: u16) {
         for node in 1..=count {
-            let mesh = self.new_mesh(node, 0);
-            let life = 0;
-            let away = false;
-            self.nodes.insert(node, Node { mesh, life, away });
+            let core = self.new_core(node, 0);
+            self.hosts.insert(node, Host::new(core));
         }
         for node in 1..=count {
+            self.schedule_timer(node);
             self.introduce(node);
         }
     }
@@ -124,476 +168,311 @@ impl World {
     /// A path between two nodes, the same both ways. Without one nothing passes.
     pub fn add_path(&mut self, a: u16, b: u16, weather: Weather) {
         for (from, to) in [(a, b), (b, a)] {
-            let path = Path::new(weather, self.rng.u64(..));
-            self.paths.insert((from, to), path);
-        }
-        self.controller.know(a, b, weather.delay);
-    }
-
-    /// Somebody at `node` publishes from now on.
-    pub fn publish(&mut self, node: u16, kind: Kind) -> PublisherId {
-        let id = PublisherId(self.publishers.len());
-        self.publishers.push(Publisher {
-            id,
-            node,
-            kind,
-            published: Vec::new(),
-        });
-        let phase = Duration::from_micros(self.rng.u64(..20_000));
-        self.after(phase, Event::Publish(id));
-        id
-    }
-
-    /// Somebody at `node` subscribes.
-    pub fn subscribe(&mut self, node: u16, publisher: PublisherId) {
-        let stream = self.stream(publisher);
-        self.subscriptions.push(Subscription {
-            node,
-            publisher,
-            stream,
-            received: BTreeMap::new(),
-        });
-        self.give(node, Input::Want { stream });
-    }
-
-    /// Somebody at `from` writes to the nodes `to` of a room, ten messages a second.
-    pub fn chat(&mut self, room: RoomKey, from: u16, to: &[u16], reliable: bool) {
-        let members = self.rooms.entry(room).or_default();
-        members.extend(to);
-        self.chats.push(Chat {
-            from,
-            to: to.to_vec(),
-            room,
-            reliable,
-            sent: 0,
-            times: Vec::new(),
-            received: BTreeMap::new(),
-        });
-        self.after(Chat::INTERVAL, Event::Chat(self.chats.len() - 1));
-    }
-
-    /// Let something go wrong `after` now.
-    pub fn fault(&mut self, after: Duration, fault: Fault) {
-        self.last_fault = self.last_fault.max(self.now + after);
-        self.after(after, Event::Fault(fault));
-    }
-
-    /// End the loss on a path, at once; a cut stays.
-    pub fn calm(&mut self, a: u16, b: u16) {
-        self.last_fault = self.last_fault.max(self.now);
-        for way in [(a, b), (b, a)] {
-            if let Some(path) = self.paths.get_mut(&way) {
-                let weather = path.weather();
-                path.set(Weather {
-                    loss: netem::Loss::None,
-                    ..weather
-                });
+            for pair in 0..self.pairs {
+                let seed = self.rng.u64(..);
+                self.sky.add((from, to, pair), weather, seed);
             }
         }
+        if let Some(controller) = &mut self.controller {
+            controller.know(a, b, weather.delay);
+        }
+    }
+
+    /// Media and messages of a room travel under `tag` from now on (0: none), and the checker
+    /// wants them nowhere but on `nodes`.
+    pub fn restrict(&mut self, room: RoomKey, tag: u32, nodes: &[u16]) {
+        let nodes: BTreeSet<u16> = nodes.iter().copied().collect();
+        self.tags.insert(room, tag);
+        self.frames.allowed.insert(room, nodes.clone());
+        if let Some(controller) = self.controller.as_mut().filter(|_| tag != 0) {
+            controller.allow(tag, nodes);
+        }
+        self.compute_soon();
+    }
+
+    /// No subscriber of audio may wait longer than this for its next packet, beyond the usual,
+    /// from now on; None stops looking.
+    pub fn set_gap_budget(&mut self, budget: Option<Duration>) {
+        self.gap_budget = budget;
+    }
+
+    /// No route of a node may change more often than this in a minute, from now on.
+    pub fn set_route_budget(&mut self, changes: usize) {
+        self.flapping.budget = Some(changes);
+    }
+
+    /// Make something wrong.
+    pub fn break_it(&mut self, breakage: Breakage) {
+        self.broken = Some(breakage);
     }
 
     // --- running ------------------------------------------------------------------------------
 
+    /// Time since the start.
+    pub fn time(&self) -> Duration {
+        self.now - self.start
+    }
+
     /// Let this much time pass.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some((at, what)) = self.next().filter(|(at, _)| *at <= end) {
-            self.now = self.now.max(at);
-            match what {
-                Next::Event => {
-                    if let Some((_, event)) = self.events.pop_first() {
-                        self.happen(event);
-                    }
-                }
-                Next::Arrival(from, to) => self.arrive(from, to),
-                Next::Timer(node) => self.give(node, Input::Timeout),
-            }
-        }
+        while self.step(end) {}
         self.now = end;
     }
 
-    /// Run until everything sent in the `calm` after the last fault must have come, and check
-    /// that it did: media but for a share of `missing`, reliable messages all.
-    pub fn settle(&mut self, calm: Duration, missing: f64) {
-        let from = self.last_fault.max(self.start) + RECOVERY;
-        let to = from.max(self.now) + calm;
-        let end = to + TAIL;
-        self.run(end.saturating_duration_since(self.now));
-        for subscription in &self.subscriptions {
-            let publisher = &self.publishers[subscription.publisher.0];
-            let node = publisher.node;
-            if self.connected(node, subscription.node) {
-                let window = (from, to);
-                check::flows(
-                    publisher,
-                    subscription,
-                    window,
-                    missing,
-                    &mut self.violations,
-                );
+    /// Go on until a time since the start, or until nodes tell something: what they told then.
+    pub fn advance(&mut self, until: Duration) -> Vec<Told> {
+        let end = self.start + until;
+        while self.told.is_empty() {
+            if !self.step(end) {
+                self.now = self.now.max(end);
+                break;
             }
         }
-        for chat in &self.chats {
-            let reachable = chat.to.iter().all(|to| self.connected(chat.from, *to));
-            if reachable {
-                check::messages(chat, (from, to), &mut self.violations);
-            }
-        }
-        self.check();
+        std::mem::take(&mut self.told)
     }
 
-    /// What the checkers saw; empty is good.
-    pub fn violations(&self) -> &[String] {
-        self.violations.list()
-    }
-
-    /// A hash over everything that happened, but for ciphertext.
-    pub fn trace(&self) -> u64 {
-        self.trace.value()
-    }
-
-    /// The sum of a counter over all nodes, dead ones included.
-    pub fn count(&self, name: &str) -> u64 {
-        let now = self.nodes.values().map(|node| node.mesh.counts()[name]);
-        now.sum::<u64>() + self.past.get(name).copied().unwrap_or_default()
-    }
-
-    /// One node's counter.
-    pub fn count_at(&self, node: u16, name: &str) -> u64 {
-        self.nodes[&node].mesh.counts()[name]
-    }
-
-    /// The longest time that `node` got nothing of `publisher` in the last `time`.
-    pub fn worst_gap(&self, node: u16, publisher: PublisherId, time: Duration) -> Duration {
-        let from = self.now.checked_sub(time).unwrap_or(self.start);
-        let of = |s: &&Subscription| s.node == node && s.publisher == publisher;
-        let subscription = self.subscriptions.iter().find(of);
-        subscription.map_or(time, |s| check::worst_gap(s, from, self.now))
-    }
-
-    /// Of what was published so far, how much `node` got: numbers of packets.
-    pub fn received(&self, node: u16, publisher: PublisherId) -> (usize, usize) {
-        let of = |s: &&Subscription| s.node == node && s.publisher == publisher;
-        let subscription = self.subscriptions.iter().find(of);
-        let received = subscription.map_or(0, |s| s.received.len());
-        (received, self.publishers[publisher.0].published.len())
-    }
-
-    /// How many messages of chat number `chat` came to `node`, and how many were sent.
-    pub fn messages(&self, chat: usize, node: u16) -> (usize, usize) {
-        let chat = &self.chats[chat];
-        let received = chat.received.get(&node).map_or(0, Vec::len);
-        (received, chat.times.len())
-    }
-
-    /// Whether two nodes have a physical way of at most one relay between them.
-    fn connected(&self, a: u16, b: u16) -> bool {
-        let open = |a: u16, b: u16| {
-            [(a, b), (b, a)]
-                .iter()
-                .all(|way| self.paths.get(way).is_some_and(|p| !p.weather().cut))
+    /// Do what is next, if that is due by `end`.
+    fn step(&mut self, end: Instant) -> bool {
+        let Some((at, what)) = self.agenda.pop(end) else {
+            return false;
         };
-        open(a, b)
-            || self
-                .nodes
-                .keys()
-                .any(|relay| open(a, *relay) && open(*relay, b))
-    }
-
-    fn next(&self) -> Option<(Instant, Next)> {
-        let event = self.events.keys().next().map(|(at, _)| (*at, Next::Event));
-        let arrivals = self.paths.iter();
-        let arrival = arrivals
-            .filter_map(|((from, to), path)| Some((path.deadline()?, Next::Arrival(*from, *to))));
-        let timers = self.nodes.iter();
-        let timer = timers.filter_map(|(node, n)| Some((n.mesh.deadline()?, Next::Timer(*node))));
-        event.into_iter().chain(arrival).chain(timer).min()
-    }
-
-    fn happen(&mut self, event: Event) {
-        match event {
-            Event::Publish(id) => {
-                let publisher = &mut self.publishers[id.0];
-                let interval = publisher.interval();
-                let node = &self.nodes[&publisher.node];
-                if !node.away {
-                    let stream = publisher.stream(node.life);
-                    let node = publisher.node;
-                    for packet in publisher.next(self.now) {
-                        let packet = &packet;
-                        self.give(node, Input::Media { stream, packet });
-                    }
-                }
-                self.after(interval, Event::Publish(id));
-            }
-            Event::Chat(i) => self.write(i),
-            Event::Fault(fault) => self.strike(fault),
-            Event::Control => {
-                let nodes: Vec<u16> = self.nodes.keys().copied().collect();
-                for node in &nodes {
-                    let routes = self.controller.routes(*node, &nodes);
-                    self.give(*node, Input::SetRoutes(&routes));
-                }
-            }
-            Event::ClientsReturn(node) => self.clients_return(node),
-            Event::Check => {
+        self.now = self.now.max(at);
+        match what {
+            What::Arrival(way) => self.arrive(at, way),
+            What::Timer(node) => self.time_out(at, node),
+            What::Publish(id) => self.publish_next(id),
+            What::Chat(i) => self.write(i),
+            What::Fault(fault) => self.strike(fault),
+            What::Control => self.compute(),
+            What::ClientsReturn(node, life) => self.clients_return(node, life),
+            What::Check => {
                 self.check();
-                self.after(CHECK_INTERVAL, Event::Check);
+                self.after(CHECK_INTERVAL, What::Check);
             }
         }
+        true
     }
 
-    fn write(&mut self, i: usize) {
-        self.after(Chat::INTERVAL, Event::Chat(i));
-        let length = match self.rng.u8(..) {
-            0..200 => self.rng.usize(..200),
-            200..250 => self.rng.usize(..4_000),
-            250.. => self.rng.usize(..60_000),
-        };
-        let chat = &mut self.chats[i];
-        let node = &self.nodes[&chat.from];
-        if node.away {
+    /// Hand a node a command, as its Python would. Nothing happens if it is dead.
+    pub fn command(&mut self, node: u16, command: Command) {
+        if let Command::SetRoutes { routes } = &command {
+            self.note(&[8, u64::from(node), routes.len() as u64]);
+            self.flapping
+                .told(self.now, node, routes, &mut self.violations);
+        }
+        self.give(node, Input::Command(command));
+    }
+
+    /// The key by which others pin a node.
+    pub fn public_key(&self, node: u16) -> [u8; 32] {
+        host::key(node)
+    }
+
+    /// Where a node's mesh ports are, `ip:port`.
+    pub fn addresses(&self, node: u16) -> Vec<String> {
+        (0..self.pairs)
+            .map(|pair| host::address(node, pair).to_string())
+            .collect()
+    }
+
+    fn new_core(&self, node: u16, life: u32) -> node::Node {
+        let seed = self.seed ^ u64::from(node) << 32 ^ u64::from(life);
+        let mut core = host::core(node, seed, self.now);
+        if let Some(mesh) = core.mesh_mut() {
+            mesh.watch();
+        }
+        core
+    }
+
+    /// A node hears of all others, as the stub's world has it.
+    fn introduce(&mut self, node: u16) {
+        if self.controller.is_none() {
             return;
         }
-        let bytes = chat.next(self.now, node.life, length);
-        let input = Input::Data {
-            room: chat.room,
-            tag: 0,
-            reliable: chat.reliable,
-            bytes,
-            nodes: &chat.targets(),
-        };
-        let from = chat.from;
-        self.give(from, input);
-    }
-
-    fn strike(&mut self, fault: Fault) {
-        self.note(&[1, fault_word(&fault)]);
-        match fault {
-            Fault::Weather { a, b, loss, cut } => {
-                for way in [(a, b), (b, a)] {
-                    if let Some(path) = self.paths.get_mut(&way) {
-                        let weather = path.weather();
-                        path.set(Weather {
-                            loss,
-                            cut,
-                            ..weather
-                        });
-                    }
-                }
-            }
-            Fault::OneWay { from, to, cut } => {
-                if let Some(path) = self.paths.get_mut(&(from, to)) {
-                    let weather = path.weather();
-                    path.set(Weather { cut, ..weather });
-                }
-            }
-            Fault::Restart { node } => self.restart(node),
+        let others: Vec<u16> = self.hosts.keys().copied().filter(|n| *n != node).collect();
+        for other in others {
+            let command = Command::AddPeer {
+                node: other,
+                public_key: ByteBuf::from(host::key(other)),
+                addresses: self.addresses(other),
+            };
+            self.command(node, command);
         }
     }
 
-    fn restart(&mut self, node: u16) {
-        let life = self.nodes.get(&node).map_or(0, |n| n.life + 1);
-        let mesh = self.new_mesh(node, life);
-        let Some(dead) = self.nodes.get_mut(&node) else {
+    // --- control ------------------------------------------------------------------------------
+
+    fn compute_soon(&mut self) {
+        if self.controller.is_some() && !self.computing {
+            self.computing = true;
+            self.after(CONTROLLER_DELAY, What::Control);
+        }
+    }
+
+    fn compute(&mut self) {
+        self.computing = false;
+        let Some(controller) = self.controller.as_ref().filter(|_| !self.control_gone) else {
             return;
         };
-        dead.life = life;
-        dead.away = true;
-        let dead = std::mem::replace(&mut dead.mesh, mesh);
-        for (name, n) in dead.counts() {
-            *self.past.entry(name).or_default() += n;
-        }
-        // What its participants had heard is gone with them.
-        for chat in &mut self.chats {
-            chat.received.remove(&node);
-        }
-        self.controller.forget(node);
-        self.introduce(node);
-        self.after(CONTROLLER_DELAY, Event::Control);
-        self.after(CLIENTS_RETURN, Event::ClientsReturn(node));
-    }
-
-    /// A restarted node's clients publish and subscribe again, and the others hear of it.
-    fn clients_return(&mut self, node: u16) {
-        let Some(returned) = self.nodes.get_mut(&node) else {
-            return;
-        };
-        returned.away = false;
-        for publisher in self.publishers.iter_mut().filter(|p| p.node == node) {
-            publisher.published.clear();
-        }
-        for chat in &mut self.chats {
-            if chat.from == node {
-                chat.sent = 0;
-                chat.times.clear();
-                chat.received.clear();
-            }
-        }
-        for i in 0..self.subscriptions.len() {
-            let (subscriber, publisher) =
-                (self.subscriptions[i].node, self.subscriptions[i].publisher);
-            let origin = self.publishers[publisher.0].node;
-            if subscriber != node && origin != node {
+        let heard = |(node, host): (&u16, &Host)| (!host.cell_cut).then_some(*node);
+        let reached: BTreeSet<u16> = self.hosts.iter().filter_map(heard).collect();
+        let nodes: Vec<u16> = self.hosts.keys().copied().collect();
+        for (node, commands) in controller.tables(&nodes) {
+            if !reached.contains(&node) {
                 continue;
             }
-            let old = self.subscriptions[i].stream;
-            let stream = self.stream(publisher);
-            self.subscriptions[i].stream = stream;
-            self.subscriptions[i].received.clear();
-            if old != stream {
-                self.give(subscriber, Input::Unwant { stream: old });
+            for mut command in commands {
+                if let (Command::SetRoutes { routes }, Some(Breakage::NoSecond)) =
+                    (&mut command, self.broken)
+                {
+                    routes.iter_mut().for_each(|route| route.second = None);
+                }
+                self.command(node, command);
             }
-            self.give(subscriber, Input::Want { stream });
         }
     }
 
-    fn check(&mut self) {
-        for (node, n) in &self.nodes {
-            check::queues(*node, &n.mesh, &mut self.violations);
-        }
-        for ((from, to), path) in &self.paths {
-            let n = path.under_way();
-            if n > MAX_UNDER_WAY {
-                self.violations
-                    .add(|| format!("{n} datagrams under way from {from} to {to}"));
+    fn hear(&mut self, node: u16, mut event: Event) {
+        let Some(host) = self.hosts.get(&node) else {
+            return;
+        };
+        let (lie, cell_cut) = (host.lie, host.cell_cut);
+        if let Event::LinkReport { links } = &mut event {
+            for link in links.iter_mut().filter(|_| lie != 1.0) {
+                for rtt in [&mut link.rtt_ms, &mut link.rtt_min_ms, &mut link.rtt_p95_ms] {
+                    *rtt = rtt.map(|ms| ms * lie);
+                }
             }
         }
-        let meshes = self.nodes.values().map(|node| &node.mesh);
-        check::loops(meshes, &self.past, &mut self.violations);
+        match (&mut self.controller, event) {
+            (Some(controller), Event::LinkReport { links }) if !cell_cut => {
+                if controller.report(node, &links) {
+                    self.compute_soon();
+                }
+            }
+            (None, event @ (Event::LinkReport { .. } | Event::Fatal { .. })) => {
+                let at = self.now - self.start;
+                self.told.push(Told { at, node, event });
+            }
+            _ => {}
+        }
     }
 
     // --- nodes --------------------------------------------------------------------------------
 
-    fn new_mesh(&self, node: u16, life: u32) -> Mesh {
-        let seed = self.seed ^ u64::from(node) << 32 ^ u64::from(life);
-        Mesh::new(Config::new(NodeId(node), private_key(node), seed), self.now)
+    fn arrive(&mut self, at: Instant, way: usize) {
+        if self.sky.ways[way].scheduled != Some(at) {
+            return;
+        }
+        self.sky.ways[way].scheduled = None;
+        while let Some(mut bytes) = self.sky.ways[way].path.pop(self.now) {
+            let (from, to, port) = {
+                let way = &self.sky.ways[way];
+                (way.from, way.to, way.pair)
+            };
+            let from = host::address(from, port);
+            let bytes = &mut bytes;
+            self.give(to, Input::Mesh { from, port, bytes });
+        }
+        self.schedule_arrival(way);
     }
 
-    fn introduce(&mut self, node: u16) {
-        let others: Vec<u16> = self.nodes.keys().copied().filter(|n| *n != node).collect();
-        for other in others {
-            let input = Input::AddPeer {
-                node: NodeId(other),
-                public_key: public_key(&private_key(other)),
-                addresses: &[address(other)],
-            };
-            self.give(node, input);
+    fn time_out(&mut self, at: Instant, node: u16) {
+        let Some(host) = self.hosts.get_mut(&node) else {
+            return;
+        };
+        if host.scheduled != Some(at) {
+            return;
+        }
+        host.scheduled = None;
+        match host.deadline().is_some_and(|due| due <= self.now) {
+            true => self.give(node, Input::Timeout),
+            false => self.schedule_timer(node),
         }
     }
 
-    fn arrive(&mut self, from: u16, to: u16) {
-        let path = self.paths.get_mut(&(from, to));
-        if let Some(mut bytes) = path.and_then(|path| path.pop(self.now)) {
-            let input = Input::Datagram {
-                from: address(from),
-                port: 0,
-                bytes: &mut bytes,
-            };
-            self.give(to, input);
-        }
-    }
-
+    /// Hand a node something, do what it says, and see when it wants to be called again.
     fn give(&mut self, node: u16, input: Input<'_>) {
-        let mut out = Vec::new();
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.mesh.handle(self.now, input, &mut out);
-        }
-        for output in out {
-            self.perform(node, output);
-        }
-    }
-
-    fn perform(&mut self, node: u16, output: Output) {
-        let at = u64::from(node);
-        match output {
-            Output::Transmit { peer, bytes, .. } => {
-                self.note(&[2, at, u64::from(peer.0), bytes.len() as u64]);
-                if let Some(path) = self.paths.get_mut(&(node, peer.0)) {
-                    let length = bytes.len();
-                    path.push(self.now, bytes, length);
-                }
-            }
-            Output::Media { stream, packet } => {
-                self.note(&[3, at, stream.0, packet.sequence]);
-                self.receive(node, stream, packet.sequence);
-            }
-            Output::Data {
-                room,
-                from,
-                bytes,
-                reliable,
-            } => {
-                self.note(&[
-                    4,
-                    at,
-                    u64::from(from.0),
-                    bytes.len() as u64,
-                    reliable.into(),
-                ]);
-                self.read(node, room, from.0, reliable, &bytes);
-            }
-            Output::Wanted { stream, wanted } => self.note(&[5, at, stream.0, wanted.into()]),
-            Output::RequestKeyframe { stream } => self.note(&[6, at, stream.0]),
-            Output::LinkChanged { node: peer, state } => {
-                let up = state == mesh::LinkState::Up;
-                self.note(&[7, at, u64::from(peer.0), up.into()]);
-                self.controller.report(node, peer.0, up);
-                self.after(CONTROLLER_DELAY, Event::Control);
-            }
-        }
-    }
-
-    fn receive(&mut self, node: u16, stream: StreamId, sequence: u64) {
-        let of = |s: &&mut Subscription| s.node == node && s.stream == stream;
-        let Some(subscription) = self.subscriptions.iter_mut().find(of) else {
-            self.violations
-                .add(|| format!("node {node} got a packet of {stream}, which it does not want"));
+        let Some(host) = self.hosts.get_mut(&node) else {
             return;
         };
-        if subscription.received.insert(sequence, self.now).is_some() {
-            self.violations
-                .add(|| format!("node {node} got packet {sequence} of {stream} twice"));
-        }
-    }
-
-    fn read(&mut self, node: u16, room: RoomKey, from: u16, reliable: bool, bytes: &[u8]) {
-        if !self.rooms.get(&room).is_some_and(|r| r.contains(&node)) {
-            self.violations
-                .add(|| format!("node {node} got a message of a room that it does not serve"));
-            return;
-        }
-        let Some((life, number)) = Chat::read(bytes) else {
-            self.violations
-                .add(|| format!("node {node} got a message that is not what was sent"));
+        let Some(core) = &mut host.core else {
             return;
         };
-        let of = |c: &&mut Chat| c.room == room && c.from == from && c.reliable == reliable;
-        let present = self.nodes.get(&from).map(|n| n.life);
-        let Some(chat) = self
-            .chats
-            .iter_mut()
-            .find(of)
-            .filter(|_| present == Some(life))
-        else {
-            return; // of a life that is over: it may be late
-        };
-        let received = chat.received.entry(node).or_default();
-        if received.contains(&number) {
-            self.violations
-                .add(|| format!("node {node} got message {number} of node {from} twice"));
+        let mut out = std::mem::take(&mut self.outputs);
+        core.handle(self.now + host.ahead, input, &mut out);
+        let seen = core.mesh_mut().map(mesh::Mesh::seen).unwrap_or_default();
+        for seen in seen {
+            let publishers = &self.publishers;
+            let room_of = |stream| publishers.get(Publisher::of(stream).0).map(|p| p.room);
+            let times = match self.broken {
+                Some(Breakage::Loop) => 100,
+                _ => 1,
+            };
+            for _ in 0..times {
+                self.frames.look(node, &seen, room_of, &mut self.violations);
+            }
         }
-        received.push(number);
+        for transmit in out.mesh.drain(..) {
+            self.transmit(node, transmit);
+        }
+        for (_, bus) in out.bus.drain(..) {
+            self.hear_bus(node, bus);
+        }
+        for event in out.events.drain(..) {
+            self.hear(node, event);
+        }
+        out.client.clear();
+        self.outputs = out;
+        self.schedule_timer(node);
     }
 
-    fn stream(&self, publisher: PublisherId) -> StreamId {
-        let publisher = &self.publishers[publisher.0];
-        publisher.stream(self.nodes[&publisher.node].life)
+    fn transmit(&mut self, node: u16, transmit: MeshTransmit) {
+        let MeshTransmit {
+            peer: NodeId(peer),
+            port,
+            bytes,
+            ..
+        } = transmit;
+        let length = bytes.len();
+        self.datagrams += 1;
+        let way = u64::from(node) << 24 | u64::from(peer) << 8 | u64::from(port);
+        self.note(&[2, way, length as u64]);
+        if let Some(way) = self.sky.find(node, peer, port) {
+            self.sky.ways[way].path.push(self.now, bytes, length);
+            self.schedule_arrival(way);
+        }
     }
 
-    fn after(&mut self, time: Duration, event: Event) {
-        self.serial += 1;
-        self.events.insert((self.now + time, self.serial), event);
+    fn schedule_arrival(&mut self, way: usize) {
+        let place = way;
+        let way = &mut self.sky.ways[way];
+        let Some(due) = way.path.deadline() else {
+            return;
+        };
+        if way.scheduled.is_none_or(|at| due < at) {
+            way.scheduled = Some(due);
+            self.agenda.add(due, What::Arrival(place));
+        }
+    }
+
+    fn schedule_timer(&mut self, node: u16) {
+        let Some(host) = self.hosts.get_mut(&node) else {
+            return;
+        };
+        let Some(due) = host.deadline() else {
+            return;
+        };
+        let due = due.max(self.now);
+        if host.scheduled.is_none_or(|at| due < at) {
+            host.scheduled = Some(due);
+            self.agenda.add(due, What::Timer(node));
+        }
+    }
+
+    fn after(&mut self, time: Duration, what: What) {
+        self.agenda.add(self.now + time, what);
     }
 
     fn note(&mut self, words: &[u64]) {
@@ -601,30 +480,30 @@ impl World {
         self.trace.note(&[at]);
         self.trace.note(words);
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Next {
-    Event,
-    Arrival(u16, u16),
-    Timer(u16),
-}
-
-fn private_key(node: u16) -> [u8; 32] {
-    let mut key = [7; 32];
-    key[..2].copy_from_slice(&node.to_be_bytes());
-    key
-}
-
-fn address(node: u16) -> SocketAddr {
-    ([127, 0, 0, 1], 10_000 + node).into()
-}
-
-fn fault_word(fault: &Fault) -> u64 {
-    let [a, b] = match *fault {
-        Fault::Weather { a, b, .. } => pair(a, b).into(),
-        Fault::OneWay { from, to, .. } => [from, to],
-        Fault::Restart { node } => [node, 0],
-    };
-    u64::from(a) << 16 | u64::from(b)
+    fn check(&mut self) {
+        let mut totals = self.past.clone();
+        for (node, host) in &self.hosts {
+            let Some(mesh) = host.mesh() else { continue };
+            check::queues(*node, mesh, &mut self.violations);
+            if self.broken == Some(Breakage::Queues) {
+                for queue in mesh.queues().iter().filter(|queue| queue.length > 0) {
+                    self.violations.add(|| format!("node {node}: {queue:?}"));
+                }
+            }
+            for (name, n) in mesh.counts() {
+                *totals.entry(name).or_default() += n;
+            }
+        }
+        for way in &self.sky.ways {
+            let n = way.path.under_way();
+            if n > MAX_UNDER_WAY {
+                let (from, to) = (way.from, way.to);
+                self.violations
+                    .add(|| format!("{n} datagrams under way from {from} to {to}"));
+            }
+        }
+        check::honest(&totals, &mut self.violations);
+        self.frames.turn();
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use netem::{Loss, Weather};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use sim::{Fault, Kind, PublisherId, World};
+use sim::{Breakage, Fault, Kind, PublisherId, World};
 use wire::RoomKey;
 
 const ROOM: RoomKey = RoomKey([1; 16]);
@@ -341,4 +341,93 @@ fn the_same_seed_is_the_same_world() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+/// A call in a world where something is made wrong on purpose.
+fn broken(breakage: Breakage) -> World {
+    let mut world = triangle(11);
+    world.break_it(breakage);
+    call(&mut world);
+    world.run(ms(3_000));
+    world
+}
+
+fn assert_seen(world: &World, what: &str) {
+    let seen = world.violations();
+    assert!(seen.iter().any(|v| v.contains(what)), "{what}: {seen:#?}");
+}
+
+#[test]
+fn a_packet_delivered_twice_is_seen() {
+    assert_seen(&broken(Breakage::Twice), "twice");
+}
+
+#[test]
+fn a_frame_that_goes_round_is_seen() {
+    assert_seen(&broken(Breakage::Loop), "saw a packet of");
+}
+
+#[test]
+fn a_queue_that_holds_too_much_is_seen() {
+    assert_seen(&broken(Breakage::Queues), "Queue");
+}
+
+#[test]
+fn a_message_to_a_stranger_is_seen() {
+    let mut world = triangle(12);
+    world.chat(ROOM, 1, &[3], false);
+    let room = RoomKey([2; 16]);
+    world.chat(room, 2, &[3], false);
+    world.misdirect(2, room, &[1]);
+    world.run(ms(3_000));
+    assert_seen(&world, "room that it does not serve");
+}
+
+#[test]
+fn a_packet_where_its_room_may_not_be_is_seen() {
+    // Untagged, it goes over node 2, the only way there is.
+    let mut world = World::new(13, Instant::now());
+    world.add_nodes(3);
+    world.add_path(1, 2, far(8));
+    world.add_path(2, 3, far(78));
+    world.restrict(ROOM, 0, &[1, 3]);
+    let publisher = world.publish_in(ROOM, 1, Kind::Audio);
+    world.subscribe(3, publisher);
+    world.run(ms(3_000));
+    assert_seen(&world, "may not be there");
+}
+
+#[test]
+fn a_pair_that_stays_apart_is_seen() {
+    let mut world = triangle(14);
+    world.run(ms(2_000));
+    world.fault(ms(0), Fault::Control { gone: true });
+    world.fault(ms(0), cut(1, 3, true));
+    world.settle(ms(1_000), 0.0);
+    assert_seen(&world, "can't hear");
+}
+
+#[test]
+fn a_gap_in_speech_is_seen() {
+    let mut world = triangle(15);
+    world.break_it(Breakage::NoSecond);
+    call(&mut world);
+    world.run(ms(3_000));
+    world.set_gap_budget(Some(ms(100)));
+    world.fault(ms(0), cut(1, 3, true));
+    world.run(ms(3_000));
+    assert_seen(&world, "heard nothing of");
+}
+
+#[test]
+fn a_route_that_flaps_is_seen() {
+    let mut world = triangle(16);
+    world.set_route_budget(2);
+    world.run(ms(2_000));
+    for i in 0..4 {
+        world.fault(ms(i * 8_000), cut(1, 3, true));
+        world.fault(ms(i * 8_000 + 1_000), cut(1, 3, false));
+    }
+    world.run(ms(34_000));
+    assert_seen(&world, "times in a minute");
 }

@@ -35,7 +35,7 @@ fn main() {
     for node in 1..=nodes {
         for i in 0..streams {
             let publisher = world.publish(node, if i == 0 { Kind::Video } else { Kind::Audio });
-            let to = (u64::from(node) + i as u64 * 17) % u64::from(nodes) + 1;
+            let to = (u64::from(node) + i * 17) % u64::from(nodes) + 1;
             world.subscribe(to as u16, publisher);
         }
     }

@@ -99,7 +99,8 @@ fn two_ways(
     from: usize,
     to: usize,
 ) -> Option<(Relay, Option<Relay>)> {
-    let (mut first, mut second): (Option<(u64, Relay)>, Option<(u64, Relay)>) = (None, None);
+    let mut first: Option<(u64, Relay)> = None;
+    let mut second: Option<(u64, Relay)> = None;
     let mut offer = |cost: u64, relay: Relay| {
         if first.is_none_or(|(best, _)| cost < best) {
             second = first;

@@ -84,7 +84,9 @@ fn subject(content: &[u8]) -> Subject {
             room.map_or(Subject::Other, |room| Subject::Room(RoomKey(*room)))
         }
         // The first piece begins like the whole.
-        Ok(Content::Fragment { index, bytes, .. }) if index == 0 => subject(bytes),
+        Ok(Content::Fragment {
+            index: 0, bytes, ..
+        }) => subject(bytes),
         _ => Subject::Other,
     }
 }

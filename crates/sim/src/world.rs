@@ -345,17 +345,18 @@ impl World {
                 }
             }
         }
-        match (&mut self.controller, event) {
-            (Some(controller), Event::LinkReport { links }) if !cell_cut => {
-                if controller.report(node, &links) {
-                    self.compute_soon();
-                }
-            }
-            (None, event @ (Event::LinkReport { .. } | Event::Fatal { .. })) => {
+        let Some(controller) = &mut self.controller else {
+            if matches!(event, Event::LinkReport { .. } | Event::Fatal { .. }) {
                 let at = self.now - self.start;
                 self.told.push(Told { at, node, event });
             }
-            _ => {}
+            return;
+        };
+        let Event::LinkReport { links } = event else {
+            return;
+        };
+        if !cell_cut && controller.report(node, &links) {
+            self.compute_soon();
         }
     }
 

@@ -88,7 +88,7 @@ impl World {
             Kind::Audio | Kind::Video => vec![Layer::new(stream, None, 0)],
             Kind::Upper => {
                 // The lower layer's stream would be the last that this node gives out.
-                let lower = u64::from(publisher.node) << 48 | (u64::MAX >> 16) - id.0 as u64;
+                let lower = (u64::from(publisher.node) << 48) | ((u64::MAX >> 16) - id.0 as u64);
                 let rid = |rid: &str| Some(rid.to_owned());
                 vec![
                     Layer::new(lower, rid("q"), 0),

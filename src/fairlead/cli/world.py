@@ -19,6 +19,7 @@ from fairlead.lab import demo as demos
 from fairlead.lab import ports, regions, worldfile
 from fairlead.lab.admin import admin_app, new_secret
 from fairlead.lab.leftovers import new_store
+from fairlead.lab.news import News
 from fairlead.lab.ports import NoPorts
 from fairlead.lab.web import serving
 from fairlead.lab.world import World, WorldFailed, running
@@ -64,6 +65,7 @@ async def _run(
     log: LogSection,
     json: bool,
 ) -> None:
+    news = News()
     with new_store() as store:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_end_on_signal, tasks.cancel_scope)
@@ -75,9 +77,10 @@ async def _run(
                     log=log,
                     tell=tell,
                     say=lambda name, line: tell(f"[{name}] {line}"),
+                    hear=news.hear,
                 ) as running_world,
                 _admin(running_world) as admin,
-                _demo(running_world, pages, demo_port) as page,
+                _demo(running_world, pages, demo_port, news) as page,
             ):
                 _announce(running_world, admin, page, json)
                 await anyio.sleep_forever()
@@ -105,13 +108,15 @@ async def _admin(world: World) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _demo(world: World, pages: Path | None, port: int) -> AsyncIterator[str | None]:
+async def _demo(
+    world: World, pages: Path | None, port: int, news: News
+) -> AsyncIterator[str | None]:
     if pages is None:
         yield None
         return
     async with anyio.create_task_group() as tasks:
         try:
-            async with serving(demos.demo_app(world, pages, tasks), port) as port:
+            async with serving(demos.demo_app(world, pages, tasks, news), port) as port:
                 yield f"http://localhost:{port}"
         except OSError as error:
             raise Failure(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from fairlead.lab import change
 from fairlead.lab.change import LinkChange
+from fairlead.lab.news import News
 from fairlead.lab.view import view
 from fairlead.lab.web import answer, plainly, read_body, refuse
 from fairlead.lab.world import World
@@ -40,7 +41,7 @@ class TokenWish(msgspec.Struct, frozen=True, kw_only=True):
     participant_name: str = ""
 
 
-def demo_app(world: World, pages: Path, tasks: anyio.abc.TaskGroup) -> Starlette:
+def demo_app(world: World, pages: Path, tasks: anyio.abc.TaskGroup, news: News) -> Starlette:
     """The endpoints and pages."""
 
     async def token(request: Request) -> Response:
@@ -76,7 +77,7 @@ def demo_app(world: World, pages: Path, tasks: anyio.abc.TaskGroup) -> Starlette
         )
 
     async def state(request: Request) -> Response:
-        return answer(view(world))
+        return answer({**msgspec.to_builtins(view(world)), "news": news.latest()})
 
     async def link(request: Request) -> Response:
         if not request.headers.get("content-type", "").startswith("application/json"):

@@ -93,7 +93,7 @@ class World:
         self._listen = listen
         self.places: dict[str, Place] = {}
         self.weather = Ways(spec.links)
-        self.changed_at: float | None = None
+        self._changed_at: float | None = None
         """On the event loop's clock: the last change of a link or node."""
         self.key, self.secret = next(iter(DEVELOPMENT_KEYS.items()))
         self._tell = tell
@@ -116,7 +116,7 @@ class World:
 
     async def set_ways(self, weather: Mapping[Way, Weather]) -> None:
         """Give ways other weather. Raises `httpx.HTTPError` if a node does not answer."""
-        self.changed_at = anyio.current_time()
+        self._changed_at = anyio.current_time()
         for way, wished in weather.items():
             for told in self.weather.set(way, wished):
                 await self._emulate(told, wished)
@@ -147,7 +147,7 @@ class World:
         place = self.place(name)
         if not place.up:
             raise ConfigError(f"the node of {name} has already ended")
-        self.changed_at = anyio.current_time()
+        self._changed_at = anyio.current_time()
         await place.child.stop(within=0)
         place.state = None
 
@@ -166,7 +166,7 @@ class World:
         except TimeoutError:
             await place.child.stop()
             raise WorldFailed(f"{name} was not ready within {START_S:.0f} s") from None
-        self.changed_at = anyio.current_time()
+        self._changed_at = anyio.current_time()
         towards = [way for other in self.places if other != name for way in ways(name, other)]
         for way in towards:
             await self._emulate(way, self.weather[way])
@@ -189,9 +189,14 @@ class World:
             self._hear(self)
             await anyio.sleep(QUICK_POLL_S if self._is_changing() else POLL_S)
 
+    def since_change_s(self) -> float | None:
+        """Seconds since a link or node was last changed; None if none ever was."""
+        changed = self._changed_at
+        return None if changed is None else anyio.current_time() - changed
+
     def _is_changing(self) -> bool:
-        changed = self.changed_at
-        return changed is not None and anyio.current_time() < changed + QUICK_FOR_S
+        since = self.since_change_s()
+        return since is not None and since < QUICK_FOR_S
 
     async def start(self, base_port: int | None, log: LogSection) -> None:
         """Start every node. Raises `NoPorts`."""

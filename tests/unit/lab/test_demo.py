@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from fairlead.lab.demo import demo_app
+from fairlead.lab.news import News
 from fairlead.lab.ways import Way
 from fairlead.policy import tokens
 from tests.unit.lab.conftest import PlayedWorld
@@ -25,7 +26,7 @@ async def client(played: PlayedWorld, tmp_path: Path) -> AsyncIterator[httpx.Asy
     (tmp_path / "pages" / "call.html").write_text("the call")
     (tmp_path / "secret").write_text("not a page")
     async with anyio.create_task_group() as tasks:
-        app = demo_app(played, tmp_path / "pages", tasks)
+        app = demo_app(played, tmp_path / "pages", tasks, News())
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client

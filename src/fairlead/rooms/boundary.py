@@ -41,7 +41,7 @@ def check(ctx: Context, name: str, regions: RegionSet) -> None:
     here = ctx.settings.region
     if here not in regions:
         raise Outside(policy.outside(name, regions, here, ctx.region_of.values()))
-    sets = ctx.region_sets()
+    sets = ctx.region_sets
     if regions not in sets and len(sets) >= defaults.MAX_REGION_SETS:
         raise Outside(
             f"room {name!r} has a set of regions that is new to this edge, "

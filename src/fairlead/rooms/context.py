@@ -5,11 +5,12 @@ from __future__ import annotations
 from livekit.protocol.models import ParticipantInfo
 
 from fairlead.policy import regions as policy
-from fairlead.policy.regions import EVERYWHERE, RegionSet, region_tag
+from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
+from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
@@ -38,9 +39,8 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
-        self.limited: dict[str, frozenset[RegionSet]] = {}
-        """The rooms held here that may not be everywhere, and the sets that they need known."""
-        self._told_sets: list[list[str]] = []
+        self.region_sets = RegionSets()
+        """Of the rooms held here."""
         self._serial = 0
 
     def room_of(self, session: Session) -> Room:
@@ -80,10 +80,8 @@ class Context:
     def finish(self, room: Room) -> None:
         """Tell, record and mesh what changed in a room in this step."""
         self._mesh(room)
-        if room.regions and (room.sessions or room.records.own is not None):
-            self.limited[room.name] = frozenset({room.regions, room.mesh_regions} - {EVERYWHERE})
-        else:
-            self.limited.pop(room.name, None)
+        held = bool(room.sessions) or room.records.own is not None
+        self.region_sets.hold(room.name, *((room.regions, room.mesh_regions) if held else ()))
         self._tell(room)
         for session in room.rerecord.values():
             self.out.add(PutRecord(record=session.record(session.told, _heard(room, session))))
@@ -94,15 +92,10 @@ class Context:
             room.info_changed = False
             self.tell_room(room)
 
-    def region_sets(self) -> frozenset[RegionSet]:
-        """The different sets of the rooms held here."""
-        return frozenset().union(*self.limited.values())
-
     def tell_sets(self) -> None:
         """Let the network know which sets of regions the rooms here have."""
-        sets = sorted(sorted(regions) for regions in self.region_sets())
-        if sets != self._told_sets:
-            self._told_sets = sets
+        sets = self.region_sets.news()
+        if sets is not None:
             self.out.add(PutRecord(record=RegionSetsRecord(node=self.settings.node, sets=sets)))
 
     def tell_room(self, room: Room) -> None:

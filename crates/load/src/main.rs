@@ -16,6 +16,7 @@ mod hearing;
 mod join;
 mod media;
 mod peer;
+mod relay;
 mod report;
 mod signal;
 mod spec;
@@ -32,6 +33,10 @@ fairlead-load: clients for measuring a server on this machine
   fairlead-load bare [--subscribers 50] [--size 140] [--seconds 5] [--segments 1] [--bursts 0]
                               sendmmsg alone: CPU per packet. `segments` datagrams to each
                               subscriber as one GSO message; `bursts` per second, 0 as many as go
+  fairlead-load relay [--rate 100000] [--size 80] [--streams 100] [--seconds 5] [--video]
+                      [--direct] [--bare]
+                              packets a second through a relay: CPU of its packet thread, delay.
+                              `direct` has no relay, `bare` one that only receives and sends
 
 SPEC is JSON: {\"media\": \"audio\" or \"video\", \"publishers\": [SEAT], \"subscribers\": [SEAT],
 \"joiners\": [SEAT], and optionally \"payload_bytes\", \"quiet_s\", \"warm_s\", \"measure_s\", \"drain_s\",
@@ -44,9 +49,10 @@ fn main() -> ExitCode {
         Some("call") => spec::read().and_then(|spec| call::run(&spec)),
         Some("join") => spec::read().and_then(|spec| join::run(&spec)),
         Some("bare") => bare::run(&words[1..]),
+        Some("relay") => relay::run(&words[1..]),
         Some("help" | "--help" | "-h") => report::text(HELP),
         _ => Err(Failure::Usage(format!(
-            "say what to do: call, join or bare\n\n{HELP}"
+            "say what to do: call, join, bare or relay\n\n{HELP}"
         ))),
     };
     match done {

@@ -1,0 +1,215 @@
+//! One end of the relay's load: a mesh with a socket, on whatever thread drives it.
+
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mesh::{Config, Input, Mesh, Output, Route};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use wire::NodeId;
+
+use super::any_port;
+
+/// Receive buffers filled by one system call.
+const BUFFERS: usize = 16;
+const BUFFER_BYTES: usize = 65_536;
+/// As in the node: the burst that a path sees.
+const MAX_SEGMENTS: usize = 16;
+
+pub(super) struct End {
+    mesh: Mesh,
+    socket: UdpSocket,
+    state: UdpSocketState,
+    clock: Instant,
+    out: Vec<Output>,
+    transmits: Vec<(SocketAddr, Vec<u8>)>,
+    buffers: Vec<u8>,
+    contents: Vec<u8>,
+    heard: Heard,
+    /// Streams that somebody wants of this end.
+    pub(super) wanted: usize,
+    /// Datagrams sent.
+    pub(super) sent: u64,
+}
+
+/// Arrival and delay, in microseconds, of each packet that came.
+#[derive(Default)]
+pub(super) struct Heard(Vec<(Instant, u32)>);
+
+impl Heard {
+    /// The sorted delays of what was sent between two moments.
+    pub(super) fn delays_between(&mut self, from: Instant, to: Instant) -> Vec<u32> {
+        let sent_at = |(at, delay): &(Instant, u32)| *at - Duration::from_micros((*delay).into());
+        let inside = |entry: &&(Instant, u32)| (from..to).contains(&sent_at(entry));
+        let mut delays: Vec<u32> = self.0.iter().filter(inside).map(|entry| entry.1).collect();
+        delays.sort_unstable();
+        delays
+    }
+}
+
+impl End {
+    pub(super) fn new(node: NodeId, key: [u8; 32], clock: Instant) -> io::Result<End> {
+        let socket = UdpSocket::bind(any_port())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        let buffer = socket2::SockRef::from(&socket);
+        // Best effort: the system's own limit may be lower.
+        let _ = buffer.set_recv_buffer_size(4 << 20);
+        let _ = buffer.set_send_buffer_size(4 << 20);
+        Ok(End {
+            mesh: Mesh::new(Config::new(node, key, node.0.into()), Instant::now()),
+            socket,
+            state,
+            clock,
+            out: Vec::new(),
+            transmits: Vec::new(),
+            buffers: vec![0; BUFFERS * BUFFER_BYTES],
+            contents: Vec::new(),
+            heard: Heard::default(),
+            wanted: 0,
+            sent: 0,
+        })
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Nanoseconds on the clock that both ends share.
+    pub(super) fn clock_ns(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+
+    pub(super) fn meet(&mut self, node: NodeId, public_key: [u8; 32], address: SocketAddr) {
+        self.give(Input::AddPeer {
+            node,
+            public_key,
+            addresses: &[address],
+        });
+    }
+
+    pub(super) fn route(&mut self, routes: &[Route]) {
+        self.give(Input::SetRoutes(routes));
+    }
+
+    pub(super) fn give(&mut self, input: Input<'_>) {
+        self.mesh.handle(Instant::now(), input, &mut self.out);
+        self.take();
+    }
+
+    /// What the mesh wants done: datagrams wait for the end of the turn.
+    fn take(&mut self) {
+        for output in self.out.drain(..) {
+            match output {
+                Output::Transmit { to, bytes, .. } => self.transmits.push((to, bytes)),
+                Output::Wanted { wanted: true, .. } => self.wanted += 1,
+                Output::Wanted { wanted: false, .. } => self.wanted -= 1,
+                Output::Media { packet, .. } => {
+                    let Some(sent) = packet.payload.first_chunk::<8>() else {
+                        continue;
+                    };
+                    let now = self.clock.elapsed().as_nanos() as u64;
+                    let delay = now.saturating_sub(u64::from_be_bytes(*sent)) / 1000;
+                    self.heard.0.push((Instant::now(), delay as u32));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Time passes, everything due goes out, what came within `wait` is taken.
+    pub(super) fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        self.keep_time();
+        self.flush()?;
+        self.socket.set_read_timeout(Some(self.patience(wait)))?;
+        self.receive()?;
+        self.keep_time();
+        self.flush()
+    }
+
+    /// Turns until told to stop; what was heard.
+    pub(super) fn listen(mut self, ended: &AtomicBool) -> io::Result<Heard> {
+        while !ended.load(Ordering::Relaxed) {
+            self.turn(Duration::from_millis(20))?;
+        }
+        Ok(self.heard)
+    }
+
+    fn patience(&self, wait: Duration) -> Duration {
+        let due = self.mesh.deadline();
+        let until = due.map_or(wait, |at| at.saturating_duration_since(Instant::now()));
+        // Zero would mean for ever.
+        until.min(wait).max(Duration::from_micros(50))
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        while self.mesh.deadline().is_some_and(|at| at <= now) {
+            self.mesh.handle(now, Input::Timeout, &mut self.out);
+        }
+        self.take();
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut metas = [RecvMeta::default(); BUFFERS];
+        let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        // Blocks for as long as the socket's timeout says.
+        let count = match self
+            .state
+            .recv((&self.socket).into(), &mut slices, &mut metas)
+        {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let now = Instant::now();
+        for (meta, buffer) in metas[..count]
+            .iter()
+            .zip(self.buffers.chunks_exact_mut(BUFFER_BYTES))
+        {
+            for bytes in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+                let datagram = Input::Datagram {
+                    from: meta.addr,
+                    port: 0,
+                    bytes,
+                };
+                self.mesh.handle(now, datagram, &mut self.out);
+            }
+        }
+        self.take();
+        Ok(())
+    }
+
+    /// Datagrams of one size to one address go as segments of one message.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut rest = &self.transmits[..];
+        while let Some((to, first)) = rest.first() {
+            let alike = |(other, bytes): &&(SocketAddr, Vec<u8>)| {
+                other == to && bytes.len() == first.len()
+            };
+            let run = rest.iter().take(MAX_SEGMENTS).take_while(alike).count();
+            self.contents.clear();
+            for (_, bytes) in &rest[..run] {
+                self.contents.extend_from_slice(bytes);
+            }
+            let transmit = Transmit {
+                destination: *to,
+                ecn: None,
+                contents: &self.contents,
+                segment_size: (run > 1).then_some(first.len()),
+                src_ip: None,
+            };
+            match self.state.try_send((&self.socket).into(), &transmit) {
+                Ok(()) => self.sent += run as u64,
+                // A full buffer loses it, as a path would.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            rest = &rest[run..];
+        }
+        self.transmits.clear();
+        Ok(())
+    }
+}

@@ -276,3 +276,35 @@ fn parse(words: &[String]) -> Result<Options, Failure> {
 fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn options_are_checked() {
+        let options = parse(&words("--video --rate 5000 --direct")).expect("they are fine");
+        assert!(options.direct && !options.audio && !options.bare);
+        assert_eq!((options.rate, options.size), (5_000.0, 1_150));
+        let refused = |text: &str| match parse(&words(text)) {
+            Err(failure) => failure.to_string(),
+            Ok(_) => panic!("{text} was taken"),
+        };
+        assert!(refused("--rate x").contains("--rate is \"x\""));
+        assert!(refused("--rate 0").contains("1 to 1000000"));
+        assert!(refused("--rate").contains("needs a value"));
+        assert!(refused("--rates 3").contains("no option"));
+    }
+
+    #[test]
+    fn what_is_said_is_heard_through_a_node_and_through_a_loop() {
+        for middle in ["", "--bare", "--direct"] {
+            let text = format!("--rate 200 --streams 4 --seconds 1 {middle}");
+            run(&words(&text)).expect("loopback is up");
+        }
+    }
+}

@@ -186,9 +186,8 @@ impl End {
     fn flush(&mut self) -> io::Result<()> {
         let mut rest = &self.transmits[..];
         while let Some((to, first)) = rest.first() {
-            let alike = |(other, bytes): &&(SocketAddr, Vec<u8>)| {
-                other == to && bytes.len() == first.len()
-            };
+            let alike =
+                |(other, bytes): &&(SocketAddr, Vec<u8>)| other == to && bytes.len() == first.len();
             let run = rest.iter().take(MAX_SEGMENTS).take_while(alike).count();
             self.contents.clear();
             for (_, bytes) in &rest[..run] {

@@ -27,8 +27,13 @@ pub(super) struct Middle {
 }
 
 enum Running {
-    Node { _shell: Shell },
-    Bare { ended: Arc<AtomicBool>, thread: Option<JoinHandle<io::Result<()>>> },
+    Node {
+        _shell: Shell,
+    },
+    Bare {
+        ended: Arc<AtomicBool>,
+        thread: Option<JoinHandle<io::Result<()>>>,
+    },
 }
 
 impl Middle {
@@ -91,7 +96,10 @@ impl Middle {
                 .and_then(|number| number.parse().ok())
                 .ok_or_else(|| io::Error::other("schedstat of /proc can't be read"));
         }
-        Err(io::Error::other(format!("there is no thread {}", self.thread)))
+        Err(io::Error::other(format!(
+            "there is no thread {}",
+            self.thread
+        )))
     }
 }
 

@@ -1,17 +1,20 @@
 /** The call page: the other one's picture, one's own, the controls, the path and the chat. */
 
 import { LogLevel, Track, setLogLevel } from "livekit-client";
+import { Cable } from "./cable";
 import { Chat } from "./chat";
+import { Companion } from "./companion";
 import { leaveButton, toggle } from "./controls";
 import { el } from "./element";
 import { icon, mark } from "./icon";
-import { WorldMap } from "./map";
+import { WorldMap, legend } from "./map";
 import { type Measures, Meter } from "./measure";
 import { other, roleOf } from "./role";
 import { RouteLine } from "./route";
-import { ServerError, watchWorld } from "./server";
+import { ServerError, pathBetween, watchWorld } from "./server";
 import { Session, type Tone } from "./session";
 import type { Kind } from "./source";
+import { Ticker } from "./ticker";
 
 setLogLevel(LogLevel.warn);
 
@@ -28,7 +31,8 @@ const remoteVideo = el("video", { class: "stage-video", autoplay: true, playsinl
 const localVideo = el("video", { class: "preview-video", autoplay: true, playsinline: true, muted: true, "aria-label": "Your own picture" });
 localVideo.muted = true;
 const remoteSound = el("audio", { autoplay: true });
-const empty = el("div", { class: "stage-empty" }, mark(), el("p", {}, `Waiting for the ${there.name.toLowerCase()} in ${there.place}.`));
+const bring = el("button", { class: "bring", type: "button", hidden: true, click: () => void bringCompanion() }, icon("speaker"), `Bring in a ${there.name.toLowerCase()} who talks`);
+const empty = el("div", { class: "stage-empty" }, mark(), el("p", {}, `Waiting for the ${there.name.toLowerCase()} in ${there.place}.`), bring);
 const remoteMuted = el("span", { class: "tag-icon", hidden: true }, icon("microphone-off"));
 const remoteTag = el("figcaption", { class: "tag" }, `${there.name} · ${there.place}`, remoteMuted);
 const localTag = el("figcaption", { class: "tag" }, "You");
@@ -69,6 +73,9 @@ const chat = new Chat(session.room, setNotice);
 const controls = makeControls();
 const map = new WorldMap();
 const route = new RouteLine();
+const cable = new Cable((sentence) => setNotice(sentence));
+const ticker = new Ticker(role.region, there.region, () => cable.framesLost);
+let companion: Companion | undefined;
 const measured = {
   call: figure("Round trip to the other and back"),
   edge: figure(`To the ${role.place} edge and back`),
@@ -83,9 +90,12 @@ watchWorld((world) => {
   if (world instanceof ServerError) {
     return;
   }
-  const path = world.paths.find((one) => one.from === role.region && one.to === there.region);
+  // What is drawn is the way of the other's voice to here: that is what can be missed.
+  const path = pathBetween(world, there.region, role.region);
   map.show(world, path);
   route.show(world, path);
+  cable.show(world, path);
+  ticker.show(world);
 });
 void start();
 
@@ -97,16 +107,18 @@ function page(): HTMLElement {
     { class: "panel", "aria-labelledby": "path-title" },
     el("h2", { id: "path-title" }, "The path of this call"),
     map.element,
+    legend(),
     route.element,
     el("dl", { class: "figures" }, ...Object.values(measured).map((one) => one.element)),
   );
+  const proof = el("section", { class: "panel panel-cable", "aria-label": "Cut a cable" }, cable.element, ticker.element);
   const talk = el("section", { class: "panel panel-chat", "aria-labelledby": "chat-title" }, el("h2", { id: "chat-title" }, "Chat"), chat.element);
   return el(
     "div",
     { class: `call call-${role.id}` },
     el("header", { class: "bar" }, brand, title, status),
     notice,
-    el("main", { class: "call-main" }, el("div", { class: "scene" }, el("div", { class: "pictures" }, remote, preview, unblock), controls.element), el("aside", { class: "side" }, path, talk)),
+    el("main", { class: "call-main" }, el("div", { class: "scene" }, el("div", { class: "pictures" }, remote, preview, unblock), controls.element, proof), el("aside", { class: "side" }, path, talk)),
     remoteSound,
   );
 }
@@ -153,11 +165,21 @@ async function start(): Promise<void> {
     return;
   }
   chat.setOpen(true);
+  bring.hidden = false;
+  window.addEventListener("pagehide", () => void companion?.stop());
   const { Camera, Microphone } = Track.Source;
   const picture = await session.use(Camera, wish);
   showPreview();
   controls.setKinds(picture, await session.use(Microphone, wish));
   new Meter(session.room, tracks, showMeasures);
+}
+
+/** The click that asks for it also lets the page play and make sound. */
+async function bringCompanion(): Promise<void> {
+  bring.hidden = true;
+  void session.room.startAudio();
+  companion = new Companion(role, roomName, (sentence) => setNotice(sentence));
+  await companion.start();
 }
 
 function tracks(): { sent: Track | undefined; received: Track[] } {
@@ -173,7 +195,8 @@ function showPreview(): void {
   localVideo.srcObject = track ? new MediaStream([track]) : null;
 }
 
-function showMeasures({ callMs, edgeMs, lost, picture }: Measures): void {
+function showMeasures({ callMs, edgeMs, lost, picture, sound }: Measures): void {
+  cable.hear(sound);
   measured.call.set(callMs === null ? null : `${Math.round(callMs)} ms`);
   measured.edge.set(edgeMs === null ? null : edgeMs < 10 ? `${edgeMs.toFixed(1)} ms` : `${Math.round(edgeMs)} ms`);
   measured.lost.set(lost === null ? null : `${(lost * 100).toFixed(1)} %`);
@@ -204,6 +227,8 @@ function setNotice(sentence: string, ...actions: HTMLElement[]): void {
 function ended(sentence: string): void {
   setStatus("bad", "Not in the call.");
   chat.setOpen(false);
+  bring.hidden = true;
+  void companion?.stop();
   localVideo.srcObject = null;
   remoteVideo.hidden = true;
   empty.hidden = false;

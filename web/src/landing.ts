@@ -5,7 +5,7 @@ import { mark } from "./icon";
 import { WorldMap } from "./map";
 import { GUIDE, type Role, SHOPPER } from "./role";
 import { RouteLine } from "./route";
-import { ServerError, watchWorld } from "./server";
+import { ServerError, pathBetween, watchWorld } from "./server";
 
 const map = new WorldMap();
 const route = new RouteLine();
@@ -16,14 +16,14 @@ document.getElementById("app")?.replaceChildren(
     "div",
     { class: "landing" },
     el("header", { class: "landing-head" }, el("p", { class: "brand" }, mark(), "Fairlead"), el("h1", {}, "A call from Jakarta to Frankfurt"), el("p", { class: "lead" }, "Two people, two edges, one mesh between them. Each joins at the edge nearby; the long way between the edges is emulated on this machine.")),
-    el("main", { class: "landing-main" }, el("div", { class: "choices" }, choice(SHOPPER), choice(GUIDE)), el("p", { class: "together" }, el("a", { href: "pair" }, "Or see both, side by side, in one window")), el("section", { class: "panel", "aria-labelledby": "world-title" }, el("h2", { id: "world-title" }, "The world as it is now"), map.element, route.element, trouble)),
+    el("main", { class: "landing-main" }, el("div", { class: "choices" }, choice(SHOPPER), choice(GUIDE)), el("p", { class: "together" }, el("a", { href: "call?role=shopper&source=generated&room=alone", target: "_blank" }, "Alone? Let a guide talk to you from Frankfurt, and cut the cable"), " · ", el("a", { href: "pair" }, "See both, side by side")), el("section", { class: "panel", "aria-labelledby": "world-title" }, el("h2", { id: "world-title" }, "The world as it is now"), map.element, route.element, trouble)),
   ),
 );
 
 watchWorld((world) => {
   trouble.textContent = world instanceof ServerError ? world.message : "";
   if (!(world instanceof ServerError)) {
-    const path = world.paths.find((one) => one.from === SHOPPER.region && one.to === GUIDE.region);
+    const path = pathBetween(world, GUIDE.region, SHOPPER.region);
     map.show(world, path);
     route.show(world, path);
   }

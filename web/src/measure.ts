@@ -1,10 +1,12 @@
 /** What can be measured from here: round trips, the picture received, what was lost. */
 
 import { type Room, RoomEvent, type Track } from "livekit-client";
+import type { Sound } from "./cable";
 
 const TOPIC = "ping";
 const PERIOD_MS = 1_000;
 const KEPT = 9;
+const SAMPLES_IN_MS = 48;
 
 export interface Measures {
   /** Round trip to the other participant and back, through the mesh, in ms. */
@@ -15,6 +17,8 @@ export interface Measures {
   picture: string | null;
   /** Share of media packets that did not arrive, 0 to 1. */
   lost: number | null;
+  /** Of the sound that arrives, since it came; null where none does. */
+  sound: Sound | null;
 }
 
 interface Ping {
@@ -81,13 +85,18 @@ export class Meter {
     }
   }
 
-  private async incoming(tracks: Track[]): Promise<Pick<Measures, "picture" | "lost">> {
+  private async incoming(tracks: Track[]): Promise<Pick<Measures, "picture" | "lost" | "sound">> {
     let picture: string | null = null;
+    let sound: Sound | null = null;
     const now = { received: 0, lost: 0 };
     for (const track of tracks) {
       for (const stat of await reports(track, "inbound-rtp")) {
         now.received += number(stat, "packetsReceived");
         now.lost += number(stat, "packetsLost");
+        if (stat["kind"] === "audio") {
+          const made = number(stat, "concealedSamples") - number(stat, "silentConcealedSamples");
+          sound = { lost: number(stat, "packetsLost"), concealedMs: made / SAMPLES_IN_MS };
+        }
         if (stat["kind"] === "video" && stat["frameWidth"]) {
           const rate = Math.round(number(stat, "framesPerSecond"));
           picture = `${number(stat, "frameHeight")}p · ${rate} fps`;
@@ -97,7 +106,7 @@ export class Meter {
     const received = now.received - this.before.received;
     const lost = Math.max(0, now.lost - this.before.lost);
     this.before = now;
-    return { picture, lost: received > 0 ? lost / (received + lost) : null };
+    return { picture, sound, lost: received > 0 ? lost / (received + lost) : null };
   }
 }
 

@@ -1,8 +1,8 @@
 /** Where picture and sound come from: a device, or what the page generates. */
 
-import { hum } from "./voice";
+import { count, hum } from "./voice";
 import { paint } from "./scenery";
-import type { Role } from "./role";
+import { GUIDE, type Role } from "./role";
 import { whyNoDevice } from "./sentence";
 
 export type Kind = "device" | "generated";
@@ -24,7 +24,7 @@ export async function picture(kind: Kind, role: Role): Promise<Source> {
 /** A microphone, or the generated voice where none can be had. */
 export async function sound(kind: Kind, role: Role): Promise<Source> {
   const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-  return choose(kind, { audio }, () => hum(role), ["microphone", "A generated voice"]);
+  return choose(kind, { audio }, () => (role === GUIDE ? count(role) : hum(role)), ["microphone", "A generated voice"]);
 }
 
 async function choose(

@@ -27,6 +27,7 @@ export class Cable {
   private readonly since = el("p", { class: "cable-since" }, "Since you joined");
   private target: Ends | undefined;
   private severed: Ends[] = [];
+  private onPath = false;
   private world: World | undefined;
   private now: Sound | undefined;
   private from: Sound | undefined;
@@ -52,6 +53,7 @@ export class Cable {
     this.severed = world.links.filter((link) => link.emulated.cut).map((link): Ends => [link.a, link.b]);
     const stops = path ? [path.from, ...path.via, path.to] : [];
     const hops = stops.slice(1).map((stop, index): Ends => [stops[index] ?? "", stop]);
+    this.onPath = hops.length > 0;
     this.target = hops.find((hop) => !this.severed.some((one) => same(one, hop)));
     this.label();
   }
@@ -70,7 +72,7 @@ export class Cable {
     const { world, target, severed } = this;
     this.cut.disabled = !target;
     const name = world && target ? between(world, target) : "";
-    this.cut.replaceChildren(icon("scissors"), el("span", {}, name ? "Cut this cable" : "No cable to cut", el("small", {}, name)));
+    this.cut.replaceChildren(icon("scissors"), el("span", {}, name ? "Cut this cable" : this.onPath ? "This cable is cut" : "No cable to cut", el("small", {}, name)));
     this.mend.hidden = severed.length === 0;
     const what = world && severed[0] && severed.length === 1 ? between(world, severed[0]) : `all ${severed.length} cables`;
     this.mend.replaceChildren(icon("mend"), `Mend ${what}`);

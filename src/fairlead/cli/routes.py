@@ -11,7 +11,7 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
     """Each path through the running world, the streams on it, and why it is taken."""
     world = remote.get(admin, "state", WorldView)
     if json:
-        print_json({"paths": world.paths, "streams": world.streams})
+        print_json({"paths": world.paths, "streams": world.streams, "control": world.control})
         return
     for path in world.paths:
         _say(
@@ -30,6 +30,19 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
             f"{_within(stream.regions)}: {way}",
             stream.reason,
         )
+
+
+def _control(world: WorldView) -> str:
+    """Who leads, in a sentence or two."""
+    obeyed = {(one.controller, one.epoch) for one in world.control if one.controller}
+    own = [one.region for one in world.control if one.controller is None]
+    words = [
+        f"The controller in {controller} leads, epoch {epoch}."
+        for controller, epoch in sorted(obeyed)
+    ]
+    if own:
+        words.append(f"By their own view go {', '.join(own)}.")
+    return " ".join(words)
 
 
 def _say(what: str, why: str) -> None:

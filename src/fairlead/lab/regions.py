@@ -31,6 +31,8 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     longitude: float | None = None
     like: str | None = None
     extra_rtt_ms: float = 0.0
+    controller: bool = True
+    relay: bool = True
 
 
 def _region(name: str, label: str, country: str, latitude: float, longitude: float) -> Region:

@@ -105,6 +105,15 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "f
     reason: str
 
 
+class ControlView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose routes a region's node obeys."""
+
+    region: str
+    controller: str | None
+    """The controller's region; None if the node goes by its own view."""
+    epoch: int
+
+
 class WorldView(msgspec.Struct, frozen=True, kw_only=True):
     """The world, now."""
 
@@ -112,6 +121,7 @@ class WorldView(msgspec.Struct, frozen=True, kw_only=True):
     links: list[LinkView]
     paths: list[PathView]
     streams: list[StreamView]
+    control: list[ControlView]
 
 
 def view(world: World) -> WorldView:
@@ -123,6 +133,7 @@ def view(world: World) -> WorldView:
         links=[link(world, pair) for pair in world.spec.links],
         paths=paths,
         streams=[stream for place in places.values() for stream in _streams(world, place)],
+        control=[_control(world, place) for place in places.values() if place.up and place.state],
     )
 
 
@@ -203,6 +214,17 @@ def _worst(figures: Iterable[float | None]) -> float | None:
 def _end(place: Place, towards: int) -> Link | None:
     links = place.state.links if place.up and place.state else []
     return next((link for link in links if link.node == towards), None)
+
+
+def _control(world: World, place: Place) -> ControlView:
+    assert place.state is not None
+    obeyed = place.state.controller
+    controller = None if obeyed is None else world.place_of(obeyed)
+    return ControlView(
+        region=place.name,
+        controller=controller.name if controller else None,
+        epoch=place.state.epoch,
+    )
 
 
 def _region(place: Place) -> RegionView:

@@ -25,7 +25,9 @@ from fairlead.server.config import (
     CellSection,
     Config,
     EmulationSection,
+    LinkSection,
     LogSection,
+    MeshSection,
     NodeSection,
     Weather,
 )
@@ -331,16 +333,35 @@ class World:
                 country=region.country,
                 provider=region.provider,
                 operator=region.operator,
+                location=_location(region),
+                controller=region.controller,
+                relay=region.relay,
                 port=first_port,
                 seed=self.spec.seed + number,
             ),
             keys={self.key: self.secret},
             cell=CellSection(port=first_port + 4, token=self._token),
             cells={name: url for name, url in cells.items() if name != region.name},
+            mesh=MeshSection(links=self._terms(region.name)),
             emulation=emulation,
             admin=AdminSection(token=self._token),
             log=log,
         )
+
+    def _terms(self, name: str) -> list[LinkSection]:
+        """What the node of a region is told of its links."""
+        numbers = {region.name: number for number, region in enumerate(self.spec.regions, start=1)}
+        return [
+            LinkSection(to=numbers[b if name == a else a], **msgspec.structs.asdict(terms))
+            for (a, b), terms in self.spec.terms.items()
+            if name in (a, b)
+        ]
+
+
+def _location(region: Region) -> list[float]:
+    if region.latitude is None or region.longitude is None:
+        return []
+    return [region.latitude, region.longitude]
 
 
 @asynccontextmanager

@@ -36,6 +36,10 @@ class RegionEntry(
     longitude: float | None = None
     like: str | None = None
     extra_rtt_ms: float = 0.0
+    controller: bool = True
+    """Whether its node stands by to compute everybody's routes."""
+    relay: bool = True
+    """Whether others' media may pass through its node."""
 
 
 class LinkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +53,19 @@ class LinkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A share from 0 to 1, or a text like ``"5%"``."""
     rate_kbps: int | None = None
     cut: bool = False
+    risks: list[str] = []
+    """What it shares with other links and fails with: a cable, a landing."""
+    price_per_gb: float = 0.0
+    capacity_kbps: int | None = None
+    """What its operator says that it carries each way; nothing is emulated by it."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator of a link knows of it."""
+
+    risks: list[str] = []
+    price_per_gb: float = 0.0
+    capacity_kbps: int | None = None
 
 
 class WorldFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +86,7 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     regions: list[Region]
     links: dict[Pair, Weather]
+    terms: dict[Pair, Terms] = {}
     seed: int = 0
 
     def pair(self, a: str, b: str) -> Pair:
@@ -118,7 +136,7 @@ def resolve(file: WorldFile, matrix: Matrix, source: str) -> WorldSpec:
     repeated = {place.name for place in places if [p.name for p in places].count(place.name) > 1}
     if repeated:
         raise ConfigError(f"{source} names region {min(repeated)!r} twice")
-    spec = WorldSpec(regions=places, links={}, seed=file.seed)
+    spec = WorldSpec(regions=places, links={}, terms={}, seed=file.seed)
     said = {}
     for link in file.link:
         try:
@@ -131,7 +149,15 @@ def resolve(file: WorldFile, matrix: Matrix, source: str) -> WorldSpec:
             for a, b in itertools.combinations(places, 2)
         }
     )
+    spec.terms.update({pair: terms for pair, link in said.items() if (terms := _terms(link))})
     return spec
+
+
+def _terms(link: LinkEntry) -> Terms | None:
+    terms = Terms(
+        risks=link.risks, price_per_gb=link.price_per_gb, capacity_kbps=link.capacity_kbps
+    )
+    return None if terms == Terms() else terms
 
 
 def _short(name: str) -> str:

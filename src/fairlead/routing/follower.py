@@ -136,6 +136,12 @@ class Follower:
         return self._leases.epoch
 
     @property
+    def controller(self) -> int | None:
+        """The node whose lease is in force; None if this node goes by its own view."""
+        lease = self._leases.current
+        return None if lease is None else lease.record.node
+
+    @property
     def counts(self) -> dict[str, int]:
         """What was refused and rejected since the start, by name."""
         refused = {f"routes_refused_{why}": n for why, n in self._leases.refused.items()}

@@ -119,6 +119,11 @@ class RouteKeeper:
         return self._links
 
     @property
+    def obeyed(self) -> tuple[int | None, int]:
+        """The node whose lease is in force, if any, and the highest epoch heard of."""
+        return self._follower.controller, self._follower.epoch
+
+    @property
     def counts(self) -> dict[str, int]:
         """What routing counted since the start, by name."""
         leading = {} if self._controller is None else self._controller.counts

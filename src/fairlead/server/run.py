@@ -121,6 +121,7 @@ class RunningNode:
 
     def state(self) -> NodeState:
         """The node, now."""
+        controller, epoch = self.routes.obeyed
         return NodeState(
             node=self._config.node.id,
             region=self._config.node.region,
@@ -128,6 +129,8 @@ class RunningNode:
             uptime_s=time.monotonic() - self._started_at,
             links=sorted(self.routes.links, key=lambda link: link.node),
             routes=self.routes.explain(),
+            controller=controller,
+            epoch=epoch,
             streams=self._streams(),
             rooms=self.edge.room_count,
             participants=self.edge.session_count,
@@ -138,10 +141,14 @@ class RunningNode:
 
     def measures(self) -> Measures:
         """The same in figures, for a scraper."""
+        controller, epoch = self.routes.obeyed
         return Measures(
             counters=self._counters,
             links=self.routes.links,
             routes=self.routes.explain(),
+            controller=controller,
+            epoch=epoch,
+            routing=self.routes.counts,
             rooms=self._directory.room_count,
             participants=self._directory.participant_count,
             sessions=self.edge.session_count,

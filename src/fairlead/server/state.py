@@ -40,6 +40,10 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     links: list[Link] = []
     """As measured; in the order of node ids."""
     routes: list[Explanation] = []
+    controller: int | None = None
+    """The node whose routes are in force here; None if they are its own view."""
+    epoch: int = 0
+    """The highest heard of."""
     streams: list[StreamState] = []
     rooms: int = 0
     participants: int = 0

@@ -19,6 +19,11 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True):
     """Of the packet path, since the start."""
     links: list[Link] = []
     routes: list[Explanation] = []
+    controller: int | None = None
+    """The node whose routes are in force here, if any's are."""
+    epoch: int = 0
+    routing: Mapping[str, int] = {}
+    """What routing counts, by name."""
     rooms: int = 0
     """Rooms of the whole network, as this node knows them."""
     participants: int = 0
@@ -49,6 +54,7 @@ def families(measures: Measures) -> list[Family]:
         ),
         *links.families(measures.links),
         *paths.families(measures.routes),
+        *paths.control(measures.controller, measures.epoch, measures.routing),
         gauge(
             "fairlead_cell_connected",
             "1 if the cell of a region is connected.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fairlead.routing.explain import Explanation
-from fairlead.telemetry.exposition import Family, Sample, gauge
+from fairlead.telemetry.exposition import Family, Sample, counter, gauge
+
+REFUSED = "routes_refused_"
 
 
 def families(routes: Sequence[Explanation]) -> list[Family]:
@@ -43,6 +45,40 @@ def families(routes: Sequence[Explanation]) -> list[Family]:
             "fairlead_route_leased",
             "1 if a controller computed the path, 0 if it is the node's own view.",
             [Sample(float(route.leased), _to(route)) for route in there],
+        ),
+    ]
+
+
+def control(controller: int | None, epoch: int, counts: Mapping[str, int]) -> list[Family]:
+    """Whose word is obeyed, and what was not."""
+    return [
+        gauge(
+            "fairlead_controller",
+            "1 for the node whose routes are in force here; none if they are its own view.",
+            [] if controller is None else [Sample(1, {"node": str(controller)})],
+        ),
+        gauge(
+            "fairlead_controller_epoch",
+            "The highest epoch of a controller heard of; lower ones are refused.",
+            [Sample(epoch)],
+        ),
+        counter(
+            "fairlead_routes_refused_total",
+            "Tables of routes that were refused since the start, by reason.",
+            [
+                Sample(count, {"reason": name.removeprefix(REFUSED)})
+                for name, count in sorted(counts.items())
+                if name.startswith(REFUSED)
+            ],
+        ),
+        gauge(
+            "fairlead_routing",
+            "What else routing counts, by name: some only grow, some stand as they are now.",
+            [
+                Sample(count, {"name": name})
+                for name, count in sorted(counts.items())
+                if not name.startswith(REFUSED)
+            ],
         ),
     ]
 

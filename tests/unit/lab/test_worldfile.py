@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.lab import worldfile
-from fairlead.lab.worldfile import WorldSpec
+from fairlead.lab.worldfile import Terms, WorldSpec
 from fairlead.server.toml import ConfigError
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
@@ -62,6 +62,24 @@ def test_a_file_can_name_places_of_its_own(tmp_path: Path) -> None:
     assert spec.links["mars", "moon"].delay_ms == 1050
     assert spec.links["mars", "luna"].delay_ms == 1052
     assert [region.label for region in spec.regions] == ["Mars", "Moon", "Luna"]
+
+
+def test_what_operators_know(tmp_path: Path) -> None:
+    spec = spec_of(
+        tmp_path,
+        'regions = ["jakarta", "singapore", "frankfurt"]\n'
+        '[[region]]\nname = "jakarta"\nprovider = "east"\nrelay = false\ncontroller = false\n'
+        '[[link]]\na = "singapore"\nb = "jakarta"\nrisks = ["strait"]\nprice_per_gb = 0.5\n'
+        "capacity_kbps = 9000\n"
+        '[[link]]\na = "jakarta"\nb = "frankfurt"\nloss = 0.1\n',
+    )
+    jakarta = spec.regions[0]
+    assert (jakarta.provider, jakarta.relay, jakarta.controller) == ("east", False, False)
+    assert jakarta.latitude is not None, "what is known of it stays"
+    assert spec.terms == {
+        ("jakarta", "singapore"): Terms(risks=["strait"], price_per_gb=0.5, capacity_kbps=9000)
+    }
+    assert spec.links["jakarta", "singapore"].rate_kbps is None
 
 
 def test_fewer_of_its_regions_may_be_started(tmp_path: Path) -> None:

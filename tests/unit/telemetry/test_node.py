@@ -161,6 +161,20 @@ def test_paths_first_and_second_under_each_region_set() -> None:
     assert 'fairlead_route_protected{node="4",regions=""} 0' not in told
 
 
+def test_whose_word_is_obeyed_and_what_was_refused() -> None:
+    told = lines(
+        controller=4, epoch=7, routing={"routes_refused_old_epoch": 2, "measurements_doubted": 1}
+    )
+    for line in (
+        'fairlead_controller{node="4"} 1',
+        "fairlead_controller_epoch 7",
+        'fairlead_routes_refused_total{reason="old_epoch"} 2',
+        'fairlead_routing{name="measurements_doubted"} 1',
+    ):
+        assert line in told
+    assert not [line for line in lines() if line.startswith("fairlead_controller{")]
+
+
 def test_each_metric_is_in_the_documentation_and_nothing_else_is() -> None:
     names = {family.name for family in families(Measures())}
     told = set(re.findall(r"^\| `(fairlead_\w+)`", PAGE.read_text(), re.MULTILINE))

@@ -8,7 +8,7 @@ import msgspec
 
 from fairlead.protocol.node import Link
 from fairlead.routing.explain import Explanation
-from fairlead.telemetry import links, paths
+from fairlead.telemetry import links, paths, protection
 from fairlead.telemetry.exposition import Family, Sample, counter, gauge
 
 
@@ -55,6 +55,7 @@ def families(measures: Measures) -> list[Family]:
         *links.families(measures.links),
         *paths.families(measures.routes),
         *paths.control(measures.controller, measures.epoch, measures.routing),
+        *protection.families(measures.counters),
         gauge(
             "fairlead_cell_connected",
             "1 if the cell of a region is connected.",

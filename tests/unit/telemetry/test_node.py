@@ -175,6 +175,31 @@ def test_whose_word_is_obeyed_and_what_was_refused() -> None:
     assert not [line for line in lines() if line.startswith("fairlead_controller{")]
 
 
+def test_copies_repairs_and_their_cost() -> None:
+    told = lines(
+        counters={
+            "mesh_copies_sent_audio": 9,
+            "mesh_copies_left_out_base": 2,
+            "mesh_copy_bytes": 300,
+            "mesh_first_bytes": 400,
+            "mesh_detours": 1,
+            "mesh_repairs_sent": 5,
+            "mesh_shed_rest": 6,
+        }
+    )
+    for line in (
+        'fairlead_protection_copies_total{class="audio",copies="sent"} 9',
+        'fairlead_protection_copies_total{class="base",copies="left_out"} 2',
+        'fairlead_protection_bytes_total{path="copy"} 300',
+        'fairlead_protection_bytes_total{path="first"} 400',
+        'fairlead_protection_rescues_total{by="detour"} 1',
+        'fairlead_repairs_total{outcome="asked_and_sent"} 5',
+        'fairlead_shed_total{class="rest"} 6',
+    ):
+        assert line in told
+    assert not [line for line in told if 'by="replay"' in line], "not counted yet: no sample"
+
+
 def test_each_metric_is_in_the_documentation_and_nothing_else_is() -> None:
     names = {family.name for family in families(Measures())}
     told = set(re.findall(r"^\| `(fairlead_\w+)`", PAGE.read_text(), re.MULTILINE))

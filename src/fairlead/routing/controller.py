@@ -51,6 +51,8 @@ class Controller:
         self._heard: dict[int, RoutesRecord] = {}
         """What others leased, by target: the highest epoch of each."""
         self._leased: dict[int, RoutesRecord] = {}
+        self._serial = 0
+        """Of the last record; a node that was away and comes back must see it grow."""
         self._dirty = True
         self._urgent = False
         self._computed_at: float | None = None
@@ -164,13 +166,14 @@ class Controller:
         return self._dirty and now >= self._computed_at + self._interval()
 
     def _adopt(self) -> None:
-        """Go on from what is in force. Its serials begin anew with the epoch."""
+        """Go on from what is in force."""
         self._leased = {}
         self._computed_at = None
         self._dirty = True
 
     def _compute(self, now: float, out: list[ControllerOutput]) -> None:
         first = self._computed_at is None
+        before = self._tables.held if self._leased else {}
         self._dirty = self._urgent = False
         self._computed_at = now
         self._weighed = weighed = self._network.weigh(now)
@@ -182,7 +185,15 @@ class Controller:
                     via = tuple(route.via)
                     self._tables.hold(route.tag, record.target, route.destination, via)
             tables = self._tables.compute(weighed, policies)
-        for target in weighed.order:
+        if tables.keys() == before.keys():
+            news = {
+                node for tag, table in tables.items() for node in table.changed_since(before[tag])
+            }
+            news |= set(weighed.order) - self._leased.keys()
+            news |= {node for tag in tables for node in before[tag].order} - set(weighed.order)
+        else:
+            news = set(weighed.order)
+        for target in sorted(news & set(weighed.order)):
             lease = self._lease(weighed, tables, target)
             if lease is not None:
                 self._leased[target] = lease
@@ -221,10 +232,11 @@ class Controller:
                 routes.append(old)
         if not changed and before is not None and len(routes) == len(before.routes):
             return None
+        self._serial += 1
         return RoutesRecord(
             node=self._node,
             target=target,
             epoch=self._leader.epoch,
-            serial=before.serial + 1 if before else 1,
+            serial=self._serial,
             routes=routes,
         )

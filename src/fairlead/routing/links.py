@@ -53,6 +53,8 @@ class Figures:
     """Known not to work."""
     contradicted: Flags
     """The two ends' round trips differ by far more than chance."""
+    agreed: Flags
+    """Both ends measured about the same, or this node measured it itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,15 +142,18 @@ class Links:
             down[row, columns] = ~report.up[known]
             suspect[row, columns] = report.suspect[known]
             labels[row, columns] = report.labels[known]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(said[_RTT] - said[_RTT].T)
+            agreed = apart <= np.maximum(15.0, 0.3 * np.fmax(said[_RTT], said[_RTT].T))
+        contradicted = np.isfinite(apart) & ~agreed
         if (own := index.get(self._own)) is not None:
+            agreed[own, :] |= np.isfinite(said[_RTT, own])
+            agreed[:, own] |= agreed[own, :]
             for matrix in (said[_RTT], down, suspect, listed):
                 matrix[:, own] = matrix[own, :]
         rtt = said[_RTT]
         longer = np.fmax(rtt, rtt.T)
         longer[(listed & np.isnan(rtt)) | np.isnan(longer)] = np.inf
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(rtt - rtt.T)
-            contradicted = apart > np.maximum(15.0, 0.3 * longer)
         down |= down.T
         longer[down] = np.inf
         np.fill_diagonal(longer, np.inf)
@@ -169,6 +174,7 @@ class Links:
             suspect=suspect | suspect.T,
             down=down,
             contradicted=contradicted,
+            agreed=agreed,
         )
 
     def _links(self, node: int) -> dict[int, LinkState]:
@@ -183,14 +189,16 @@ class Links:
         return [link for link in words if link is not None]
 
     def _possible(self, link: LinkState) -> bool:
-        rtts = (link.rtt_ms, link.rtt_p95_ms)
-        others = (link.jitter_ms, link.kbps, link.kbps_out, link.price_per_gb)
-        shares = (link.loss, link.residual_loss)
-        fine = (
+        fine = (  # a comparison with nan is false
             0 < link.peer < 1 << 16
-            and all(rtt is None or 0.0 <= rtt <= MAX_RTT_MS for rtt in rtts)
-            and all(math.isfinite(value) and value >= 0.0 for value in others)
-            and all(0.0 <= share <= 1.0 for share in shares)
+            and (link.rtt_ms is None or 0.0 <= link.rtt_ms <= MAX_RTT_MS)
+            and (link.rtt_p95_ms is None or 0.0 <= link.rtt_p95_ms <= MAX_RTT_MS)
+            and 0.0 <= link.jitter_ms < math.inf
+            and 0.0 <= link.loss <= 1.0
+            and 0.0 <= link.residual_loss <= 1.0
+            and 0.0 <= link.kbps < math.inf
+            and 0.0 <= link.kbps_out < math.inf
+            and 0.0 <= link.price_per_gb < math.inf
             and (link.capacity_kbps is None or link.capacity_kbps > 0)
         )
         self.rejected += not fine

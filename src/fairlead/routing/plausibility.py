@@ -2,8 +2,12 @@
 
 A round trip is refused if light in glass (200 km/ms) could not make it, or if for most other nodes
 k the round trips a-k and b-k differ by more than a-b allows (the test that took 56 impossible
-entries out of the WonderProxy matrix). A link refused is not lost: it stays the last resort, at
-`REFUSED_RTT_MS`, since it may be a location that is wrong and not the link.
+entries out of the WonderProxy matrix). The second test is for what one end alone says: where both
+measure the same, it would refuse the near relay of a node whose far links are bad, which is just
+the one that is needed. Of two ends that differ the longer counts, so a liar only harms itself.
+
+A link refused is not lost: it stays the last resort, at `REFUSED_RTT_MS`, since it may be a
+location that is wrong and not the link.
 """
 
 from __future__ import annotations
@@ -67,6 +71,7 @@ def judge(figures: Figures, km: Matrix, names: Mapping[int, str]) -> Verdict:
     with np.errstate(invalid="ignore"):
         light = known & (figures.rtt < least)
     against = contradicted(np.where(light, np.inf, figures.rtt)) & ~light
+    against &= ~figures.agreed
     refused = light | against
     rtt = np.where(refused, REFUSED_RTT_MS, figures.rtt)
     doubts = _doubts(figures, light, against, km, names)

@@ -32,6 +32,17 @@ class Table:
     charges: Matrix
     """What each second path pays for sharing something with the first."""
 
+    def changed_since(self, before: Table | None) -> frozenset[int]:
+        """The sources of which a path is another than before."""
+        sources = [self.order[row] for row in self.rows]
+        if before is None or before.order != self.order or len(before.rows) != len(self.rows):
+            return frozenset(sources)
+        moved = np.zeros(self.firsts.cost.shape, dtype=bool)
+        for new, old in ((self.firsts, before.firsts), (self.seconds, before.seconds)):
+            moved |= (new.first != old.first) | (new.last != old.last)
+            moved |= np.isfinite(new.cost) != np.isfinite(old.cost)
+        return frozenset(sources[row] for row in np.flatnonzero(moved.any(axis=1)))
+
     def paths_from(self, source: int) -> Iterator[tuple[int, list[int], list[int] | None, float]]:
         """Each reachable destination with the relays of its first and second path, and what the
         second is charged."""

@@ -40,11 +40,13 @@ def doubled_links(ways: dict[int, Way]) -> dict[tuple[int, int], dict[Way, list[
 
 
 def _row(cost: Matrix, paths: Choice, row: int, source: int) -> int:
-    ways: dict[int, Way] = {}
-    for destination in np.flatnonzero(np.isfinite(paths.cost[row])):
-        path = paths.at(row, int(destination))
-        if path is not None:
-            ways[int(destination)] = path.via
+    there = np.isfinite(paths.cost[row]).tolist()
+    relays = zip(paths.first[row].tolist(), paths.last[row].tolist(), strict=True)
+    ways: dict[int, Way] = {
+        destination: () if first == NONE else (first,) if last == NONE else (first, last)
+        for destination, (first, last) in enumerate(relays)
+        if there[destination]
+    }
     doubled = doubled_links(ways)
     for _ in range(len(ways)):
         if not any(_share(cost, paths, row, source, ways, doubled[link]) for link in doubled):

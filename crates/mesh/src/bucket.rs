@@ -1,4 +1,4 @@
-//! A token bucket.
+//! Token buckets: one filled by time, one filled by what is sent.
 
 use std::time::Instant;
 
@@ -17,6 +17,36 @@ impl Bucket {
         let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+/// Bytes that may be spent on top of what is sent: a share of it, saved up to a burst.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    bytes: f32,
+    burst: f32,
+}
+
+impl Allowance {
+    /// Full.
+    pub(crate) fn new(burst: usize) -> Allowance {
+        Allowance {
+            bytes: burst as f32,
+            burst: burst as f32,
+        }
+    }
+
+    pub(crate) fn earn(&mut self, bytes: usize, share: f32) {
+        self.bytes = (self.bytes + bytes as f32 * share).min(self.burst);
+    }
+
+    /// Spend, but leave this part of the burst (0 to 1) to others.
+    pub(crate) fn spend(&mut self, bytes: usize, leave: f32) -> bool {
+        let enough = self.bytes - bytes as f32 >= self.burst * leave;
+        if enough {
+            self.bytes -= bytes as f32;
         }
         enough
     }

@@ -30,6 +30,16 @@ counts! {
     RepairsCapped = "mesh_repairs_capped",
     /// Repairs asked for that this node no longer has, or never sent.
     RepairsUnknown = "mesh_repairs_unknown",
+    /// Repairs not sent because they would have come too late.
+    RepairsGone = "mesh_repairs_gone",
+    ParitySent = "mesh_parity_sent",
+    /// Of those repaired: by parity, without a question.
+    ParityRecovered = "mesh_parity_recovered",
+    /// Frames that waited too long for their turn on a link, by class.
+    ShedControl = "mesh_shed_control",
+    ShedAudio = "mesh_shed_audio",
+    ShedBase = "mesh_shed_base",
+    ShedRest = "mesh_shed_rest",
     Handshakes = "mesh_handshakes",
     HandshakeTies = "mesh_handshake_ties",
     LinkDowns = "mesh_link_downs",

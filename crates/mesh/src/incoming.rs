@@ -1,20 +1,25 @@
 //! The receiving half of a link's numbering: which numbers are missing, and when to ask for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+use wire::Class;
 
 use crate::config::Timing;
 use crate::message::Queue;
+use crate::outgoing::SPARE;
 
 /// The most numbers missing at a time; beyond it the oldest are given up.
 const MAX_HOLES: usize = 1024;
-const MAX_REORDER: Duration = Duration::from_millis(30);
+/// Reordering is told in steps of a millisecond, up to this many.
+const MAX_REORDER: usize = 31;
 /// Between requests while the round trip is not known.
 const UNKNOWN_RTT: Duration = Duration::from_millis(100);
 
 struct Hole {
     since: Instant,
-    ask_at: Instant,
+    /// When it is next asked for or given up; it is in `due` under this.
+    at: Instant,
 }
 
 /// What a numbered datagram turned out to be.
@@ -26,30 +31,20 @@ pub(crate) enum Arrival {
     Duplicate,
 }
 
-/// Numbers to ask for again.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asks {
-    pub(crate) sequences: Vec<u32>,
-    /// No further round fits for these.
-    pub(crate) last_chances: Vec<u32>,
-}
-
 #[derive(Default)]
 pub(crate) struct Incoming {
     /// One past the highest number known to have been sent, None before the first.
     next: Option<u64>,
     holes: BTreeMap<u64, Hole>,
-    /// No hole wants to be asked for before this.
-    ask_at: Option<Instant>,
-    /// How late datagrams come that were overtaken.
-    reorder: Duration,
+    due: BTreeSet<(Instant, u64)>,
+    reorder: Reorder,
     /// Numbers seen to have been sent, and those given up, since the last `take_tally`.
     sent: u64,
     missed: u64,
 }
 
 impl Incoming {
-    /// A numbered datagram came.
+    /// A numbered datagram came, or was recovered.
     pub(crate) fn on_numbered(
         &mut self,
         now: Instant,
@@ -67,13 +62,13 @@ impl Incoming {
                 self.advance(now, next, sequence, timing);
                 self.next = Some(sequence + 1);
                 self.sent += 1;
+                self.reorder.add(Duration::ZERO);
                 Arrival::New
             }
-            Some(sequence) => match self.holes.remove(&sequence) {
+            Some(sequence) => match self.remove(sequence) {
                 Some(hole) => {
                     if !repair {
-                        let late = now.saturating_duration_since(hole.since);
-                        self.reorder = self.reorder.max(late).min(MAX_REORDER);
+                        self.reorder.add(now.saturating_duration_since(hole.since));
                     }
                     Arrival::Late
                 }
@@ -95,58 +90,74 @@ impl Incoming {
         }
     }
 
+    /// The peer has given numbers up.
+    pub(crate) fn on_gone(&mut self, sequences: &[u32]) {
+        let Some(next) = self.next else {
+            return;
+        };
+        for sequence in sequences {
+            let hole = extend(next, *sequence).and_then(|sequence| self.remove(sequence));
+            self.missed += u64::from(hole.is_some());
+        }
+    }
+
     /// Everything in `from..to` is missing.
     fn advance(&mut self, now: Instant, from: u64, to: u64, timing: &Timing) {
         self.sent += to - from;
         let remembered = from.max(to.saturating_sub(MAX_HOLES as u64));
         self.missed += remembered - from;
-        if remembered == to {
-            return;
-        }
-        let ask_at = now + self.guard(timing);
+        let at = now + self.guard(timing);
         for sequence in remembered..to {
-            self.holes.insert(sequence, Hole { since: now, ask_at });
+            self.holes.insert(sequence, Hole { since: now, at });
+            self.due.insert((at, sequence));
         }
         while self.holes.len() > MAX_HOLES {
-            self.holes.pop_first();
-            self.missed += 1;
+            if let Some((sequence, hole)) = self.holes.pop_first() {
+                self.due.remove(&(hole.at, sequence));
+                self.missed += 1;
+            }
         }
-        self.ask_at = Some(self.ask_at.map_or(ask_at, |at| at.min(ask_at)));
     }
 
-    /// The holes to ask for now; gives up those whose deadline has passed.
-    pub(crate) fn asks(&mut self, now: Instant, rtt: Option<Duration>, timing: &Timing) -> Asks {
-        let mut asks = Asks::default();
-        if self.ask_at.is_none_or(|at| at > now) {
-            return asks;
-        }
-        let guard = self.guard(timing);
-        let round = rtt.unwrap_or(UNKNOWN_RTT) + guard;
-        // On a path longer than the budget one round is still worth having.
-        let budget = timing.repair_budget.max(round + round / 2);
-        let before = self.holes.len();
-        self.holes.retain(|_, hole| hole.since + budget > now);
-        self.missed += (before - self.holes.len()) as u64;
-        self.ask_at = None;
-        for (sequence, hole) in &mut self.holes {
-            if hole.ask_at <= now {
-                let last = now + 2 * round > hole.since + budget;
-                let list = if last {
-                    &mut asks.last_chances
-                } else {
-                    &mut asks.sequences
-                };
-                list.push(*sequence as u32);
-                hole.ask_at = now + round;
+    fn remove(&mut self, sequence: u64) -> Option<Hole> {
+        let hole = self.holes.remove(&sequence)?;
+        self.due.remove(&(hole.at, sequence));
+        Some(hole)
+    }
+
+    /// Append the numbers to ask for now. Each is asked for once a round trip until it comes or
+    /// the peer gives it up; one that it keeps silent about is given up here in the end.
+    pub(crate) fn asks(
+        &mut self,
+        now: Instant,
+        rtt: Option<Duration>,
+        timing: &Timing,
+        asks: &mut Vec<u32>,
+    ) {
+        let round = rtt.unwrap_or(UNKNOWN_RTT) + self.guard(timing);
+        let limit = Class::Control.budget() + SPARE + round;
+        while let Some((at, sequence)) = self.due.first().copied() {
+            if at > now {
+                break;
             }
-            let at = hole.ask_at.min(hole.since + budget);
-            self.ask_at = Some(self.ask_at.map_or(at, |earlier| earlier.min(at)));
+            self.due.pop_first();
+            let Some(hole) = self.holes.get_mut(&sequence) else {
+                continue;
+            };
+            let end = hole.since + limit;
+            if end <= now {
+                self.holes.remove(&sequence);
+                self.missed += 1;
+                continue;
+            }
+            asks.push(sequence as u32);
+            hole.at = (now + round).min(end);
+            self.due.insert((hole.at, sequence));
         }
-        asks
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.ask_at
+        self.due.first().map(|(at, _)| *at)
     }
 
     pub(crate) fn queue(&self) -> Queue {
@@ -157,9 +168,10 @@ impl Incoming {
         }
     }
 
-    /// How many numbers were sent and how many of them given up, since the last call.
+    /// How many numbers were sent and how many of them given up, since the last call, which is
+    /// about a second ago.
     pub(crate) fn take_tally(&mut self) -> (u64, u64) {
-        self.reorder = self.reorder * 9 / 10;
+        self.reorder.fade();
         (
             std::mem::take(&mut self.sent),
             std::mem::take(&mut self.missed),
@@ -167,7 +179,45 @@ impl Incoming {
     }
 
     fn guard(&self, timing: &Timing) -> Duration {
-        timing.reorder_guard.max(self.reorder * 5 / 4)
+        timing.reorder_guard.max(self.reorder.p99() * 5 / 4)
+    }
+}
+
+/// How late datagrams come that others overtook.
+#[derive(Default)]
+struct Reorder {
+    all: f32,
+    /// By milliseconds, rounded up; none that came in order.
+    late: [f32; MAX_REORDER + 1],
+}
+
+impl Reorder {
+    fn add(&mut self, late: Duration) {
+        self.all += 1.0;
+        let ms = late.as_micros().div_ceil(1_000) as usize;
+        if ms > 0 {
+            self.late[ms.min(MAX_REORDER)] += 1.0;
+        }
+    }
+
+    /// One in a hundred comes later.
+    fn p99(&self) -> Duration {
+        let mut left = self.all / 100.0;
+        for (ms, count) in self.late.iter().enumerate().rev() {
+            left -= count;
+            if left < 0.0 {
+                return Duration::from_millis(ms as u64);
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// What was is of less and less weight.
+    fn fade(&mut self) {
+        self.all *= 0.9;
+        for count in &mut self.late {
+            *count *= 0.9;
+        }
     }
 }
 
@@ -189,34 +239,38 @@ mod tests {
         Duration::from_millis(n)
     }
 
+    fn asks(link: &mut Incoming, now: Instant) -> Vec<u32> {
+        let mut asks = Vec::new();
+        link.asks(now, RTT, &Timing::default(), &mut asks);
+        asks
+    }
+
     #[test]
-    fn asks_after_the_guard_then_each_round_until_the_deadline() {
+    fn asks_after_the_guard_then_each_round_until_answered_or_hopeless() {
         let (t, timing) = (Instant::now(), Timing::default());
         let mut link = Incoming::default();
         assert_eq!(link.on_numbered(t, 10, false, &timing), Arrival::New);
-        assert_eq!(link.on_numbered(t, 13, false, &timing), Arrival::New);
+        assert_eq!(link.on_numbered(t, 14, false, &timing), Arrival::New);
         assert_eq!(link.deadline(), Some(t + ms(2)));
-        assert_eq!(link.asks(t + ms(1), RTT, &timing), Asks::default());
-        assert_eq!(link.asks(t + ms(2), RTT, &timing).sequences, [11, 12]);
-        assert_eq!(
-            link.on_numbered(t + ms(54), 11, true, &timing),
-            Arrival::Late
-        );
-        assert_eq!(
-            link.on_numbered(t + ms(54), 11, true, &timing),
-            Arrival::Duplicate
-        );
-        let mut now = t + ms(2);
-        let mut last_chances = 0;
+        assert!(asks(&mut link, t + ms(1)).is_empty());
+        assert_eq!(asks(&mut link, t + ms(2)), [11, 12, 13]);
+        let now = t + ms(53);
+        assert_eq!(link.on_numbered(now, 11, true, &timing), Arrival::Late);
+        assert_eq!(link.on_numbered(now, 11, true, &timing), Arrival::Duplicate);
+        link.on_gone(&[13, 11, 99]);
+        assert_eq!(link.deadline(), Some(t + ms(54)));
+        let (mut now, mut asked) = (t, 0);
         while let Some(at) = link.deadline() {
             assert!(at > now);
             now = at;
-            last_chances += link.asks(now, RTT, &timing).last_chances.len();
+            let asks = asks(&mut link, now);
+            assert!(asks.is_empty() || asks == [12]);
+            asked += asks.len();
         }
-        assert_eq!(now, t + ms(250));
-        assert_eq!(last_chances, 2);
-        assert_eq!(link.take_tally(), (4, 1));
+        assert_eq!((now, asked), (t + ms(1_082), 20));
+        assert_eq!(link.take_tally(), (5, 2));
         assert_eq!(link.on_numbered(now, 12, true, &timing), Arrival::Duplicate);
+        assert!(link.due.is_empty() && link.holes.is_empty());
     }
 
     #[test]
@@ -226,7 +280,7 @@ mod tests {
         link.on_next(t, 5, &timing);
         assert_eq!(link.deadline(), None);
         link.on_next(t, 6, &timing);
-        assert_eq!(link.asks(t + ms(2), RTT, &timing).sequences, [5]);
+        assert_eq!(asks(&mut link, t + ms(2)), [5]);
         link.on_next(t, 5, &timing);
         assert_eq!(link.on_numbered(t, 6, false, &timing), Arrival::New);
     }
@@ -242,8 +296,20 @@ mod tests {
             Arrival::Late
         );
         link.on_numbered(t + ms(8), 4, false, &timing);
-        assert_eq!(link.asks(t + ms(17), RTT, &timing), Asks::default());
-        assert_eq!(link.asks(t + ms(18), RTT, &timing).sequences, [3]);
+        assert!(asks(&mut link, t + ms(17)).is_empty());
+        assert_eq!(asks(&mut link, t + ms(18)), [3]);
+    }
+
+    #[test]
+    fn one_straggler_in_hundreds_does_not_slow_repair() {
+        let (t, timing) = (Instant::now(), Timing::default());
+        let mut link = Incoming::default();
+        for i in 0..500 {
+            link.on_numbered(t, i, false, &timing);
+        }
+        link.on_numbered(t, 501, false, &timing);
+        link.on_numbered(t + ms(20), 500, false, &timing);
+        assert_eq!(link.guard(&timing), ms(2));
     }
 
     #[test]
@@ -254,7 +320,7 @@ mod tests {
         link.on_next(t, 1 << 30, &timing);
         assert_eq!(link.holes.len(), MAX_HOLES);
         link.on_numbered(t, (1 << 30) + 500, false, &timing);
-        assert_eq!(link.holes.len(), MAX_HOLES);
+        assert_eq!((link.holes.len(), link.due.len()), (MAX_HOLES, MAX_HOLES));
         let (sent, missed) = link.take_tally();
         assert_eq!((sent, missed), ((1 << 30) + 501, (1 << 30) + 499 - 1024));
     }
@@ -265,7 +331,7 @@ mod tests {
         let mut link = Incoming::default();
         link.on_numbered(t, u32::MAX, false, &timing);
         assert_eq!(link.on_numbered(t, 1, false, &timing), Arrival::New);
-        assert_eq!(link.asks(t + ms(2), RTT, &timing).sequences, [0]);
+        assert_eq!(asks(&mut link, t + ms(2)), [0]);
         assert_eq!(link.on_numbered(t, 0, false, &timing), Arrival::Late);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::{Body, Heartbeat, NodeId};
+use wire::{Body, Class, Heartbeat, NodeId};
 
 use crate::config::Timing;
 use crate::count::{Count, Counts};
@@ -12,6 +12,7 @@ use crate::incoming::Incoming;
 use crate::measure::Measure;
 use crate::message::{Output, Queue};
 use crate::outgoing::Outgoing;
+use crate::pacer::Pacer;
 use crate::session::{Refused, Session};
 
 mod agree;
@@ -20,6 +21,7 @@ mod repairing;
 mod report;
 mod sending;
 
+use repairing::{Repairs, Shares};
 pub use report::{Fault, LinkReport, LinkState, PairReport};
 use sending::MAX_FRAMES;
 
@@ -92,9 +94,15 @@ pub(crate) struct Link {
     active_until: Instant,
     /// Send time of the latest body that came, and when it came.
     echo: Option<(u32, Instant)>,
+    /// Frames of this turn, and the most urgent class among them.
     pending: Vec<u8>,
+    pending_class: Class,
+    scratch: Vec<u8>,
+    pacer: Pacer,
     outgoing: Outgoing,
     incoming: Incoming,
+    repairs: Repairs,
+    shares: Shares,
 }
 
 impl Link {
@@ -127,8 +135,13 @@ impl Link {
             active_until: now,
             echo: None,
             pending: Vec::new(),
+            pending_class: Class::Rest,
+            scratch: Vec::new(),
+            pacer: Pacer::new(now),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
+            repairs: Repairs::default(),
+            shares: Shares::default(),
         }
     }
 
@@ -136,13 +149,16 @@ impl Link {
         self.state == LinkState::Up
     }
 
-    pub(crate) fn queues(&self) -> [Queue; 3] {
+    pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
         let frames = Queue {
             name: "link_frames_bytes",
             length: self.pending.len(),
             capacity: MAX_FRAMES,
         };
-        [frames, self.outgoing.queue(), self.incoming.queue()]
+        let numbering = [self.outgoing.queue(), self.incoming.queue()];
+        let repair = [frames, self.repairs.queue()];
+        let lanes = self.pacer.queues();
+        numbering.into_iter().chain(repair).chain(lanes)
     }
 
     /// Open a sealed datagram and act on it; the frames that it brings for the first time.
@@ -197,7 +213,9 @@ impl Link {
         self.go_up(ctx);
         let (Body::Frames { sent, .. }
         | Body::Heartbeat(Heartbeat { sent, .. })
-        | Body::Nack { sent, .. }) = body;
+        | Body::Nack { sent, .. }
+        | Body::Gone { sent, .. }
+        | Body::Parity { sent, .. }) = body;
         self.measure.on_datagram(advance, sent, ctx.clock);
         self.echo = Some((sent, ctx.now));
         match body {
@@ -206,14 +224,27 @@ impl Link {
                 sequence,
                 frames,
                 ..
-            } => self.on_frames(ctx, repair, sequence).then_some(frames),
+            } => {
+                let is_new = self.on_frames(ctx, (repair, sequence), frames);
+                is_new.then_some(frames)
+            }
             Body::Heartbeat(_) => None,
-            Body::Nack {
-                last_chance,
-                sequences,
+            Body::Nack { sequences, .. } => {
+                self.repair(ctx, &sequences);
+                None
+            }
+            Body::Gone { sequences, .. } => {
+                self.incoming.on_gone(&sequences);
+                None
+            }
+            Body::Parity {
+                number,
+                first,
+                count,
+                sum,
                 ..
             } => {
-                self.repair(ctx, last_chance, &sequences);
+                self.on_parity(ctx, number, (first, count), sum);
                 None
             }
         }
@@ -238,6 +269,8 @@ impl Link {
             self.heartbeat(ctx);
         }
         self.ask(ctx);
+        self.send_copies(ctx);
+        self.release(ctx);
     }
 
     fn retry_handshake(&mut self, ctx: &mut Context<'_>, spread: f32) {
@@ -263,6 +296,8 @@ impl Link {
         counts.add_many(Count::RepairsMissed, missed);
         self.measure.on_numbered(sent, missed);
         self.measure.roll();
+        self.outgoing.fade();
+        self.shares.fade();
     }
 
     /// When `on_timeout` or a handshake is due.
@@ -277,7 +312,9 @@ impl Link {
         if self.is_up() {
             at = at.min(self.silent_at(timing));
         }
-        self.incoming.deadline().map_or(at, |ask| at.min(ask))
+        let copies = self.repairs.deadline();
+        let repair = [self.incoming.deadline(), copies, self.pacer.deadline()];
+        repair.into_iter().flatten().fold(at, Instant::min)
     }
 
     /// Every key id that this link receives under.

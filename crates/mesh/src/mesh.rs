@@ -197,9 +197,13 @@ impl Mesh {
                     .replace(self.config.node, routes, &mut self.counts);
                 self.went_up = true;
             }
+            Input::SetLink { node, capacity } => {
+                if let Some(link) = self.links.get_mut(&node) {
+                    link.set_capacity(capacity);
+                }
+            }
             Input::SetPolicies(_)
             | Input::SetProtection(_)
-            | Input::SetLink { .. }
             | Input::AddStream { .. }
             | Input::RemoveStream { .. } => {}
             Input::Media { stream, packet } => self.on_media(now, stream, packet, out),

@@ -4,23 +4,28 @@
 //! frames:    1 | link sequence 4 | sent 4 | n x (length 2 | frame)
 //! repair:    2 | link sequence 4 | sent 4 | n x (length 2 | frame)
 //! heartbeat: 3 | sent 4 | interval 2 | next link sequence 4 | echo 1 (| sent 4 | held 4)
-//! nack:      4 | sent 4 | last chance 1 | n x link sequence 4
+//! nack:      4 | sent 4 | n x link sequence 4
+//! gone:      5 | sent 4 | n x link sequence 4
+//! parity:    6 | sent 4 | number 4 | first link sequence 4 | count 1 | sum
 //! ```
 //! `sent` is the sender's clock in microseconds, wrapping.
 
 use crate::Malformed;
 use crate::cursor::Cursor;
 
-/// Bytes before the first frame of a numbered body.
-pub const BODY_HEADER: usize = 9;
+/// Bytes to leave for what is not frames in a numbered body: 9, and more where its parity is to
+/// fit as well.
+pub const BODY_HEADER: usize = 16;
 
-/// The most sequence numbers that one negative acknowledgement lists.
+/// The most sequence numbers that one negative acknowledgement lists, or one answer to it.
 pub const MAX_NACKS: usize = 256;
 
 const FRAMES: u8 = 1;
 const REPAIR: u8 = 2;
 const HEARTBEAT: u8 = 3;
 const NACK: u8 = 4;
+const GONE: u8 = 5;
+const PARITY: u8 = 6;
 
 /// What a sealed datagram holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +38,23 @@ pub enum Body<'a> {
         frames: &'a [u8],
     },
     Heartbeat(Heartbeat),
-    /// Sequence numbers that did not arrive. `last_chance`: no further round fits before the
-    /// deadline, so the repair is worth sending twice.
+    /// Sequence numbers that did not arrive.
     Nack {
         sent: u32,
-        last_chance: bool,
         sequences: Vec<u32>,
+    },
+    /// Sequence numbers that will not be sent again.
+    Gone {
+        sent: u32,
+        sequences: Vec<u32>,
+    },
+    /// The sum over GF(256) of the frames numbered `first` and the `count - 1` after it.
+    Parity {
+        sent: u32,
+        number: u32,
+        first: u32,
+        count: u8,
+        sum: &'a [u8],
     },
 }
 
@@ -83,9 +99,8 @@ impl<'a> Body<'a> {
                     echo,
                 }))
             }
-            NACK => {
+            NACK | GONE => {
                 let sent = at.u32("send time")?;
-                let last_chance = at.bool("last chance")?;
                 let (words, rest) = at.rest().as_chunks::<4>();
                 if !rest.is_empty() {
                     return Err(Malformed::Short("link sequence"));
@@ -97,12 +112,18 @@ impl<'a> Body<'a> {
                     });
                 }
                 let sequences = words.iter().map(|w| u32::from_be_bytes(*w)).collect();
-                Ok(Body::Nack {
-                    sent,
-                    last_chance,
-                    sequences,
+                Ok(match kind {
+                    NACK => Body::Nack { sent, sequences },
+                    _ => Body::Gone { sent, sequences },
                 })
             }
+            PARITY => Ok(Body::Parity {
+                sent: at.u32("send time")?,
+                number: at.u32("parity number")?,
+                first: at.u32("link sequence")?,
+                count: at.u8("parity count")?,
+                sum: at.rest(),
+            }),
             value => Err(Malformed::Value {
                 what: "body kind",
                 value: value.into(),
@@ -134,19 +155,31 @@ impl<'a> Body<'a> {
                     out.extend(held.to_be_bytes());
                 }
             }
-            Body::Nack {
+            Body::Nack { sent, sequences } => put_sequences(out, NACK, *sent, sequences),
+            Body::Gone { sent, sequences } => put_sequences(out, GONE, *sent, sequences),
+            Body::Parity {
                 sent,
-                last_chance,
-                sequences,
+                number,
+                first,
+                count,
+                sum,
             } => {
-                out.push(NACK);
+                out.push(PARITY);
                 out.extend(sent.to_be_bytes());
-                out.push((*last_chance).into());
-                for sequence in sequences {
-                    out.extend(sequence.to_be_bytes());
-                }
+                out.extend(number.to_be_bytes());
+                out.extend(first.to_be_bytes());
+                out.push(*count);
+                out.extend_from_slice(sum);
             }
         }
+    }
+}
+
+fn put_sequences(out: &mut Vec<u8>, kind: u8, sent: u32, sequences: &[u32]) {
+    out.push(kind);
+    out.extend(sent.to_be_bytes());
+    for sequence in sequences {
+        out.extend(sequence.to_be_bytes());
     }
 }
 

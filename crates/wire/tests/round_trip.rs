@@ -130,7 +130,9 @@ proptest! {
         for body in [
             Body::Frames { repair: flag, sequence, sent, frames: &joined },
             Body::Heartbeat(Heartbeat { sent, interval, next_sequence: sequence, echo }),
-            Body::Nack { sent, last_chance: flag, sequences: sequences.clone() },
+            Body::Nack { sent, sequences: sequences.clone() },
+            Body::Gone { sent, sequences: sequences.clone() },
+            Body::Parity { sent, number: sent ^ 1, first: sequence, count: sent as u8, sum: &joined },
         ] {
             let mut out = Vec::new();
             body.encode(&mut out);
@@ -435,8 +437,24 @@ fn write_corpus() {
             "nack",
             Body::Nack {
                 sent: 1,
-                last_chance: true,
                 sequences: vec![1, 2, 9],
+            },
+        ),
+        (
+            "gone",
+            Body::Gone {
+                sent: 1,
+                sequences: vec![2, 9],
+            },
+        ),
+        (
+            "parity",
+            Body::Parity {
+                sent: 1,
+                number: 3,
+                first: 1,
+                count: 4,
+                sum: &joined[..40],
             },
         ),
     ] {

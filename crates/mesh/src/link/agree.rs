@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::repairing::Repairs;
 use super::{ATTEMPT, Answer, Attempt, Context, Link, LinkState, OLD_KEYS, REKEY_GRACE};
 use super::{SUSPECT_RESTART, TIE};
 use crate::config::Timing;
@@ -127,6 +128,7 @@ impl Link {
         if restarted {
             self.retire_previous();
             self.incoming = Incoming::default();
+            self.repairs = Repairs::default();
             self.measure.restart();
             self.go_down(ctx);
         }

@@ -81,6 +81,7 @@ pub struct LinkReport {
 impl Link {
     pub(crate) fn report(&self) -> LinkReport {
         let (loss, residual_loss) = self.measure.loss();
+        let (repair_share, parity_share) = self.shares.get();
         LinkReport {
             node: self.node,
             state: self.state,
@@ -97,11 +98,11 @@ impl Link {
             burst: 0.0,
             rate_in: 0,
             rate_out: 0,
-            queue: Duration::ZERO,
-            capacity: None,
+            queue: self.pacer.delay(),
+            capacity: self.pacer.capacity(),
             mtu: MAX_DATAGRAM as u16,
-            repair_share: 0.0,
-            parity_share: 0.0,
+            repair_share,
+            parity_share,
             pair: 0,
             pairs: Vec::new(),
             sent_packets: self.measure.sent_packets,

@@ -1,4 +1,6 @@
-//! Frames that go out: bundled, numbered, sealed.
+//! Frames that go out: bundled, paced, numbered, sealed.
+
+use std::time::Duration;
 
 use wire::{BODY_HEADER, Body, Header, MAX_DATAGRAM, SEALED_HEADER, TAG};
 
@@ -9,8 +11,17 @@ use crate::message::Output;
 /// The most bytes of frames in one datagram.
 pub(super) const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
 
+/// Counted by class.
+const SHED: [Count; 4] = [
+    Count::ShedControl,
+    Count::ShedAudio,
+    Count::ShedBase,
+    Count::ShedRest,
+];
+
 impl Link {
-    /// Queue a frame; true if it is the first that waits.
+    /// Queue a frame; true if it is the first that waits for others of this turn. One that must
+    /// wait for longer leaves at this link's own deadline.
     pub(crate) fn push(
         &mut self,
         ctx: &mut Context<'_>,
@@ -18,22 +29,51 @@ impl Link {
         content: &[u8],
     ) -> bool {
         let length = header.encoded_len() + content.len();
-        if self.pending.len() + 2 + length > MAX_FRAMES {
-            self.flush(ctx);
-        }
         if self.active_until <= ctx.now {
             self.heartbeat_at = self.heartbeat_at.min(ctx.now);
         }
         self.active_until = ctx.now + ACTIVE;
+        if self.pending.len() + 2 + length > MAX_FRAMES {
+            self.send_pending(ctx);
+        }
+        if !self.pacer.is_free(ctx.now, header.class) {
+            let mut frame = std::mem::take(&mut self.scratch);
+            put_frame(&mut frame, length, header, content);
+            self.pacer.wait(ctx.now, header.class, &frame);
+            frame.clear();
+            self.scratch = frame;
+            return false;
+        }
         let first = self.pending.is_empty();
-        self.pending.extend((length as u16).to_be_bytes());
-        header.encode(&mut self.pending);
-        self.pending.extend_from_slice(content);
+        if first || header.class < self.pending_class {
+            self.pending_class = header.class;
+        }
+        put_frame(&mut self.pending, length, header, content);
         first
     }
 
-    /// Send the frames that wait.
+    /// Send the frames of this turn, and those that wait as far as the pace allows.
     pub(crate) fn flush(&mut self, ctx: &mut Context<'_>) {
+        self.send_pending(ctx);
+        self.release(ctx);
+    }
+
+    /// Send what waits, as far as the pace allows.
+    pub(super) fn release(&mut self, ctx: &mut Context<'_>) {
+        if self.current.is_none() {
+            let lost = self.pacer.clear();
+            ctx.counts.add_many(Count::DropNextHopDown, lost);
+        }
+        while let Some(class) = self.pacer.take(ctx.now, MAX_FRAMES, &mut self.pending) {
+            self.pending_class = class;
+            self.send_pending(ctx);
+        }
+        for (count, shed) in SHED.into_iter().zip(self.pacer.take_shed()) {
+            ctx.counts.add_many(count, shed);
+        }
+    }
+
+    fn send_pending(&mut self, ctx: &mut Context<'_>) {
         if self.pending.is_empty() {
             return;
         }
@@ -49,14 +89,22 @@ impl Link {
             frames: &self.pending,
         });
         let frames = std::mem::take(&mut self.pending);
-        let two_rounds = 2 * self.measure.rtt().unwrap_or_default();
-        let memory = ctx.timing.repair_memory.max(two_rounds + ACTIVE / 10);
-        self.pending = self.outgoing.keep(ctx.now, frames, memory);
+        let class = self.pending_class;
+        self.pending = self.outgoing.keep(ctx.now, class, frames, self.memory(ctx));
         self.transmit(ctx, bytes);
+        self.protect(ctx);
+    }
+
+    /// How long what was sent is kept.
+    fn memory(&self, ctx: &Context<'_>) -> Duration {
+        let two_rounds = 2 * self.measure.rtt().unwrap_or_default();
+        ctx.timing.repair_memory.max(two_rounds + ACTIVE / 10)
     }
 
     pub(super) fn transmit(&mut self, ctx: &mut Context<'_>, bytes: Vec<u8>) {
         self.measure.sent_packets += 1;
+        self.pacer.on_sent(bytes.len());
+        self.shares.sent(bytes.len());
         ctx.out.push(Output::Transmit {
             to: self.address,
             port: 0,
@@ -64,4 +112,14 @@ impl Link {
             bytes,
         });
     }
+
+    pub(crate) fn set_capacity(&mut self, capacity: Option<u64>) {
+        self.pacer.set_capacity(capacity);
+    }
+}
+
+fn put_frame(to: &mut Vec<u8>, length: usize, header: &Header<'_>, content: &[u8]) {
+    to.extend((length as u16).to_be_bytes());
+    header.encode(to);
+    to.extend_from_slice(content);
 }

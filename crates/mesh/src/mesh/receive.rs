@@ -58,15 +58,28 @@ impl Mesh {
                 let frames = self.with_link(now, node, out, |link, ctx| {
                     link.on_sealed(ctx, from, (receiver, counter), bytes)
                 });
-                for frame in frames.flatten().into_iter().flat_map(Frames::new) {
-                    let taken = match frame {
-                        Ok(frame) => self.on_frame(now, node, frame, out),
-                        Err(_) => Err(Count::DropMalformed),
-                    };
-                    if let Err(reason) = taken {
-                        self.counts.add(reason);
+                if let Some(frames) = frames.flatten() {
+                    self.on_frames(now, node, frames, out);
+                }
+                if self.links.get(&node).is_some_and(Link::has_recovered) {
+                    let recovered = self.with_link(now, node, out, Link::recovered);
+                    for frames in recovered.into_iter().flatten() {
+                        self.on_frames(now, node, &frames, out);
                     }
                 }
+            }
+        }
+    }
+
+    /// The frames of one datagram.
+    fn on_frames(&mut self, now: Instant, from: NodeId, frames: &[u8], out: &mut Vec<Output>) {
+        for frame in Frames::new(frames) {
+            let taken = match frame {
+                Ok(frame) => self.on_frame(now, from, frame, out),
+                Err(_) => Err(Count::DropMalformed),
+            };
+            if let Err(reason) = taken {
+                self.counts.add(reason);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh::{Config, Input, Mesh, Output, Route, public_key};
-use wire::{Format, MediaPacket, NodeId, RoomKey, StreamId};
+use wire::{Format, Header, MediaPacket, NodeId, RoomKey, StreamId};
 
 pub const ROOM: RoomKey = RoomKey([7; 16]);
 
@@ -60,12 +60,15 @@ struct Flying {
 pub type Filter = Box<dyn FnMut(u16, u16, &mut Vec<u8>) -> bool>;
 
 pub struct World {
+    pub start: Instant,
     pub now: Instant,
     pub nodes: BTreeMap<u16, Mesh>,
     pub delay: Duration,
     pub filter: Filter,
     /// Everything but datagrams that came out, by node.
     pub events: Vec<(u16, Output)>,
+    /// When each of the events came.
+    pub times: Vec<Instant>,
     /// Every datagram sent: from, to, bytes.
     pub sent: Vec<(u16, u16, Vec<u8>)>,
     flying: BinaryHeap<Flying>,
@@ -76,11 +79,13 @@ impl World {
     pub fn new(nodes: &[u16]) -> World {
         let now = Instant::now();
         let mut world = World {
+            start: now,
             now,
             nodes: BTreeMap::new(),
             delay: ms(20),
             filter: Box::new(|_, _, _| true),
             events: Vec::new(),
+            times: Vec::new(),
             sent: Vec::new(),
             flying: BinaryHeap::new(),
             serial: 0,
@@ -172,6 +177,18 @@ impl World {
         let mut out = Vec::new();
         let mesh = self.nodes.get_mut(&node).unwrap();
         mesh.handle(self.now, input, &mut out);
+        self.perform(node, out);
+    }
+
+    /// Send a frame as it is, whatever it says.
+    pub fn send_raw(&mut self, node: u16, next: u16, header: &Header<'_>, content: &[u8]) {
+        let mut out = Vec::new();
+        let mesh = self.nodes.get_mut(&node).unwrap();
+        mesh.send_raw(self.now, NodeId(next), header, content, &mut out);
+        self.perform(node, out);
+    }
+
+    fn perform(&mut self, node: u16, out: Vec<Output>) {
         for output in out {
             let Output::Transmit {
                 to,
@@ -181,6 +198,7 @@ impl World {
             } = output
             else {
                 self.events.push((node, output));
+                self.times.push(self.now);
                 continue;
             };
             assert!(bytes.len() <= wire::MAX_DATAGRAM);

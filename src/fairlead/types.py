@@ -165,7 +165,7 @@ class RouteEntry(msgspec.Struct, frozen=True, kw_only=True):
     tag: int = 0
     """Of the region set that it obeys; 0 for none."""
     why: str = ""
-    """One sentence for people."""
+    """One sentence for people, true when the path was chosen."""
 
 
 class RoutesRecord(Record, frozen=True):

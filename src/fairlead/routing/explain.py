@@ -13,7 +13,7 @@ from fairlead.routing.damping import GAIN_MS, GAIN_SHARE
 from fairlead.routing.network import Network, Weighed
 from fairlead.routing.second import CABLE_MS, COUNTRY_MS, PROVIDER_MS
 
-GAIN = f"{GAIN_MS:.0f} ms and {GAIN_SHARE:.0%}"
+GAIN = f"{GAIN_MS:.0f} ms and {100 * GAIN_SHARE:.0f} %"
 LOSS_TOLD = 0.002
 """Differences in loss below this are not worth a word; of delay, in ms, below this:"""
 DELAY_TOLD = 1.0
@@ -71,10 +71,8 @@ def sentence(network: Network, weighed: Weighed, chosen: Chosen) -> str:
     return f"{text}; {_second(network, chosen)}."
 
 
-def explanation(
-    network: Network, weighed: Weighed, chosen: Chosen, *, leased: bool, said: str = ""
-) -> Explanation:
-    """Everything about one route; ``said`` takes the place of the sentence."""
+def explanation(network: Network, weighed: Weighed, chosen: Chosen, *, leased: bool) -> Explanation:
+    """Everything about one route."""
     source, destination, via = chosen.source, chosen.destination, chosen.via
     parts = {} if via is None else _parts(weighed, source, via, destination)
     total = sum(parts.values())
@@ -84,7 +82,7 @@ def explanation(
         reachable=via is not None,
         rtt_ms=None if via is None else _rtt(weighed, source, via, destination),
         direct_rtt_ms=_rtt(weighed, source, (), destination),
-        sentence=said or sentence(network, weighed, chosen),
+        sentence=sentence(network, weighed, chosen),
         second=None if chosen.second is None else list(chosen.second),
         second_rtt_ms=(
             None if chosen.second is None else _rtt(weighed, source, chosen.second, destination)

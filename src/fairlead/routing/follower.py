@@ -282,6 +282,7 @@ class Follower:
         self._send(policies, out)
 
     def _route(self, now: float, tag: int, destination: int, table: Table) -> _Taken | None:
+        found = table.path(self._node, destination)
         lease = self._leases.at(now)
         entry = lease.routes.get((tag, destination)) if lease else None
         if lease is not None and entry is not None and self._lawful(entry, entry.via):
@@ -289,8 +290,9 @@ class Follower:
             if now < lease.renewed + STALE or not self._down(via, destination):
                 lawful_second = entry.second is not None and self._lawful(entry, entry.second)
                 second = tuple(entry.second or ()) if lawful_second else None
-                return _Taken(via=via, second=second, leased=entry)
-        found = table.path(self._node, destination)
+                same = found is not None and found[:2] == (via, second)
+                charge = found[2] if found is not None and same else 0.0
+                return _Taken(via=via, second=second, charge=charge, leased=entry)
         if found is not None:
             return _Taken(via=found[0], second=found[1], charge=found[2])
         if not self._network.links.is_down(self._node, destination):
@@ -331,11 +333,6 @@ class Follower:
             charge=taken.charge if taken else 0.0,
             tag=tag,
         )
-        leased = taken.leased if taken else None
-        return explanation(
-            self._network,
-            weighed,
-            chosen,
-            leased=leased is not None,
-            said=leased.why if leased and not self._down(chosen.via or (), destination) else "",
-        )
+        # By the figures of now: what the controller wrote was true when it chose.
+        leased = taken is not None and taken.leased is not None
+        return explanation(self._network, weighed, chosen, leased=leased)

@@ -136,6 +136,7 @@ class RunningNode:
             participants=self.edge.session_count,
             tasks=len(asyncio.all_tasks()),
             counters=self._counters,
+            routing=self.routes.counts,
             emulation=[section for _, section in sorted(self._emulation.items())],
         )
 

@@ -52,5 +52,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks of the process: a leak shows here."""
     counters: dict[str, int] = {}
     """Of the packet path, since the start."""
+    routing: dict[str, int] = {}
+    """What routing refused, rejected and doubts, by name."""
     emulation: list[EmulationSection] = []
     """The emulated ways to other nodes, as last set."""

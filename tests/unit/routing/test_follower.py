@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from fairlead.protocol.node import AddPeer, RemovePeer, Route, SetRoutes
-from fairlead.routing.follower import Follower
-from fairlead.routing.inputs import FollowerOutput, LinksHeard, NodeHeard, NodeLost, Publish
-from fairlead.types import LinksRecord, LinkState, NodeRecord
+import msgspec
+
+from fairlead.policy.regions import region_tag
+from fairlead.protocol.node import (
+    AddPeer,
+    LinkReport,
+    Policy,
+    RemovePeer,
+    Route,
+    SetLink,
+    SetPolicies,
+    SetProtection,
+    SetRoutes,
+)
+from fairlead.routing.follower import Follower, Settings
+from fairlead.routing.inputs import (
+    FollowerOutput,
+    LinksHeard,
+    NodeHeard,
+    NodeLost,
+    Publish,
+    RegionSetsHeard,
+    RegionSetsLost,
+)
+from fairlead.routing.report import LinkTerms
+from fairlead.types import LinksRecord, LinkState, NodeRecord, RegionSetsRecord
 from tests.unit.routing import network as make
 from tests.unit.routing.network import report
 
@@ -154,3 +176,60 @@ def test_a_link_not_measured_yet_is_not_called_down() -> None:
     assert follower.unreachable() == frozenset()
     follower.handle(2.0, report(n2=None, n3=None))
     assert follower.unreachable() == {SINGAPORE, FRANKFURT}
+
+
+def test_what_the_operator_knows_reaches_the_packet_path_and_the_others() -> None:
+    settings = Settings(
+        links=[
+            LinkTerms(to="singapore", risks=["cable-a"], price_per_gb=0.02, capacity_kbps=9000),
+            LinkTerms(to=FRANKFURT, capacity_kbps=5000),
+            LinkTerms(to="frankfurt", price_per_gb=9.0),
+        ],
+        protection=SetProtection(share=0.5, kbps=None),
+    )
+    follower = Follower(node(JAKARTA), settings)
+    out = follower.handle(0.0, NodeHeard(record=node(SINGAPORE)))
+    assert out[0] == SetProtection(share=0.5, kbps=None)
+    assert SetLink(node=SINGAPORE, capacity_kbps=9000) in out
+    out = follower.handle(0.0, NodeHeard(record=node(FRANKFURT)))
+    assert SetLink(node=FRANKFURT, capacity_kbps=5000) in out
+    out = follower.handle(1.0, report(n2=15.0, n3=170.0))
+    [published] = [o.record for o in out if isinstance(o, Publish)]
+    assert isinstance(published, LinksRecord)
+    near, far = published.links
+    assert (near.risks, near.price_per_gb, near.capacity_kbps) == (["cable-a"], 0.02, 9000)
+    assert (far.risks, far.price_per_gb, far.capacity_kbps) == ([], 0.0, 5000)
+
+
+def test_policies_come_before_the_routes_under_them() -> None:
+    follower = network()
+    follower.handle(1.0, report(n2=15.0, n3=170.0))
+    sets = RegionSetsRecord(node=FRANKFURT, sets=[["jakarta", "singapore"]])
+    out = follower.handle(2.0, RegionSetsHeard(record=sets))
+    tag = region_tag(["jakarta", "singapore"])
+    assert [type(o) for o in out] == [SetPolicies, SetRoutes]
+    assert out[0] == SetPolicies(policies=[Policy(tag=tag, nodes=[JAKARTA, SINGAPORE])])
+    assert isinstance(out[1], SetRoutes)
+    assert Route(destination=SINGAPORE, via=[], second=None, tag=tag) in out[1].routes
+    why = next(w for w in follower.explain() if (w.tag, w.destination) == (tag, FRANKFURT))
+    assert why.regions == ["jakarta", "singapore"]
+    assert why.sentence == (
+        "No lawful path to frankfurt: frankfurt is outside jakarta and singapore, "
+        "where this may be."
+    )
+    out = follower.handle(3.0, RegionSetsLost(node=FRANKFURT))
+    assert out[0] == SetPolicies(policies=[])
+
+
+def test_a_choice_is_explained_in_one_sentence() -> None:
+    follower = network()
+    lossy = report(n2=15.0, n3=206.0)
+    worse = msgspec.structs.replace(lossy.links[1], residual_loss=0.021)
+    follower.handle(1.0, LinkReport(links=[lossy.links[0], worse]))
+    assert follower.explain()[1].sentence == (
+        "via singapore: 31 ms better, direct lost 2.1 %; the second path is the direct link."
+    )
+    assert follower.explain()[0].sentence == (
+        "direct to singapore: no way over relays is better by 10 ms and 10 %; "
+        "second path over frankfurt."
+    )

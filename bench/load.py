@@ -50,7 +50,7 @@ class Spent:
 def binary() -> Path:
     """The load client, built by `make bench`. Raises `LoadFailed`."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
-    path = target / "release" / "fairlead-load"
+    path = Path(os.environ.get("FAIRLEAD_LOAD") or target / "release" / "fairlead-load")
     if not path.is_file():
         raise LoadFailed(f"{path} is not there: run `make bench`, which builds it")
     return path

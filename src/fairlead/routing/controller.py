@@ -31,6 +31,8 @@ INTERVAL = 1.0
 """Seconds between computations that only follow new figures, for up to `SMALL` nodes."""
 SMALL = 100
 """Beyond, the interval grows with the square of the number of nodes."""
+FIRST_WHY = 50
+"""Nodes up to which the first tables of a reign say why; beyond, only what changes later does."""
 
 Way = tuple[Via, Via | None]
 
@@ -209,6 +211,7 @@ class Controller:
         known = {(r.tag, r.destination): r for r in before.routes} if before else {}
         routes: list[RouteEntry] = []
         changed = before is None
+        explained = before is not None or len(weighed.order) <= FIRST_WHY
         for tag, table in tables.items():
             for destination, via, second, charge in table.paths_from(target):
                 old = known.get((tag, destination))
@@ -226,7 +229,7 @@ class Controller:
                         via=via,
                         second=second,
                         tag=tag,
-                        why=sentence(self._network, weighed, chosen),
+                        why=sentence(self._network, weighed, chosen) if explained else "",
                     )
                     changed = True
                 routes.append(old)

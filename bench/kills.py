@@ -88,20 +88,28 @@ class Result:
     machine: dict[str, str | int]
 
     def summary(self) -> dict[str, Any]:
-        """Over the calls that a fault hit."""
-        hit = [one for one in self.hits if one.on_path]
+        """Over the calls that a fault hit while a second path stood by; the others beside them.
+
+        Calls that no fault hit say what this machine adds by itself.
+        """
+        hit = [one for one in self.hits if one.on_path and one.second is not None]
+        alone = [one for one in self.hits if one.on_path and one.second is None]
+        spared = [one for one in self.hits if not one.on_path]
         jumps = sorted(one.jump_ms for one in hit)
         return {
             "kills": self.kills,
             "calls_hit": len(hit),
             "audio_frames_lost": sum(one.lost for one in hit),
             "audio_frames_late": sum(one.discarded for one in hit),
-            "kills_with_loss": sum(one.lost > 0 for one in hit),
+            "calls_hit_with_loss": sum(one.lost > 0 for one in hit),
             "numbers_swallowed": sum(one.swallowed for one in hit),
-            "jump_ms_p50": statistics.median(jumps) if jumps else None,
+            "jump_ms_p50": _median(jumps),
             "jump_ms_p99": jumps[min(len(jumps) - 1, int(0.99 * len(jumps)))] if jumps else None,
-            "lost_on_calls_not_hit": sum(one.lost for one in self.hits if not one.on_path),
-            "jump_ms_p50_not_hit": _median([one.jump_ms for one in self.hits if not one.on_path]),
+            "calls_hit_without_second_path": len(alone),
+            "audio_frames_lost_without_second_path": sum(one.lost for one in alone),
+            "audio_frames_lost_not_hit": sum(one.lost for one in spared),
+            "numbers_swallowed_not_hit": sum(one.swallowed for one in spared),
+            "jump_ms_p50_not_hit": _median([one.jump_ms for one in spared]),
         }
 
 

@@ -25,8 +25,13 @@ WORD_STEP_S = 0.16
 NUMBER_S = 0.5
 AMPLITUDE = 0.4
 DIGITS_IN_NUMBER = 3
-NEAR_WORDS = 120
-"""How many words in a row may be missing and the rest still be found."""
+MATCH, SKIPPED, MISSED, PER_SECOND = 2.0, 1.0, 0.1, 4.0
+"""What a chain of matches gains by a word; what it pays for a word heard and not used, for a word
+said and not heard, and for a change of delay."""
+NEAR_S = 2.5
+"""How far the delay may wander from that of the longest run."""
+MEMORY_WORDS = 15
+"""How many words that nobody said may stand between two that were."""
 CLEAR = 0.6
 """A word is taken for heard from this likeness on."""
 STRETCH_S = 0.3
@@ -233,7 +238,7 @@ class Account:
 def account(heard: list[Word], said: range) -> Account:
     """Holds what was heard against what was said. Raises AssertionError if nothing fits."""
     sent = [(number, digit) for number in said for digit in digits(number)]
-    matched = _aligned([word.digit for word in heard], [digit for _, digit in sent])
+    matched = _aligned(heard, [digit for _, digit in sent])
     if len(matched) < DIGITS_IN_NUMBER:
         transcript = "".join(str(word.digit) for word in heard)
         raise AssertionError(f"nothing that was said is in {transcript!r}")
@@ -254,34 +259,58 @@ def account(heard: list[Word], said: range) -> Account:
     )
 
 
-def _aligned(heard: list[int], sent: list[int]) -> dict[int, int]:
-    """Places in what was sent, and where each was heard: the best global alignment.
+def _aligned(heard: list[Word], sent: list[int]) -> dict[int, int]:
+    """Places in what was sent, and where each was heard: the best chain of matches.
 
-    The longest run that both have says about where in the counting this is; from there each
-    word heard is matched, missing or added at least cost (Needleman and Wunsch).
+    The longest run that both have says about how late everything is. A chain gains by each word
+    that it explains, and pays for each word passed over and for each change of delay: digits
+    repeat, and only time tells one 2 from the next.
     """
-    matcher = difflib.SequenceMatcher(None, heard, sent, autojunk=False)
+    matcher = difflib.SequenceMatcher(None, [word.digit for word in heard], sent, autojunk=False)
     run = matcher.find_longest_match(0, len(heard), 0, len(sent))
-    low = max(0, run.b - run.a - NEAR_WORDS)
-    near = sent[low : run.b + len(heard) - run.a + NEAR_WORDS]
-    score = np.zeros((len(heard) + 1, len(near) + 1), dtype=np.int64)
-    score[:, 0] = -np.arange(len(heard) + 1)
-    for row, word in enumerate(heard, start=1):
-        for column, digit in enumerate(near, start=1):
-            met = score[row - 1, column - 1] + 2 if word == digit else -(1 << 40)
-            score[row, column] = max(met, score[row - 1, column] - 1, score[row, column - 1] - 1)
-    row, column = len(heard), int(score[len(heard)].argmax())
-    matched: dict[int, int] = {}
-    while row and column:
-        here = score[row, column]
-        if heard[row - 1] == near[column - 1] and here == score[row - 1, column - 1] + 2:
-            row, column = row - 1, column - 1
-            matched[low + column] = row
-        elif here == score[row, column - 1] - 1:
-            column -= 1
-        else:
-            row -= 1
+    if not run.size:
+        return {}
+    late = heard[run.a].at - _said_at(run.b)
+    chains: list[list[_Link]] = []
+    for row, word in enumerate(heard):
+        links = []
+        for place in _around(word.at - late, sent):
+            if sent[place] != word.digit:
+                continue
+            here = word.at - _said_at(place)
+            best = _Link(place, here, MATCH - SKIPPED * row, None)
+            for back in range(max(0, row - MEMORY_WORDS), row):
+                for link in chains[back]:
+                    if link.place < place:
+                        paid = SKIPPED * (row - back - 1) + MISSED * (place - link.place - 1)
+                        gain = MATCH - paid - PER_SECOND * abs(here - link.late)
+                        if link.score + gain > best.score:
+                            best = _Link(place, here, link.score + gain, (back, link))
+            links.append(best)
+        chains.append(links)
+    ends = [(row, link) for row, links in enumerate(chains) for link in links]
+    row, link = max(ends, key=lambda end: end[1].score - SKIPPED * (len(heard) - 1 - end[0]))
+    matched = {link.place: row}
+    while link.before is not None:
+        row, link = link.before
+        matched[link.place] = row
     return matched
+
+
+class _Link(NamedTuple):
+    """A word heard taken for a word said, as the end of a chain."""
+
+    place: int
+    late: float
+    score: float
+    before: tuple[int, _Link] | None
+
+
+def _around(said_at: float, sent: list[int]) -> range:
+    """Places said within `NEAR_S` of a time."""
+    first = int((said_at - NEAR_S) // NUMBER_S) * DIGITS_IN_NUMBER
+    last = int((said_at + NEAR_S) // NUMBER_S + 1) * DIGITS_IN_NUMBER
+    return range(max(0, first), min(len(sent), max(0, last)))
 
 
 def _said_at(place: int) -> float:

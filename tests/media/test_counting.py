@@ -20,6 +20,7 @@ from tests.media.counting import (
 )
 
 SAID = range(95, 105)
+SAID_FROM_NOUGHT = range(1_000)
 
 
 def sound() -> Samples:
@@ -115,3 +116,20 @@ def test_two_seconds_of_nothing_are_four_numbers_missing() -> None:
     assert (told.first, told.last) == (990, 1_009)
     assert told.missing == [995, 996, 997, 998]
     assert told.added == 0
+
+
+def test_digits_that_repeat_are_told_apart_by_time() -> None:
+    """221 222 223: without the first word of 222, what is left fits twice."""
+    said = np.concatenate([spoken(number) for number in range(218, 228)])
+    at = samples(4 * NUMBER_S)
+    said[at : at + samples(0.14)] = 0
+    told = account(transcribe(said), range(1_000))
+    assert told.missing == [222]
+    assert told.jump < 0.001
+
+
+def test_what_comes_after_a_long_silence_is_still_held_against_what_was_said() -> None:
+    said = np.concatenate([spoken(number) for number in range(10)])
+    said[samples(2 * NUMBER_S) : samples(9 * NUMBER_S)] = 0
+    told = account(transcribe(said), SAID_FROM_NOUGHT)
+    assert (told.last, told.missing, told.added) == (9, list(range(2, 9)), 0)

@@ -13,6 +13,8 @@ def routes(admin: remote.Admin = None, json: remote.Json = False) -> None:
     if json:
         print_json({"paths": world.paths, "streams": world.streams, "control": world.control})
         return
+    if world.control:
+        out.print(_control(world), highlight=False, markup=False, soft_wrap=True)
     for path in world.paths:
         _say(
             f"{path.origin} to {path.to}{_within(path.regions)}: "

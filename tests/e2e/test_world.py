@@ -146,6 +146,24 @@ async def test_a_killed_node_leaves_the_others_at_work(small: World) -> None:
     assert "has already ended" in again
 
 
+async def test_a_killed_node_comes_back(small: World) -> None:
+    assert ask(small, "node", "start", "singapore")["state"] == "up"
+    with anyio.fail_after(WITHIN_S):
+        while ask(small, "link", "list")[0]["state"] != "up":
+            await anyio.sleep(0.2)
+    await path(small, "singapore", "frankfurt", [])
+    again = run("node", "start", "singapore", "--admin", str(small.admin), status=2)
+    assert "runs already" in again
+
+
+def test_one_direction_is_cut_alone(small: World) -> None:
+    cut = ask(small, "link", "cut", "frankfurt", "jakarta", "--one-way")
+    assert cut["emulated"]["cut"] is False, "from jakarta to frankfurt nothing changed"
+    (back,) = cut["differing"]
+    assert (back["from"], back["to"], back["emulated"]["cut"]) == ("frankfurt", "jakarta", True)
+    assert ask(small, "link", "heal", "frankfurt", "jakarta")["differing"] == []
+
+
 async def test_a_world_leaves_nothing_behind() -> None:
     with started_world("--regions", "jakarta,frankfurt") as world:
         assert world.pid is not None

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use wire::Class;
+
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,27 @@ counts! {
     FramesSent = "mesh_frames_sent",
     /// Frames passed on for others.
     Relayed = "mesh_relayed",
+    /// Bytes of frames times links that they cross: on first ways, and of copies.
+    FirstBytes = "mesh_first_bytes",
+    CopyBytes = "mesh_copy_bytes",
+    /// Frames that went on more than their first ways, and those whose copies were left out
+    /// because the budget was spent; and copies that came before the frame they are of.
+    CopiedControl = "mesh_copies_sent_control",
+    CopiedAudio = "mesh_copies_sent_audio",
+    CopiedBase = "mesh_copies_sent_base",
+    CopiedRest = "mesh_copies_sent_rest",
+    LeftOutControl = "mesh_copies_left_out_control",
+    LeftOutAudio = "mesh_copies_left_out_audio",
+    LeftOutBase = "mesh_copies_left_out_base",
+    LeftOutRest = "mesh_copies_left_out_rest",
+    WonControl = "mesh_copies_won_control",
+    WonAudio = "mesh_copies_won_audio",
+    WonBase = "mesh_copies_won_base",
+    WonRest = "mesh_copies_won_rest",
+    /// Frames that a relay sent around a link that fails.
+    Detours = "mesh_detours",
+    /// Frames sent again another way when the link that they went on failed.
+    Replayed = "mesh_replayed",
     DataSent = "mesh_data_sent",
     DataDelivered = "mesh_data_delivered",
     DataRepeated = "mesh_data_repeated",
@@ -53,8 +76,18 @@ counts! {
     /// A frame whose route does not lead here from the neighbour that sent it.
     DropRoute = "mesh_drop_route",
     DropRelayDown = "mesh_drop_relay_next_hop_down",
+    /// Copies that came after the first: what protection costs at the exit.
+    DropCopy = "mesh_drop_copy",
+    /// Frames too old to tell whether they came before.
+    DropFrameAncient = "mesh_drop_frame_ancient",
+    /// Frames under a tag that this node has no table for: they go nowhere.
+    DropTagUnknown = "mesh_drop_tag_unknown",
+    /// Frames that came from, were to go to, or would be at a node outside their tag's set.
+    DropTagForbidden = "mesh_drop_tag_forbidden",
     DropNoRoute = "mesh_drop_no_route",
     DropNextHopDown = "mesh_drop_next_hop_down",
+    /// Packets of a local stream that was never added, or is removed.
+    DropMediaUnknown = "mesh_drop_media_unknown_stream",
     DropMediaUnwanted = "mesh_drop_media_unwanted",
     DropMediaDuplicate = "mesh_drop_media_duplicate",
     DropMediaAncient = "mesh_drop_media_ancient",
@@ -62,6 +95,9 @@ counts! {
     DropWantStale = "mesh_drop_want_stale",
     DropWantFull = "mesh_drop_want_full",
     DropKeyframeUnwanted = "mesh_drop_keyframe_unwanted",
+    /// Keyframe requests that another, sent or passed on just before, stands for.
+    KeyframesAbsorbed = "mesh_keyframe_requests_absorbed",
+    KeyframesAsked = "mesh_keyframe_requests_sent",
     DropDataTooBig = "mesh_drop_data_too_big",
     /// Reliable messages pushed out of a full queue: the oldest go first.
     DropDataOverflow = "mesh_drop_data_overflow",
@@ -76,6 +112,35 @@ counts! {
     DropPartial = "mesh_drop_partial_message",
     InvalidRoutes = "mesh_invalid_routes",
     Stalls = "mesh_stalls",
+}
+
+impl Count {
+    pub(crate) fn copied(class: Class) -> Count {
+        match class {
+            Class::Control => Count::CopiedControl,
+            Class::Audio => Count::CopiedAudio,
+            Class::Base => Count::CopiedBase,
+            Class::Rest => Count::CopiedRest,
+        }
+    }
+
+    pub(crate) fn left_out(class: Class) -> Count {
+        match class {
+            Class::Control => Count::LeftOutControl,
+            Class::Audio => Count::LeftOutAudio,
+            Class::Base => Count::LeftOutBase,
+            Class::Rest => Count::LeftOutRest,
+        }
+    }
+
+    pub(crate) fn won(class: Class) -> Count {
+        match class {
+            Class::Control => Count::WonControl,
+            Class::Audio => Count::WonAudio,
+            Class::Base => Count::WonBase,
+            Class::Rest => Count::WonRest,
+        }
+    }
 }
 
 /// The counters of one mesh, from its start.

@@ -18,6 +18,7 @@ use crate::session::{Refused, Session};
 mod agree;
 mod health;
 mod repairing;
+mod replay;
 mod report;
 mod sending;
 

@@ -2,27 +2,36 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wire::{
-    BODY_HEADER, Class, Content, FRAME_HEADER, Header, MAX_DATAGRAM, NodeId, SEALED_HEADER, TAG,
+    BODY_HEADER, Content, FRAME_HEADER, Header, MAX_DATAGRAM, NodeId, SEALED_HEADER, StreamId, TAG,
 };
 
-use crate::assembly::{Assembly, MAX_PIECES, cut};
+use crate::assembly::Assembly;
 use crate::bucket::Bucket;
 use crate::channel::{Receiver, Sender};
 use crate::config::Config;
 use crate::count::{Count, Counts};
+use crate::exit::Exit;
 use crate::handshake::{Identity, Initiator, public_key};
+use crate::keyframes::Keyframes;
 use crate::link::{Context, Link, LinkReport, LinkState};
+use crate::local::Local;
 use crate::message::{Input, Output, Queue};
+use crate::plan::{Branch, Plan};
+use crate::policy::Policies;
+use crate::protection::Budget;
 use crate::route::Routes;
 use crate::streams::{Published, Subscribed};
 use crate::timers::{Timer, Timers};
 
 mod data;
+mod forward;
 mod publish;
 mod receive;
+mod sending;
 mod watch;
 
 pub use watch::Seen;
@@ -60,6 +69,22 @@ pub struct Mesh {
     by_key: HashMap<[u8; 32], NodeId>,
     by_key_id: HashMap<u32, NodeId>,
     routes: Routes,
+    policies: Policies,
+    budget: Budget,
+    /// Plans by tag and destinations, and detours by what they lead around: of one generation,
+    /// which ends when routes, policies or a link's health change.
+    plans: HashMap<u32, HashMap<Box<[NodeId]>, Arc<Plan>>>,
+    planned: usize,
+    detours: HashMap<Box<[u8]>, Arc<[Branch]>>,
+    detour_key: Vec<u8>,
+    generation: u64,
+    /// Links that fail, since when; and those of them that failed just now.
+    failing: BTreeMap<NodeId, Instant>,
+    failed: Vec<NodeId>,
+    was_sick: bool,
+    exit: Exit,
+    locals: HashMap<StreamId, Local>,
+    keyframes: Keyframes,
     timers: Timers,
     /// Links with frames to flush, and since when.
     pending: Vec<NodeId>,
@@ -69,7 +94,7 @@ pub struct Mesh {
     want_version: u32,
     /// Of the next frame.
     serial: u32,
-    channels: BTreeMap<NodeId, Channel>,
+    channels: BTreeMap<(NodeId, u32), Channel>,
     assembly: Assembly,
     message: u32,
     strangers: Bucket,
@@ -77,7 +102,6 @@ pub struct Mesh {
     went_up: bool,
     counts: Counts,
     scratch: Vec<u8>,
-    targets: Vec<NodeId>,
     watch: watch::Watch,
 }
 
@@ -101,6 +125,19 @@ impl Mesh {
             by_key: HashMap::new(),
             by_key_id: HashMap::new(),
             routes: Routes::default(),
+            policies: Policies::default(),
+            budget: Budget::new(now),
+            plans: HashMap::new(),
+            planned: 0,
+            detours: HashMap::new(),
+            detour_key: Vec::new(),
+            generation: 0,
+            failing: BTreeMap::new(),
+            failed: Vec::new(),
+            was_sick: false,
+            exit: Exit::default(),
+            locals: HashMap::new(),
+            keyframes: Keyframes::default(),
             timers,
             pending: Vec::new(),
             pending_since: now,
@@ -116,7 +153,6 @@ impl Mesh {
             went_up: false,
             counts: Counts::new(),
             scratch: Vec::new(),
-            targets: Vec::new(),
             watch: watch::Watch::default(),
             config,
         }
@@ -157,6 +193,7 @@ impl Mesh {
             [sender, receiver]
         }));
         queues.push(self.assembly.queue());
+        queues.push(self.exit.queue());
         queues.sort_by_key(|queue| (queue.name, std::cmp::Reverse(queue.length)));
         queues.dedup_by_key(|queue| queue.name);
         queues
@@ -193,8 +230,10 @@ impl Mesh {
             }
             Input::RemovePeer { node } => self.remove_peer(node, out),
             Input::SetRoutes(routes) => {
+                let (node, policies) = (self.config.node, &self.policies);
                 self.routes
-                    .replace(self.config.node, routes, &mut self.counts);
+                    .replace(node, routes, policies, &mut self.counts);
+                self.replan();
                 self.went_up = true;
             }
             Input::SetLink { node, capacity } => {
@@ -202,38 +241,57 @@ impl Mesh {
                     link.set_capacity(capacity);
                 }
             }
-            Input::SetPolicies(_)
-            | Input::SetProtection(_)
-            | Input::AddStream { .. }
-            | Input::RemoveStream { .. } => {}
+            Input::SetPolicies(policies) => {
+                self.policies.replace(policies);
+                self.replan();
+                self.went_up = true;
+            }
+            Input::SetProtection(protection) => self.budget.limit(protection),
+            Input::AddStream { stream, tag, base } => {
+                self.locals.insert(stream, Local::new(tag, base));
+                self.published.forget_plan(stream);
+            }
+            Input::RemoveStream { stream } => {
+                self.locals.remove(&stream);
+            }
             Input::Media { stream, packet } => self.on_media(now, stream, packet, out),
             Input::Data {
                 room,
+                tag,
                 reliable,
                 bytes,
                 nodes,
-                ..
-            } => self.on_data(now, room, reliable, &bytes, nodes, out),
+            } => self.on_data(now, (room, tag), reliable, &bytes, nodes, out),
             Input::Want { stream } => {
                 if stream.origin() != self.config.node && self.subscribed.add(stream) {
                     self.say_want(now, stream.origin(), true, &[stream], out);
                 }
             }
             Input::Unwant { stream } => {
+                self.keyframes.settle(stream);
                 if self.subscribed.remove(stream) {
                     self.say_want(now, stream.origin(), false, &[stream], out);
                 }
             }
             Input::RequestKeyframe { stream } => {
                 if stream.origin() != self.config.node {
-                    self.say(now, stream.origin(), &Content::Keyframe { stream }, out);
+                    let due = self.keyframes.ask(now, stream);
+                    if due <= now {
+                        self.service_keyframes(now, out);
+                    } else {
+                        self.counts.add(Count::KeyframesAbsorbed);
+                        self.timers.at(Timer::Keyframes, due);
+                    }
                 }
             }
         }
+        while let Some(node) = self.failed.pop() {
+            self.replay(now, node, out);
+        }
         if std::mem::take(&mut self.went_up) {
             self.repeat_wants(now, out);
-            for node in self.channels.keys() {
-                self.timers.at(Timer::Channel(*node), now);
+            for (node, tag) in self.channels.keys() {
+                self.timers.at(Timer::Channel(*node, *tag), now);
             }
         }
     }
@@ -261,11 +319,28 @@ impl Mesh {
             match timer {
                 Timer::Housekeeping => self.keep_house(now, out),
                 Timer::Link(node) => self.service_link(now, node, out),
-                Timer::Channel(node) => self.service_channel(now, node, out),
+                Timer::Channel(node, tag) => self.service_channel(now, (node, tag), out),
+                Timer::Keyframes => self.service_keyframes(now, out),
             }
         }
         for node in std::mem::take(&mut self.pending) {
             self.with_link(now, node, out, |link, ctx| link.flush(ctx));
+        }
+    }
+
+    fn service_keyframes(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let (remote, local, next) = self.keyframes.due(now);
+        for stream in remote {
+            self.counts.add(Count::KeyframesAsked);
+            self.say(now, stream.origin(), 0, &Content::Keyframe { stream }, out);
+        }
+        out.extend(
+            local
+                .into_iter()
+                .map(|stream| Output::RequestKeyframe { stream }),
+        );
+        if let Some(at) = next {
+            self.timers.at(Timer::Keyframes, at);
         }
     }
 
@@ -285,6 +360,10 @@ impl Mesh {
             let expired = channel.sender.expire(now, lifetime);
             self.counts.add_many(Count::DropDataExpired, expired);
         }
+        let sick = self.sick(now);
+        if std::mem::replace(&mut self.was_sick, sick) != sick {
+            self.replan();
+        }
         self.repeat_wants(now, out);
     }
 
@@ -299,6 +378,7 @@ impl Mesh {
         call: impl FnOnce(&mut Link, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let link = self.links.get_mut(&node)?;
+        let before = sending::health(link);
         let mut ctx = Context {
             node: self.config.node,
             now,
@@ -313,7 +393,11 @@ impl Mesh {
             self.by_key_id.remove(&id);
         }
         let deadline = link.deadline(&self.config.timing);
+        let after = sending::health(link);
         self.timers.at(Timer::Link(node), deadline);
+        if before != after {
+            self.on_health(now, node, before, after);
+        }
         Some(result)
     }
 
@@ -398,90 +482,13 @@ impl Mesh {
             self.by_key_id.remove(&id);
         }
         self.by_key.remove(&link.peer_key);
+        self.failing.remove(&node);
+        self.replan();
         self.timers.cancel(Timer::Link(node));
         self.pending.retain(|pending| *pending != node);
         if link.is_up() {
             let state = LinkState::Down;
             out.push(Output::LinkChanged { node, state });
-        }
-    }
-
-    // --- sending ------------------------------------------------------------------------------
-
-    fn say(
-        &mut self,
-        now: Instant,
-        destination: NodeId,
-        content: &Content<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
-        content.encode(&mut bytes);
-        self.send(now, destination, &bytes, out);
-        self.scratch = bytes;
-    }
-
-    /// Send an encoded content the best way there is now; false if there is none.
-    fn send(
-        &mut self,
-        now: Instant,
-        destination: NodeId,
-        content: &[u8],
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let is_up = |n| self.links.get(&n).is_some_and(Link::is_up);
-        let hops = match self.routes.resolve(destination, is_up) {
-            Ok(hops) => hops,
-            Err(reason) => {
-                self.counts.add(reason);
-                return false;
-            }
-        };
-        let next = hops.as_tree().root().node;
-        let mut header = Header {
-            origin: self.config.node,
-            epoch: self.epoch as u16,
-            serial: self.serial,
-            class: Class::Control,
-            hops: 1,
-            detoured: false,
-            tag: 0,
-            tree: hops.as_tree(),
-        };
-        if content.len() <= MAX_CONTENT {
-            self.counts.add(Count::FramesSent);
-            self.serial = self.serial.wrapping_add(1);
-            self.push(now, next, &header, content, out);
-        } else if content.len() > usize::from(MAX_PIECES) * PIECE {
-            self.counts.add(Count::DropDataTooBig);
-            return false;
-        } else {
-            self.message = self.message.wrapping_add(1);
-            for piece in cut(self.message, content, PIECE) {
-                self.counts.add(Count::FramesSent);
-                header.serial = self.serial;
-                self.serial = self.serial.wrapping_add(1);
-                self.push(now, next, &header, &piece, out);
-            }
-        }
-        true
-    }
-
-    fn push(
-        &mut self,
-        now: Instant,
-        next: NodeId,
-        header: &Header<'_>,
-        content: &[u8],
-        out: &mut Vec<Output>,
-    ) {
-        let first = self.with_link(now, next, out, |link, ctx| link.push(ctx, header, content));
-        if first == Some(true) && !self.pending.contains(&next) {
-            if self.pending.is_empty() {
-                self.pending_since = now;
-            }
-            self.pending.push(next);
         }
     }
 }

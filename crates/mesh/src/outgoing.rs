@@ -173,6 +173,12 @@ impl Outgoing {
         }
     }
 
+    /// What was sent after `since` and is still kept: when, and the frames.
+    pub(crate) fn since(&self, since: Instant) -> impl Iterator<Item = (Instant, &[u8])> {
+        let recent = self.kept.iter().rev().take_while(move |k| k.sent > since);
+        recent.map(|kept| (kept.sent, &kept.frames[..]))
+    }
+
     pub(crate) fn queue(&self) -> Queue {
         Queue {
             name: "link_repair_bytes",

@@ -1,12 +1,14 @@
 //! Who wants which stream: other nodes ours, and we theirs. Soft state, repeated and expiring.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use wire::{Format, NodeId, StreamId};
 
 use crate::count::Count;
 use crate::dedup::{Dedup, Verdict};
+use crate::plan::Plan;
 
 /// Streams that one node may want of us.
 const MAX_WANTS_PER_NODE: usize = 16_384;
@@ -19,10 +21,17 @@ struct Want {
     expires: Instant,
 }
 
+#[derive(Default)]
+struct Wants {
+    list: Vec<Want>,
+    /// Where packets go, and what generation of plans that is of; until the wants change.
+    plan: Option<(u64, Arc<Plan>)>,
+}
+
 /// Which nodes want the streams whose origin we are.
 #[derive(Default)]
 pub(crate) struct Published {
-    streams: HashMap<StreamId, Vec<Want>>,
+    streams: HashMap<StreamId, Wants>,
     /// Entries of each node, for the bound.
     totals: BTreeMap<NodeId, usize>,
 }
@@ -39,20 +48,45 @@ pub(crate) struct Said {
 impl Published {
     /// The nodes that want `stream`.
     pub(crate) fn wanting(&self, stream: StreamId) -> impl Iterator<Item = NodeId> + '_ {
-        let wants = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let wants = self.streams.get(&stream).map_or(&[][..], |w| &w.list);
         wants.iter().filter(|w| w.wanted).map(|w| w.node)
+    }
+
+    /// The plan kept for `stream`, if it is of this generation.
+    pub(crate) fn plan(&self, stream: StreamId, generation: u64) -> Option<Arc<Plan>> {
+        let (of, plan) = self.streams.get(&stream)?.plan.as_ref()?;
+        (*of == generation).then(|| plan.clone())
+    }
+
+    pub(crate) fn forget_plan(&mut self, stream: StreamId) {
+        if let Some(wants) = self.streams.get_mut(&stream) {
+            wants.plan = None;
+        }
+    }
+
+    pub(crate) fn keep_plan(&mut self, stream: StreamId, generation: u64, plan: Arc<Plan>) {
+        if let Some(wants) = self.streams.get_mut(&stream) {
+            wants.plan = Some((generation, plan));
+        }
     }
 
     /// Take what a node said. Ok(Some) if the stream became wanted, or wanted by nobody.
     pub(crate) fn on_want(&mut self, stream: StreamId, said: Said) -> Result<Option<bool>, Count> {
         let before = self.wanting(stream).next().is_some();
         let wants = self.streams.get_mut(&stream);
-        let known = wants.and_then(|wants| wants.iter_mut().find(|w| w.node == said.node));
-        if let Some(want) = known {
+        let of = |w: &&mut Want| w.node == said.node;
+        let known = wants.and_then(|wants| {
+            let want = wants.list.iter_mut().find(of)?;
+            Some((want, &mut wants.plan))
+        });
+        if let Some((want, plan)) = known {
             let stale =
                 want.epoch == said.epoch && (said.version.wrapping_sub(want.version) as i32) < 0;
             if stale {
                 return Err(Count::DropWantStale);
+            }
+            if want.wanted != said.wanted {
+                *plan = None;
             }
             want.epoch = said.epoch;
             want.version = said.version;
@@ -64,7 +98,9 @@ impl Published {
                 return Err(Count::DropWantFull);
             }
             *total += 1;
-            self.streams.entry(stream).or_default().push(Want {
+            let wants = self.streams.entry(stream).or_default();
+            wants.plan = None;
+            wants.list.push(Want {
                 node: said.node,
                 epoch: said.epoch,
                 version: said.version,
@@ -81,18 +117,22 @@ impl Published {
         let mut ended = Vec::new();
         let totals = &mut self.totals;
         self.streams.retain(|stream, wants| {
-            let before = wants.iter().any(|w| w.wanted);
-            wants.retain(|want| {
+            let before = wants.list.iter().any(|w| w.wanted);
+            let count = wants.list.len();
+            wants.list.retain(|want| {
                 let keep = want.expires > now;
                 if !keep && let Some(total) = totals.get_mut(&want.node) {
                     *total -= 1;
                 }
                 keep
             });
-            if before && !wants.iter().any(|w| w.wanted) {
+            if wants.list.len() < count {
+                wants.plan = None;
+            }
+            if before && !wants.list.iter().any(|w| w.wanted) {
                 ended.push(*stream);
             }
-            !wants.is_empty()
+            !wants.list.is_empty()
         });
         ended.sort_unstable();
         ended

@@ -9,7 +9,9 @@ use wire::NodeId;
 pub(crate) enum Timer {
     Housekeeping,
     Link(NodeId),
-    Channel(NodeId),
+    /// To and from a node, under a tag.
+    Channel(NodeId, u32),
+    Keyframes,
 }
 
 #[derive(Default)]

@@ -75,7 +75,7 @@ fn old_datagrams_are_refused_after_a_restart_and_after_new_keys() {
     world.run(ms(500));
     world.want(1, stream(2, 1));
     world.run(ms(100));
-    world.events.clear();
+    world.forget();
     for datagram in &old {
         world.datagram(1, address(2), datagram);
     }

@@ -191,7 +191,7 @@ fn a_restarted_peer_is_back_with_its_first_handshake() {
         world.run(ms(120));
         assert!(world.is_up(restarted, other) && world.is_up(other, restarted));
         assert_eq!(world.changes(other, restarted), [false, true]);
-        world.events.clear();
+        world.forget();
         world.want(restarted, s);
         world.run(ms(50));
         for i in 100..200 {

@@ -29,7 +29,7 @@ fn relayed() -> World {
     world.run(ms(1_500));
     world.route(1, &[(3, &[2])]);
     world.route(3, &[(1, &[2])]);
-    world.events.clear();
+    world.forget();
     world
 }
 

@@ -77,6 +77,9 @@ impl Sfu {
             return;
         };
         stream.observe(now, packet.payload.len());
+        if packet.keyframe {
+            stream.keyframe_came();
+        }
         let key = stream.track;
         let Some(track) = self.tracks.get_mut(&key) else {
             return;

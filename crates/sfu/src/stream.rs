@@ -54,6 +54,11 @@ impl Stream {
         }
     }
 
+    /// A keyframe came: who asked for one before has it now.
+    pub(crate) fn keyframe_came(&mut self) {
+        self.keyframe_due = false;
+    }
+
     /// Whether packets may be expected: they come, or it was only just asked for.
     pub(crate) fn alive(&self, now: Instant, local: bool) -> bool {
         let recent =
@@ -85,5 +90,26 @@ impl Stream {
             (true, Some(t)) => Some(t + KEYFRAME_INTERVAL),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use super::*;
+
+    #[test]
+    fn a_keyframe_that_comes_settles_what_was_asked_too_soon() {
+        let now = Instant::now();
+        let mut stream = Stream::new(TrackKey::default(), now);
+        stream.need_keyframe();
+        assert!(stream.take_keyframe_request(now));
+        stream.need_keyframe();
+        assert!(!stream.take_keyframe_request(now + KEYFRAME_INTERVAL / 2));
+        assert_eq!(stream.keyframe_deadline(), Some(now + KEYFRAME_INTERVAL));
+        stream.keyframe_came();
+        assert_eq!(stream.keyframe_deadline(), None);
+        assert!(!stream.take_keyframe_request(now + KEYFRAME_INTERVAL));
     }
 }

@@ -111,7 +111,7 @@ fn three_percent_loss_is_repaired() {
 }
 
 #[test]
-fn a_cut_direct_path_costs_less_than_half_a_second() {
+fn a_cut_direct_path_is_not_heard() {
     for seed in 0..10 {
         let mut world = triangle(seed);
         let publishers = call(&mut world);
@@ -119,7 +119,8 @@ fn a_cut_direct_path_costs_less_than_half_a_second() {
         world.fault(ms(1_000 + seed * 13), cut(1, 3, true));
         world.run(ms(4_000));
         let gap = world.worst_gap(3, publishers[0], ms(4_000));
-        assert!((ms(200)..ms(500)).contains(&gap), "{gap:?}");
+        // A packet each 20 ms; the second way is some longer than the first.
+        assert!(gap < ms(60), "{gap:?}");
         world.fault(ms(0), cut(1, 3, false));
         world.settle(ms(3_000), 0.0);
         assert_good(&world);
@@ -226,7 +227,9 @@ fn a_narrow_path_drops_but_nothing_grows() {
     world.run(ms(20_000));
     assert_good(&world);
     let (received, published) = world.received(2, PublisherId(1));
-    assert!(received > published / 4 && received < published);
+    // A quarter until the pacer hears what its peer's reports say of the queue: parity, which
+    // can't tell congestion from loss, now takes its share of the path too.
+    assert!(received > published / 5 && received < published);
 }
 
 fn call_between(world: &mut World, a: u16, b: u16) {
@@ -402,6 +405,9 @@ fn a_pair_that_stays_apart_is_seen() {
     let mut world = triangle(14);
     world.run(ms(2_000));
     world.fault(ms(0), Fault::Control { gone: true });
+    // The nodes would find the way over node 2 by themselves, so it passes nothing on.
+    let (node, grey) = (2, true);
+    world.fault(ms(0), Fault::Grey { node, grey });
     world.fault(ms(0), cut(1, 3, true));
     world.settle(ms(1_000), 0.0);
     assert_seen(&world, "can't hear");

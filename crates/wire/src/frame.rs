@@ -186,6 +186,13 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Content<'a> {
+    /// The stream, if this is a keyframe request: without reading anything else.
+    pub fn keyframe_request(bytes: &[u8]) -> Option<StreamId> {
+        let (kind, stream) = bytes.split_first()?;
+        let stream = <[u8; 8]>::try_from(stream).ok()?;
+        (*kind == KEYFRAME).then(|| StreamId(u64::from_be_bytes(stream)))
+    }
+
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut at = Cursor::new(bytes);
         let content = match at.u8("content kind")? {

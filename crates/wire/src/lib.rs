@@ -12,6 +12,7 @@ mod packet;
 mod red;
 mod stun;
 mod tree;
+mod vp8;
 
 pub use body::{BODY_HEADER, Body, Frames, Heartbeat, MAX_NACKS};
 pub use class::Class;
@@ -23,3 +24,4 @@ pub use media::{Format, MediaPacket};
 pub use red::{Block, MAX_BLOCKS, put_red, red_blocks};
 pub use stun::stun_username;
 pub use tree::{MAX_TREE, Stop, Tree, TreeBuf};
+pub use vp8::vp8_temporal_layer;

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wire::{Content, NodeId, RoomKey, Segment};
+use wire::{Class, Content, NodeId, RoomKey, Segment};
 
 use super::{Channel, MAX_MESSAGE, Mesh, ROOM};
 use crate::channel::{Receiver, Sender, Taken};
 use crate::count::Count;
-use crate::link::Link;
 use crate::message::Output;
 use crate::timers::Timer;
 
@@ -17,7 +16,7 @@ impl Mesh {
     pub(super) fn on_data(
         &mut self,
         now: Instant,
-        room: RoomKey,
+        (room, tag): (RoomKey, u32),
         reliable: bool,
         bytes: &[u8],
         nodes: &[NodeId],
@@ -33,14 +32,14 @@ impl Mesh {
         if reliable {
             let message: Arc<[u8]> = room.0.iter().chain(bytes).copied().collect();
             for node in others {
-                let channel = channel(&mut self.channels, node, self.epoch);
+                let channel = channel(&mut self.channels, (node, tag), self.epoch);
                 let dropped = channel.sender.push(now, message.clone());
                 self.counts.add_many(Count::DropDataOverflow, dropped);
-                self.timers.at(Timer::Channel(node), now);
+                self.timers.at(Timer::Channel(node, tag), now);
             }
         } else {
             for node in others {
-                self.say(now, node, &Content::Lossy { room, bytes }, out);
+                self.say(now, node, tag, &Content::Lossy { room, bytes }, out);
             }
         }
     }
@@ -48,18 +47,18 @@ impl Mesh {
     pub(super) fn on_segment(
         &mut self,
         now: Instant,
-        origin: NodeId,
+        (origin, tag): (NodeId, u32),
         segment: Segment<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), Count> {
-        let channel = channel(&mut self.channels, origin, self.epoch);
+        let channel = channel(&mut self.channels, (origin, tag), self.epoch);
         let mut messages = Vec::new();
         let max = ROOM + MAX_MESSAGE;
         let taken = channel
             .receiver
             .on_segment(now, segment, max, &mut messages);
         if let Some(at) = channel.receiver.deadline() {
-            self.timers.at(Timer::Channel(origin), at);
+            self.timers.at(Timer::Channel(origin, tag), at);
         }
         for message in messages {
             let Some((room, bytes)) = message.split_first_chunk::<ROOM>() else {
@@ -84,10 +83,15 @@ impl Mesh {
         Ok(())
     }
 
-    pub(super) fn service_channel(&mut self, now: Instant, node: NodeId, out: &mut Vec<Output>) {
-        let is_up = |n| self.links.get(&n).is_some_and(Link::is_up);
-        let reachable = self.routes.resolve(node, is_up).is_ok();
-        let Some(channel) = self.channels.get_mut(&node) else {
+    pub(super) fn service_channel(
+        &mut self,
+        now: Instant,
+        (node, tag): (NodeId, u32),
+        out: &mut Vec<Output>,
+    ) {
+        let plan = self.plan(now, tag, &[node]);
+        let reachable = plan.reached > 0;
+        let Some(channel) = self.channels.get_mut(&(node, tag)) else {
             return;
         };
         let mut contents: Vec<Vec<u8>> = Vec::new();
@@ -115,16 +119,21 @@ impl Mesh {
             deadline = [deadline, repeat].into_iter().flatten().min();
         }
         if let Some(at) = deadline {
-            self.timers.at(Timer::Channel(node), at);
+            self.timers.at(Timer::Channel(node, tag), at);
         }
         for content in contents {
-            self.send(now, node, &content, out);
+            self.send(now, &plan, (Class::Control, tag), &content, out);
         }
     }
 }
 
-fn channel(channels: &mut BTreeMap<NodeId, Channel>, node: NodeId, epoch: u64) -> &mut Channel {
-    channels.entry(node).or_insert_with(|| Channel {
+/// Each tag has a channel of its own: what may not go now holds up nothing else.
+fn channel(
+    channels: &mut BTreeMap<(NodeId, u32), Channel>,
+    key: (NodeId, u32),
+    epoch: u64,
+) -> &mut Channel {
+    channels.entry(key).or_insert_with(|| Channel {
         sender: Sender::new(epoch),
         receiver: Receiver::default(),
     })

@@ -1,5 +1,6 @@
 //! Streams: local packets out, and who wants what.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wire::{Content, MAX_WANT, MediaPacket, NodeId, StreamId, put_media_header};
@@ -7,6 +8,7 @@ use wire::{Content, MAX_WANT, MediaPacket, NodeId, StreamId, put_media_header};
 use super::Mesh;
 use crate::count::Count;
 use crate::message::Output;
+use crate::plan::Plan;
 use crate::streams::Said;
 
 impl Mesh {
@@ -17,21 +19,41 @@ impl Mesh {
         packet: &MediaPacket,
         out: &mut Vec<Output>,
     ) {
-        let mut targets = std::mem::take(&mut self.targets);
-        targets.extend(self.published.wanting(stream));
-        if !targets.is_empty() {
-            let mut content = std::mem::take(&mut self.scratch);
-            content.clear();
-            put_media_header(&mut content, stream);
-            packet.encode(&mut content);
-            for node in targets.drain(..) {
-                if self.send(now, node, &content, out) {
-                    self.counts.add(Count::MediaSent);
-                }
-            }
-            self.scratch = content;
+        if packet.keyframe {
+            self.keyframes.sent(stream);
         }
-        self.targets = targets;
+        let Some(local) = self.locals.get_mut(&stream) else {
+            self.counts.add(Count::DropMediaUnknown);
+            return;
+        };
+        let class_and_tag = (local.class(packet), local.tag);
+        let Some(plan) = self.stream_plan(now, stream, class_and_tag.1) else {
+            return;
+        };
+        let mut content = std::mem::take(&mut self.scratch);
+        content.clear();
+        put_media_header(&mut content, stream);
+        packet.encode(&mut content);
+        if self.send(now, &plan, class_and_tag, &content, out) {
+            self.counts.add_many(Count::MediaSent, plan.reached);
+        }
+        self.scratch = content;
+    }
+
+    /// Where the packets of a stream go; None if nobody wants them.
+    fn stream_plan(&mut self, now: Instant, stream: StreamId, tag: u32) -> Option<Arc<Plan>> {
+        if let Some(plan) = self.published.plan(stream, self.generation) {
+            return Some(plan);
+        }
+        let mut targets: Vec<NodeId> = self.published.wanting(stream).collect();
+        if targets.is_empty() {
+            return None;
+        }
+        targets.sort_unstable();
+        let plan = self.plan(now, tag, &targets);
+        let generation = self.generation;
+        self.published.keep_plan(stream, generation, plan.clone());
+        Some(plan)
     }
 
     pub(super) fn on_want(&mut self, stream: StreamId, said: Said, out: &mut Vec<Output>) {
@@ -74,6 +96,6 @@ impl Mesh {
             wanted,
             streams: streams.to_vec(),
         };
-        self.say(now, origin, &content, out);
+        self.say(now, origin, 0, &content, out);
     }
 }

@@ -9,6 +9,7 @@ use super::{Mesh, PEER_HANDSHAKES, STRANGER_HANDSHAKES};
 use crate::assembly::Piece;
 use crate::channel::{Acknowledged, Acknowledgement};
 use crate::count::Count;
+use crate::dedup::Verdict;
 use crate::handshake::Responder;
 use crate::link::Link;
 use crate::message::Output;
@@ -146,20 +147,30 @@ impl Mesh {
         if header.receiver() != self.config.node || header.origin == self.config.node || passed {
             return Err(Count::DropRoute);
         }
-        for branch in header.tree.branches() {
-            let next = branch.root().node;
-            if self.watch.grey {
-                break;
-            }
-            if self.links.get(&next).is_some_and(Link::is_up) {
-                self.counts.add(Count::Relayed);
-                self.push(now, next, &header.onward(branch), content, out);
-            } else {
-                self.counts.add(Count::DropRelayDown);
+        let tag = header.tag;
+        if !self.policies.knows(tag) {
+            return Err(Count::DropTagUnknown);
+        }
+        let been = [self.config.node, header.origin, from];
+        if !self.policies.allow_all(tag, &been) {
+            return Err(Count::DropTagForbidden);
+        }
+        if !self.watch.grey {
+            for branch in header.tree.branches() {
+                self.forward(now, &header, branch, content, out);
             }
         }
-        if !header.tree.root().delivers {
+        let root = header.tree.root();
+        if !root.delivers {
             return Ok(());
+        }
+        match self.exit.check(header.origin, header.epoch, header.serial) {
+            Verdict::First if root.copy || header.detoured => {
+                self.counts.add(Count::won(header.class));
+            }
+            Verdict::First => {}
+            Verdict::Duplicate => return Err(Count::DropCopy),
+            Verdict::Ancient => return Err(Count::DropFrameAncient),
         }
         let content = Content::decode(content).map_err(|_| Count::DropMalformed)?;
         if let Content::Fragment {
@@ -181,15 +192,15 @@ impl Mesh {
                 return Ok(());
             };
             let content = Content::decode(&whole).map_err(|_| Count::DropMalformed)?;
-            return self.deliver(now, header.origin, content, out);
+            return self.deliver(now, (header.origin, tag), content, out);
         }
-        self.deliver(now, header.origin, content, out)
+        self.deliver(now, (header.origin, tag), content, out)
     }
 
     pub(super) fn deliver(
         &mut self,
         now: Instant,
-        origin: NodeId,
+        (origin, tag): (NodeId, u32),
         content: Content<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), Count> {
@@ -205,6 +216,9 @@ impl Mesh {
                 self.subscribed
                     .check(stream, packet.format, packet.sequence)?;
                 self.counts.add(Count::MediaDelivered);
+                if packet.keyframe {
+                    self.keyframes.settle(stream);
+                }
                 out.push(Output::Media { stream, packet });
             }
             Content::Want {
@@ -230,9 +244,10 @@ impl Mesh {
                 if !wanted {
                     return Err(Count::DropKeyframeUnwanted);
                 }
-                out.push(Output::RequestKeyframe { stream });
+                let due = self.keyframes.tell(now, stream);
+                self.timers.at(Timer::Keyframes, due);
             }
-            Content::Reliable(segment) => self.on_segment(now, origin, segment, out)?,
+            Content::Reliable(segment) => self.on_segment(now, (origin, tag), segment, out)?,
             Content::Acknowledge {
                 epoch,
                 receiver,
@@ -247,10 +262,10 @@ impl Mesh {
                 };
                 let channel = self
                     .channels
-                    .get_mut(&origin)
+                    .get_mut(&(origin, tag))
                     .ok_or(Count::DropDataInvalid)?;
                 match channel.sender.on_acknowledge(now, ack) {
-                    Acknowledged::Taken => self.timers.at(Timer::Channel(origin), now),
+                    Acknowledged::Taken => self.timers.at(Timer::Channel(origin, tag), now),
                     Acknowledged::Ancient => return Err(Count::DropDataAncient),
                     Acknowledged::Invalid => return Err(Count::DropDataInvalid),
                 }

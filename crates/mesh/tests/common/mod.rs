@@ -6,7 +6,7 @@
     clippy::disallowed_methods
 )]
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,6 +72,7 @@ pub struct World {
     /// Every datagram sent: from, to, bytes.
     pub sent: Vec<(u16, u16, Vec<u8>)>,
     flying: BinaryHeap<Flying>,
+    added: BTreeSet<StreamId>,
     serial: u64,
 }
 
@@ -88,6 +89,7 @@ impl World {
             times: Vec::new(),
             sent: Vec::new(),
             flying: BinaryHeap::new(),
+            added: BTreeSet::new(),
             serial: 0,
         };
         for node in nodes {
@@ -105,14 +107,21 @@ impl World {
             }
         }
         world.run(ms(1_500));
-        world.events.clear();
+        world.forget();
         world
+    }
+
+    /// What came out so far.
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.times.clear();
     }
 
     /// Start, or start again with nothing remembered.
     pub fn start(&mut self, node: u16) {
         let config = Config::new(NodeId(node), key(node), node.into());
         self.nodes.insert(node, Mesh::new(config, self.now));
+        self.added.retain(|stream| stream.origin().0 != node);
     }
 
     pub fn introduce(&mut self, a: u16, b: u16) {
@@ -139,12 +148,50 @@ impl World {
         self.give(node, Input::SetRoutes(&routes));
     }
 
+    /// Ways to destinations, first and second.
+    pub fn ways(&mut self, node: u16, ways: &[(u16, &[u16], &[u16])]) {
+        self.tagged(node, 0, ways);
+    }
+
+    pub fn tagged(&mut self, node: u16, tag: u32, ways: &[(u16, &[u16], &[u16])]) {
+        let nodes = |ids: &[u16]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let route = |(destination, via, second): &(u16, &[u16], &[u16])| Route {
+            destination: NodeId(*destination),
+            via: nodes(via),
+            second: Some(nodes(second)),
+            tag,
+        };
+        let routes: Vec<Route> = ways.iter().map(route).collect();
+        self.give(node, Input::SetRoutes(&routes));
+    }
+
+    pub fn policies(&mut self, policies: &[(u32, &[u16])]) {
+        let policy = |(tag, nodes): &(u32, &[u16])| mesh::Policy {
+            tag: *tag,
+            nodes: nodes.iter().copied().map(NodeId).collect(),
+        };
+        let policies: Vec<mesh::Policy> = policies.iter().map(policy).collect();
+        let nodes: Vec<u16> = self.nodes.keys().copied().collect();
+        for node in nodes {
+            self.give(node, Input::SetPolicies(&policies));
+        }
+    }
+
     pub fn want(&mut self, node: u16, stream: StreamId) {
         self.give(node, Input::Want { stream });
     }
 
     pub fn publish(&mut self, stream: StreamId, packet: &Arc<MediaPacket>) {
+        if self.added.insert(stream) {
+            self.add(stream, 0, true);
+        }
         self.give(stream.origin().0, Input::Media { stream, packet });
+    }
+
+    pub fn add(&mut self, stream: StreamId, tag: u32, base: bool) {
+        self.added.insert(stream);
+        let add = Input::AddStream { stream, tag, base };
+        self.give(stream.origin().0, add);
     }
 
     pub fn data(&mut self, from: u16, to: &[u16], reliable: bool, bytes: &[u8]) {
@@ -256,6 +303,15 @@ impl World {
             _ => None,
         };
         self.events.iter().filter_map(of).collect()
+    }
+
+    /// Each packet that came out at `node`, and when.
+    pub fn arrivals(&self, node: u16) -> BTreeMap<u64, Instant> {
+        let of = |((n, output), at): (&(u16, Output), &Instant)| match output {
+            Output::Media { packet, .. } if *n == node => Some((packet.sequence, *at)),
+            _ => None,
+        };
+        self.events.iter().zip(&self.times).filter_map(of).collect()
     }
 
     pub fn messages(&self, node: u16) -> Vec<Vec<u8>> {

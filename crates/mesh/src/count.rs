@@ -21,6 +21,8 @@ counts! {
     FramesSent = "mesh_frames_sent",
     /// Frames passed on for others.
     Relayed = "mesh_relayed",
+    /// Those of them that may not be everywhere.
+    RelayedTagged = "mesh_relayed_tagged",
     /// Bytes of frames times links that they cross: on first ways, and of copies.
     FirstBytes = "mesh_first_bytes",
     CopyBytes = "mesh_copy_bytes",

@@ -292,16 +292,24 @@ fn a_relay_whose_own_table_forbids_it_passes_nothing_on() {
     let mut world = two_ways(&[2], &[2]);
     world.tagged(1, 77, &[(3, &[2], &[2])]);
     world.policies(&[(77, &[1, 2, 3])]);
+    let s = stream(1, 1);
+    world.add(s, 77, true);
+    let heard = speak(&mut world, s, packet, |_| {});
+    assert_eq!(heard.missing, []);
+    let relayed = world.count(2, "mesh_relayed_tagged");
+    assert!(relayed >= 150);
     let policy = mesh::Policy {
         tag: 77,
         nodes: vec![NodeId(1), NodeId(3)],
     };
     world.give(2, Input::SetPolicies(&[policy]));
-    let s = stream(1, 1);
-    world.add(s, 77, true);
-    let heard = speak(&mut world, s, packet, |_| {});
-    assert_eq!(heard.missing.len(), 150, "only the relay was leased");
+    for sequence in 1_000..1_150 {
+        world.publish(s, &packet(sequence, 100));
+        world.run(ms(20));
+    }
+    assert_eq!(world.media(3).len(), 150, "only the relay was leased");
     assert!(world.count(2, "mesh_drop_tag_forbidden") >= 150);
+    assert_eq!(world.count(2, "mesh_relayed_tagged"), relayed);
 }
 
 #[test]

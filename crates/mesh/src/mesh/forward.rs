@@ -50,6 +50,9 @@ impl Mesh {
                 self.counts.add_many(Count::CopyBytes, length);
             }
             self.counts.add(Count::Relayed);
+            if header.tag != 0 {
+                self.counts.add(Count::RelayedTagged);
+            }
             self.push(now, next, &header.onward(branch), content, out);
         } else if !detoured {
             self.counts.add(Count::DropRelayDown);

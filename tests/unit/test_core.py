@@ -26,7 +26,8 @@ def node() -> Iterator[core.Node]:
 
 
 def test_ports_are_chosen_and_a_key_is_made(node: core.Node) -> None:
-    assert all((node.udp_port, node.tcp_port, node.mesh_port))
+    assert all((node.udp_port, node.tcp_port, *node.mesh_ports))
+    assert len(node.mesh_ports) == 4
     other = start()
     assert len(node.public_key) == 32
     assert node.public_key != other.public_key
@@ -106,9 +107,10 @@ def test_a_config_that_cannot_work_names_the_field(fields: dict[str, object], sa
 
 
 def test_a_taken_port_is_refused(node: core.Node) -> None:
-    for field in ("udp_port", "tcp_port", "mesh_port"):
+    taken = {"udp_port": node.udp_port, "tcp_port": node.tcp_port, "mesh_port": node.mesh_ports[0]}
+    for field, port in taken.items():
         with pytest.raises(OSError, match="can't be bound"):
-            start(**{field: getattr(node, field)})
+            start(**{field: port})
 
 
 def test_closing_twice_leaves_nothing_open() -> None:

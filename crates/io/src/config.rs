@@ -1,5 +1,6 @@
 //! How a node starts: the Rust twin of `NodeConfig` in `src/fairlead/protocol/node.py`.
 
+use mesh::MAX_PAIRS;
 use serde::Deserialize;
 
 /// The most packet threads of one node.
@@ -16,7 +17,10 @@ pub struct NodeConfig {
     /// Client media; 0 lets the system choose, here and below.
     pub udp_port: u16,
     pub tcp_port: u16,
+    /// The first of `mesh_ports` in a row, or 0.
     pub mesh_port: u16,
+    /// 1 to `mesh::MAX_PAIRS`.
+    pub mesh_ports: u8,
     /// Addresses offered to clients as ICE candidates; on a loopback `bind`, `bind` alone is.
     pub addresses: Vec<String>,
     /// X25519, 32 bytes; empty makes a new one.
@@ -46,6 +50,7 @@ impl Default for NodeConfig {
             udp_port: 0,
             tcp_port: 0,
             mesh_port: 0,
+            mesh_ports: MAX_PAIRS as u8,
             addresses: vec!["127.0.0.1".to_owned()],
             private_key: Vec::new(),
             seed: 0,
@@ -71,6 +76,13 @@ impl NodeConfig {
                 "workers is {}: choose from 1 to {MAX_WORKERS}",
                 self.workers
             )
+        } else if !(1..=MAX_PAIRS).contains(&self.mesh_ports.into()) {
+            let ports = self.mesh_ports;
+            format!("mesh_ports is {ports}: choose from 1 to {MAX_PAIRS}")
+        } else if self.mesh_port > 0 && self.mesh_port.checked_add(self.mesh_ports.into()).is_none()
+        {
+            let (port, count) = (self.mesh_port, self.mesh_ports);
+            format!("mesh_port is {port}: {count} in a row must end by 65534, choose a lower one")
         } else if !matches!(self.private_key.len(), 0 | 32) {
             let length = self.private_key.len();
             format!("private_key has {length} bytes: give 32, or none to make a new key")
@@ -111,6 +123,15 @@ mod tests {
             })
             .contains("workers is 65")
         );
+        let ports = |mesh_port, mesh_ports| NodeConfig {
+            mesh_port,
+            mesh_ports,
+            ..node.clone()
+        };
+        assert!(refused(ports(0, 0)).contains("mesh_ports is 0"));
+        assert!(refused(ports(0, 5)).contains("mesh_ports is 5"));
+        assert!(refused(ports(65_533, 4)).contains("mesh_port is 65533"));
+        assert!(ports(65_531, 4).check().is_ok());
         let short = NodeConfig {
             private_key: vec![1; 31],
             ..node

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
 pub struct Shell {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    mesh_port: u16,
+    mesh_ports: Vec<u16>,
     public_key: [u8; 32],
 }
 
@@ -62,7 +62,10 @@ impl Shell {
                     node,
                     udp_candidates: addresses.candidates(udp_port),
                     tcp_candidates: addresses.candidates(tcp_port),
-                    mesh: (worker == 0).then(|| mesh::Config::new(node, private_key, config.seed)),
+                    mesh: (worker == 0).then(|| mesh::Config {
+                        ports: config.mesh_ports,
+                        ..mesh::Config::new(node, private_key, config.seed)
+                    }),
                 },
                 clock::now(),
             );
@@ -88,14 +91,12 @@ impl Shell {
         let addresses = Addresses::new(bind, &listed).map_err(StartError::Config)?;
 
         let clients = socket::udp_group(bind, config.udp_port, config.workers)?;
-        let mesh = socket::udp_group(bind, config.mesh_port, 1)?.pop();
+        let mesh = socket::udp_row(bind, config.mesh_port, config.mesh_ports)?;
         let listener = socket::tcp_listener(bind, config.tcp_port)?;
         let udp_port = clients[0].local_addr()?.port();
         let tcp_port = listener.local_addr()?.port();
-        let mesh_port = match &mesh {
-            Some(mesh) => mesh.local_addr()?.port(),
-            None => 0,
-        };
+        let mesh_ports = mesh.iter().map(|mesh| Ok(mesh.local_addr()?.port()));
+        let mesh_ports = mesh_ports.collect::<io::Result<Vec<u16>>>()?;
 
         let mut polls = Vec::new();
         let mut inboxes = Vec::new();
@@ -117,14 +118,14 @@ impl Shell {
         let mut shell = Shell {
             shared: Arc::clone(&shared),
             threads: Vec::new(),
-            mesh_port,
+            mesh_ports,
             public_key: [0; 32],
         };
         let (mut mesh, mut listener) = (mesh, Some(listener));
         for ((index, poll), clients) in (0..config.workers).zip(polls).zip(clients) {
             let sockets = Sockets {
                 clients,
-                mesh: mesh.take(),
+                mesh: std::mem::take(&mut mesh),
                 listener: listener.take(),
             };
             let worker = Worker::new(
@@ -179,8 +180,9 @@ impl Shell {
         self.shared.tcp_port
     }
 
-    pub fn mesh_port(&self) -> u16 {
-        self.mesh_port
+    /// Of the mesh, by number.
+    pub fn mesh_ports(&self) -> &[u16] {
+        &self.mesh_ports
     }
 
     /// X25519: what peers pin this node by.

@@ -36,6 +36,17 @@ pub(crate) fn udp_group(
     Ok(sockets)
 }
 
+/// UDP sockets on `count` ports in a row from `port`, or on any if that is 0.
+pub(crate) fn udp_row(ip: IpAddr, port: u16, count: u8) -> io::Result<Vec<std::net::UdpSocket>> {
+    let ports = (0..u16::from(count)).map(|i| if port == 0 { 0 } else { port + i });
+    let open = |port| {
+        let socket = udp(ip)?;
+        bind(&socket, ip, port, "UDP")?;
+        Ok(socket.into())
+    };
+    ports.map(open).collect()
+}
+
 /// The listener of ICE-TCP (RFC 6544, passive candidates).
 pub(crate) fn tcp_listener(ip: IpAddr, port: u16) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
@@ -114,6 +125,29 @@ mod tests {
             }
         }
         assert!(used.len() > 1, "64 clients all went to {used:?}");
+    }
+
+    #[test]
+    fn a_row_of_ports_is_consecutive_or_any() {
+        let any = udp_row(LOOPBACK, 0, 4).expect("loopback has ports");
+        let ports: HashSet<u16> = any
+            .iter()
+            .map(|socket| socket.local_addr().expect("it is bound").port())
+            .collect();
+        assert_eq!(ports.len(), 4);
+        let taken = *ports.iter().next().expect("there are four");
+        let error = udp_row(LOOPBACK, taken, 2).expect_err("the first is taken");
+        assert!(error.to_string().contains(&taken.to_string()), "{error}");
+        // A row that is free; others may take a port of it between two looks.
+        let row = (20_000..60_000).step_by(7).find_map(|first| {
+            let row = udp_row(LOOPBACK, first, 4).ok()?;
+            Some((first, row))
+        });
+        let (first, row) = row.expect("loopback has four free ports in a row");
+        for (i, socket) in row.iter().enumerate() {
+            let port = socket.local_addr().expect("it is bound").port();
+            assert_eq!(port, first + i as u16);
+        }
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Core for Echo {
                 }
             }
             Input::ClientClosed { .. } => out.events.push(said(self.worker, "closed")),
-            Input::Mesh { bytes, .. } => {
-                let text = format!("mesh {}", String::from_utf8_lossy(bytes));
+            Input::Mesh { port, bytes, .. } => {
+                let text = format!("mesh {port} {}", String::from_utf8_lossy(bytes));
                 out.events.push(said(self.worker, &text));
             }
             Input::Command(Command::RemoveParticipant { .. }) => {
@@ -269,15 +269,33 @@ fn timers_fire_without_traffic() {
 #[test]
 fn nodes_reach_each_other_over_the_mesh_socket() {
     let far = start(1, None);
-    let near = start(1, Some(SocketAddr::from(([127, 0, 0, 1], far.mesh_port()))));
+    let near = start(
+        1,
+        Some(SocketAddr::from(([127, 0, 0, 1], far.mesh_ports()[0]))),
+    );
     ask(&client(&near), b"Mesh");
-    expect(&far, vec![said(0, "mesh Mesh")]);
+    expect(&far, vec![said(0, "mesh 0 Mesh")]);
+}
+
+#[test]
+fn what_comes_to_a_mesh_port_has_its_number() {
+    let far = start(1, None);
+    assert_eq!(far.mesh_ports().len(), mesh::MAX_PAIRS);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+    for (number, port) in far.mesh_ports().iter().enumerate() {
+        let sent = socket.send_to(b"?", ("127.0.0.1", *port));
+        assert_eq!(sent.expect("loopback is up"), 1);
+        expect(&far, vec![said(0, &format!("mesh {number} ?"))]);
+    }
 }
 
 #[test]
 fn a_cut_way_to_a_peer_carries_nothing_until_it_heals() {
     let far = start(1, None);
-    let near = start(1, Some(SocketAddr::from(([127, 0, 0, 1], far.mesh_port()))));
+    let near = start(
+        1,
+        Some(SocketAddr::from(([127, 0, 0, 1], far.mesh_ports()[0]))),
+    );
     let socket = client(&near);
     let emulate = |cut| {
         let command = Command::SetEmulation {
@@ -299,8 +317,8 @@ fn a_cut_way_to_a_peer_carries_nothing_until_it_heals() {
     emulate(false);
     ask(&socket, b"Mhealed");
     let mut heard = Vec::new();
-    expect_all(&far, &mut heard, said(0, "mesh Mhealed"));
-    assert!(!heard.contains(&said(0, "mesh Mcut")), "{heard:?}");
+    expect_all(&far, &mut heard, said(0, "mesh 0 Mhealed"));
+    assert!(!heard.contains(&said(0, "mesh 0 Mcut")), "{heard:?}");
 }
 
 /// Keeps every event until the wanted one came.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mesh::MAX_PAIRS;
 use netem::{Loss, Path};
 use wire::NodeId;
 
@@ -20,12 +21,14 @@ pub(crate) struct Forecast {
     pub(crate) cut: bool,
 }
 
-/// The emulated ways to peers. A peer without one is reached by the plain socket.
+/// The emulated ways to peers, one for each port pair. Without one the plain socket serves.
 pub(crate) struct Weather {
     seed: u64,
-    paths: BTreeMap<NodeId, Path<Packet>>,
+    paths: BTreeMap<Way, Path<Packet>>,
 }
 
+/// To a peer, over a port pair.
+type Way = (NodeId, u8);
 type Packet = (SocketAddr, Vec<u8>);
 
 impl Weather {
@@ -35,24 +38,32 @@ impl Weather {
         Weather { seed, paths }
     }
 
-    /// Changes the way to a peer. What is under way still arrives, unless it is cut.
-    pub(crate) fn set(&mut self, peer: NodeId, forecast: Forecast) {
+    /// Changes the way to a peer over one pair, or over all. What is under way still arrives,
+    /// unless it is cut.
+    pub(crate) fn set(&mut self, peer: NodeId, pair: Option<u8>, forecast: Forecast) {
         let weather = forecast.weather();
-        let seed = self.seed ^ u64::from(peer.0).wrapping_mul(SEED_STEP);
-        let path = self.paths.entry(peer);
-        path.or_insert_with(|| Path::new(weather, seed))
-            .set(weather);
+        let pairs = match pair {
+            Some(pair) => pair..=pair,
+            None => 0..=MAX_PAIRS as u8 - 1,
+        };
+        for pair in pairs {
+            let way = u64::from(peer.0) | u64::from(pair) << 16;
+            let seed = self.seed ^ way.wrapping_mul(SEED_STEP);
+            let path = self.paths.entry((peer, pair));
+            path.or_insert_with(|| Path::new(weather, seed))
+                .set(weather);
+        }
     }
 
     /// Sends a packet through the weather; back comes what has none and goes at once.
     pub(crate) fn send(
         &mut self,
         now: Instant,
-        peer: NodeId,
+        way: Way,
         to: SocketAddr,
         bytes: Vec<u8>,
     ) -> Option<Vec<u8>> {
-        let Some(path) = self.paths.get_mut(&peer) else {
+        let Some(path) = self.paths.get_mut(&way) else {
             return Some(bytes);
         };
         if path.weather() == netem::Weather::default() {
@@ -68,11 +79,11 @@ impl Weather {
         self.paths.values().filter_map(Path::deadline).min()
     }
 
-    /// Calls `each` with every packet that has come out by `now`.
-    pub(crate) fn deliver(&mut self, now: Instant, mut each: impl FnMut(SocketAddr, Vec<u8>)) {
-        for path in self.paths.values_mut() {
+    /// Calls `each` with every packet that has come out by `now`, and its pair.
+    pub(crate) fn deliver(&mut self, now: Instant, mut each: impl FnMut(u8, SocketAddr, Vec<u8>)) {
+        for ((_, pair), path) in &mut self.paths {
             while let Some((to, bytes)) = path.pop(now) {
-                each(to, bytes);
+                each(*pair, to, bytes);
             }
         }
     }
@@ -122,7 +133,7 @@ mod tests {
     fn send(weather: &mut Weather, now: Instant, peer: NodeId, mark: u8) -> Option<Vec<u8>> {
         weather.send(
             now,
-            peer,
+            (peer, 0),
             SocketAddr::from((Ipv4Addr::LOCALHOST, 9)),
             vec![mark],
         )
@@ -130,7 +141,7 @@ mod tests {
 
     fn delivered(weather: &mut Weather, now: Instant) -> Vec<u8> {
         let mut marks = Vec::new();
-        weather.deliver(now, |_, bytes| marks.extend(bytes));
+        weather.deliver(now, |_, _, bytes| marks.extend(bytes));
         marks
     }
 
@@ -140,6 +151,7 @@ mod tests {
         let mut weather = Weather::new(1);
         weather.set(
             PEER,
+            None,
             Forecast {
                 delay_ms: 40.0,
                 ..FAIR
@@ -160,13 +172,14 @@ mod tests {
         let mut weather = Weather::new(1);
         weather.set(
             PEER,
+            None,
             Forecast {
                 delay_ms: 40.0,
                 ..FAIR
             },
         );
         assert_eq!(send(&mut weather, now, PEER, 1), None);
-        weather.set(PEER, FAIR);
+        weather.set(PEER, None, FAIR);
         assert_eq!(send(&mut weather, now, PEER, 2), Some(vec![2]));
         assert_eq!(
             delivered(&mut weather, now + Duration::from_millis(40)),
@@ -178,12 +191,24 @@ mod tests {
     fn a_cut_and_loss_drop_and_are_counted() {
         let now = crate::clock::now();
         let mut weather = Weather::new(1);
-        weather.set(PEER, Forecast { cut: true, ..FAIR });
+        weather.set(PEER, None, Forecast { cut: true, ..FAIR });
         assert_eq!(send(&mut weather, now, PEER, 1), None);
-        weather.set(PEER, Forecast { loss: 1.0, ..FAIR });
+        weather.set(PEER, None, Forecast { loss: 1.0, ..FAIR });
         assert_eq!(send(&mut weather, now, PEER, 2), None);
         assert!(delivered(&mut weather, now + Duration::from_secs(1)).is_empty());
         assert_eq!(weather.dropped(), 2);
+    }
+
+    #[test]
+    fn one_pair_may_have_weather_of_its_own() {
+        let now = crate::clock::now();
+        let mut weather = Weather::new(1);
+        weather.set(PEER, Some(1), Forecast { cut: true, ..FAIR });
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        assert_eq!(weather.send(now, (PEER, 1), to, vec![1]), None);
+        assert_eq!(weather.send(now, (PEER, 0), to, vec![2]), Some(vec![2]));
+        weather.set(PEER, None, FAIR);
+        assert_eq!(weather.send(now, (PEER, 1), to, vec![3]), Some(vec![3]));
     }
 
     #[test]

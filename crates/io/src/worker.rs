@@ -23,9 +23,10 @@ use crate::weather::Weather;
 
 pub(crate) const WAKE: Token = Token(0);
 const CLIENTS: Token = Token(1);
-const MESH: Token = Token(2);
-const LISTENER: Token = Token(3);
-const FIRST_CONNECTION: usize = 4;
+const LISTENER: Token = Token(2);
+/// Of mesh port 0; the others follow.
+const FIRST_MESH: usize = 3;
+const FIRST_CONNECTION: usize = FIRST_MESH + mesh::MAX_PAIRS;
 
 /// Readiness reports taken from one wait.
 const READY_PER_WAIT: usize = 256;
@@ -56,7 +57,7 @@ impl Core for node::Node {
 pub(crate) struct Sockets {
     pub(crate) clients: std::net::UdpSocket,
     /// Worker 0 alone has the next two.
-    pub(crate) mesh: Option<std::net::UdpSocket>,
+    pub(crate) mesh: Vec<std::net::UdpSocket>,
     pub(crate) listener: Option<std::net::TcpListener>,
 }
 
@@ -66,7 +67,8 @@ pub(crate) struct Worker<C> {
     shared: Arc<Shared>,
     poll: Poll,
     clients: UdpPort,
-    mesh: Option<UdpPort>,
+    /// By number of the port.
+    mesh: Vec<UdpPort>,
     listener: Option<mio::net::TcpListener>,
     accepting: bool,
     inbox_has_more: bool,
@@ -97,10 +99,10 @@ impl<C: Core> Worker<C> {
         let registry = poll.registry();
         let (udp_port, tcp_port) = (shared.udp_port, shared.tcp_port);
         let clients = UdpPort::new(sockets.clients, registry, CLIENTS)?;
-        let mesh = match sockets.mesh {
-            Some(socket) => Some(UdpPort::new(socket, registry, MESH)?),
-            None => None,
-        };
+        let mesh = sockets.mesh.into_iter().enumerate();
+        let mesh = mesh
+            .map(|(i, socket)| UdpPort::new(socket, registry, Token(FIRST_MESH + i)))
+            .collect::<io::Result<Vec<UdpPort>>>()?;
         let mut listener = sockets.listener.map(mio::net::TcpListener::from_std);
         if let Some(listener) = &mut listener {
             registry.register(listener, LISTENER, Interest::READABLE)?;
@@ -159,7 +161,7 @@ impl<C: Core> Worker<C> {
     fn patience(&self) -> Option<Duration> {
         let more = self.inbox_has_more
             || self.clients.readable
-            || self.mesh.as_ref().is_some_and(|mesh| mesh.readable)
+            || self.mesh.iter().any(|mesh| mesh.readable)
             || (self.accepting && self.listener.is_some())
             || self.tcp.has_input()
             || self.tcp.has_output();
@@ -179,12 +181,12 @@ impl<C: Core> Worker<C> {
         match event.token() {
             WAKE => self.inbox_has_more = true,
             CLIENTS => self.clients.ready(event),
-            MESH => {
-                if let Some(mesh) = &mut self.mesh {
+            LISTENER => self.accepting = true,
+            Token(mesh @ FIRST_MESH..FIRST_CONNECTION) => {
+                if let Some(mesh) = self.mesh.get_mut(mesh - FIRST_MESH) {
                     mesh.ready(event);
                 }
             }
-            LISTENER => self.accepting = true,
             _ => self.tcp.ready(event),
         }
     }

@@ -67,10 +67,17 @@ counts! {
     ShedRest = "mesh_shed_rest",
     Handshakes = "mesh_handshakes",
     HandshakeTies = "mesh_handshake_ties",
+    LinkSuspects = "mesh_link_suspects",
     LinkDowns = "mesh_link_downs",
+    /// Times that a link went on over another port pair.
+    PairHops = "mesh_pair_hops",
+    /// Times from a peer that can't be: its clock or ours jumped.
+    OddTimes = "mesh_odd_times",
     DropMalformed = "mesh_drop_malformed",
     DropUnknownKey = "mesh_drop_unknown_key",
     DropUnknownSession = "mesh_drop_unknown_session",
+    /// Under a key that was taken from its node.
+    DropRevokedKey = "mesh_drop_revoked_key",
     DropForged = "mesh_drop_forged",
     DropReplayed = "mesh_drop_replayed",
     DropHandshakeFlood = "mesh_drop_handshake_flood",

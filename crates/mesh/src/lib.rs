@@ -34,6 +34,7 @@ mod pacer;
 mod plan;
 mod policy;
 mod protection;
+mod revoked;
 mod route;
 mod session;
 mod streams;

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::{Body, Class, Heartbeat, NodeId};
+use wire::{Body, Class, Heartbeat, MAX_PAIRS as PAIRS, NodeId};
 
 use crate::config::Timing;
 use crate::count::{Count, Counts};
 use crate::handshake::Initiator;
 use crate::incoming::Incoming;
-use crate::measure::Measure;
+use crate::measure::{Came, Measure};
 use crate::message::{Output, Queue};
 use crate::outgoing::Outgoing;
 use crate::pacer::Pacer;
@@ -17,11 +17,15 @@ use crate::session::{Refused, Session};
 
 mod agree;
 mod health;
+mod heartbeat;
+mod pairs;
 mod repairing;
 mod replay;
 mod report;
 mod sending;
 
+use health::{Level, Record};
+use pairs::Pair;
 use repairing::{Repairs, Shares};
 pub use report::{Fault, LinkReport, LinkState, PairReport};
 use sending::MAX_FRAMES;
@@ -40,7 +44,7 @@ const OLD_KEYS: Duration = Duration::from_secs(10);
 const REKEY_GRACE: Duration = Duration::from_secs(10);
 
 /// Port pairs that a link may have.
-pub const MAX_PAIRS: usize = 4;
+pub const MAX_PAIRS: usize = PAIRS;
 
 /// What a link needs of its mesh while it is being called.
 pub(crate) struct Context<'a> {
@@ -72,7 +76,6 @@ struct Answer {
 pub(crate) struct Link {
     pub(crate) node: NodeId,
     pub(crate) peer_key: [u8; 32],
-    pub(crate) address: SocketAddr,
     /// Key ids that are no longer ours to receive under.
     pub(crate) retired: Vec<u32>,
     pub(crate) measure: Measure,
@@ -86,15 +89,36 @@ pub(crate) struct Link {
     /// No handshake of our own before this.
     handshake_at: Instant,
     peer_epoch: Option<u64>,
+    pairs: Vec<Pair>,
+    /// The pair that carries our frames; none other before `settled_at`.
+    active: usize,
+    settled_at: Instant,
+    /// The pair that carries the peer's.
+    peer_active: usize,
+    /// On any pair, and on the one that carries the peer's frames.
     heard: Instant,
-    /// The peer says that it has not heard us for too long: the way there is broken.
-    unheard: bool,
-    went_down: Instant,
+    primary_heard: Instant,
+    record: Record,
+    /// How the way to the peer is, by its last heartbeat.
+    outward: Level,
+    /// What last failed.
+    fault: Option<Fault>,
     peer_interval: Duration,
-    heartbeat_at: Instant,
+    /// It is somebody's second way, here or there.
+    backup: bool,
+    peer_backup: bool,
+    /// Frames went either way, or out, within `ACTIVE`.
     active_until: Instant,
-    /// Send time of the latest body that came, and when it came.
-    echo: Option<(u32, Instant)>,
+    sending_until: Instant,
+    /// Frames began to go out then, and the peer has not shown yet that it noticed.
+    kicked: Option<Instant>,
+    kicked_clock: u32,
+    /// The interval announced last, and a slower one that the peer may still go by.
+    spoke: Duration,
+    slow: Duration,
+    slow_until: Instant,
+    /// Datagrams sent that say nothing of the pair in use.
+    aside: u16,
     /// Frames of this turn, and the most urgent class among them.
     pending: Vec<u8>,
     pending_class: Class,
@@ -111,13 +135,13 @@ impl Link {
         now: Instant,
         node: NodeId,
         peer_key: [u8; 32],
-        address: SocketAddr,
+        addresses: &[SocketAddr],
+        ports: usize,
         timing: &Timing,
     ) -> Link {
         Link {
             node,
             peer_key,
-            address,
             retired: Vec::new(),
             measure: Measure::default(),
             state: LinkState::Connecting,
@@ -128,13 +152,26 @@ impl Link {
             answer: None,
             handshake_at: now,
             peer_epoch: None,
+            pairs: pairs::pairs(now, addresses, ports, timing),
+            active: 0,
+            settled_at: now,
+            peer_active: 0,
             heard: now,
-            unheard: false,
-            went_down: now,
+            primary_heard: now,
+            record: Record::new(now),
+            outward: Level::Fine,
+            fault: None,
             peer_interval: timing.heartbeat_idle,
-            heartbeat_at: now,
+            backup: false,
+            peer_backup: false,
             active_until: now,
-            echo: None,
+            sending_until: now,
+            kicked: None,
+            kicked_clock: 0,
+            spoke: timing.heartbeat_idle,
+            slow: timing.heartbeat_idle,
+            slow_until: now,
+            aside: 0,
             pending: Vec::new(),
             pending_class: Class::Rest,
             scratch: Vec::new(),
@@ -144,10 +181,6 @@ impl Link {
             repairs: Repairs::default(),
             shares: Shares::default(),
         }
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.state == LinkState::Up
     }
 
     pub(crate) fn queues(&self) -> impl Iterator<Item = Queue> {
@@ -166,10 +199,11 @@ impl Link {
     pub(crate) fn on_sealed<'a>(
         &mut self,
         ctx: &mut Context<'_>,
-        from: SocketAddr,
+        (from, port): (SocketAddr, u8),
         (receiver, counter): (u32, u64),
         datagram: &'a mut [u8],
     ) -> Option<&'a [u8]> {
+        let length = datagram.len();
         let is = |session: &&mut Session| session.local == receiver;
         let previous = self.previous.as_mut().map(|(session, _)| session);
         let slots = [self.current.as_mut(), self.next.as_mut(), previous];
@@ -197,28 +231,60 @@ impl Link {
         {
             self.establish(ctx, session);
         }
-        if slot < 2 && advance > 0 {
-            self.address = from;
-        }
         if slot == 2 {
             self.settle_crossing(ctx);
         }
         self.heard = ctx.now;
+        let port = usize::from(port);
+        if let Some(pair) = self.pairs.get_mut(port) {
+            pair.heard = Some(ctx.now);
+            if slot < 2 && advance > 0 {
+                pair.address = from;
+            }
+        }
         let Ok(body) = Body::decode(body) else {
             ctx.counts.add(Count::DropMalformed);
             return None;
         };
-        if let Body::Heartbeat(beat) = &body {
-            self.on_heartbeat(ctx, beat);
-        }
-        self.go_up(ctx);
         let (Body::Frames { sent, .. }
         | Body::Heartbeat(Heartbeat { sent, .. })
         | Body::Nack { sent, .. }
         | Body::Gone { sent, .. }
-        | Body::Parity { sent, .. }) = body;
-        self.measure.on_datagram(advance, sent, ctx.clock);
-        self.echo = Some((sent, ctx.now));
+        | Body::Parity { sent, .. }
+        | Body::Probe { sent, .. }
+        | Body::Probed { sent, .. }) = body;
+        let aside = match &body {
+            Body::Heartbeat(beat) => !beat.primary,
+            Body::Probe { .. } | Body::Probed { .. } => true,
+            _ => false,
+        };
+        if !aside {
+            self.primary_heard = ctx.now;
+            if self.peer_active != port {
+                self.peer_active = port;
+                self.measure.on_other_pair();
+            }
+        }
+        let came = Came {
+            bytes: length,
+            advance,
+            aside,
+            sent,
+            arrived: ctx.clock,
+        };
+        if !self.measure.on_datagram(came) {
+            ctx.counts.add(Count::OddTimes);
+        }
+        if let Body::Heartbeat(beat) = &body {
+            self.on_heartbeat(ctx, port, beat);
+        }
+        if let Some(pair) = self.pairs.get_mut(port) {
+            pair.echo = Some((sent, ctx.now));
+        }
+        self.connect(ctx);
+        if self.state != LinkState::Up || matches!(body, Body::Heartbeat(_)) {
+            self.judge(ctx);
+        }
         match body {
             Body::Frames {
                 repair,
@@ -230,6 +296,7 @@ impl Link {
                 is_new.then_some(frames)
             }
             Body::Heartbeat(_) => None,
+            Body::Probe { .. } | Body::Probed { .. } => None,
             Body::Nack { sequences, .. } => {
                 self.repair(ctx, &sequences);
                 None
@@ -262,13 +329,9 @@ impl Link {
         {
             self.retire_previous();
         }
-        if self.is_up() && self.silent_at(ctx.timing) <= ctx.now {
-            self.go_down(ctx);
-        }
+        self.judge(ctx);
         self.retry_handshake(ctx, spread);
-        if self.heartbeat_at <= ctx.now {
-            self.heartbeat(ctx);
-        }
+        self.beat(ctx);
         self.ask(ctx);
         self.send_copies(ctx);
         self.release(ctx);
@@ -288,6 +351,9 @@ impl Link {
         attempt.wait = (attempt.wait * 2).min(ctx.timing.handshake_retry_max);
         attempt.retry_at = ctx.now + attempt.wait.mul_f32(0.75 + spread / 2.0);
         let bytes = attempt.initiator.datagram.clone();
+        if !self.carries() {
+            self.next_pair();
+        }
         self.transmit(ctx, bytes);
     }
 
@@ -299,20 +365,19 @@ impl Link {
         self.measure.roll();
         self.outgoing.fade();
         self.shares.fade();
+        for pair in &mut self.pairs {
+            pair.roll();
+        }
     }
 
     /// When `on_timeout` or a handshake is due.
-    pub(crate) fn deadline(&self, timing: &Timing) -> Instant {
+    pub(crate) fn deadline(&self, now: Instant, timing: &Timing) -> Instant {
         let mut at = match &self.attempt {
             Some(attempt) => attempt.retry_at,
             None => self.handshake_due(timing),
         };
-        if self.current.is_some() {
-            at = at.min(self.heartbeat_at);
-        }
-        if self.is_up() {
-            at = at.min(self.silent_at(timing));
-        }
+        let due = [self.beat_at(), self.judge_at(now, timing)];
+        at = due.into_iter().flatten().fold(at, Instant::min);
         let copies = self.repairs.deadline();
         let repair = [self.incoming.deadline(), copies, self.pacer.deadline()];
         repair.into_iter().flatten().fold(at, Instant::min)

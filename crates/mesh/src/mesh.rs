@@ -23,6 +23,7 @@ use crate::message::{Input, Output, Queue};
 use crate::plan::{Branch, Plan};
 use crate::policy::Policies;
 use crate::protection::Budget;
+use crate::revoked::Revoked;
 use crate::route::Routes;
 use crate::streams::{Published, Subscribed};
 use crate::timers::{Timer, Timers};
@@ -62,12 +63,15 @@ pub struct Mesh {
     public_key: [u8; 32],
     /// Times on the wire count from here.
     start: Instant,
+    /// When it was called last.
+    latest: Instant,
     /// This incarnation.
     epoch: u64,
     rng: fastrand::Rng,
     links: BTreeMap<NodeId, Link>,
     by_key: HashMap<[u8; 32], NodeId>,
     by_key_id: HashMap<u32, NodeId>,
+    revoked: Revoked,
     routes: Routes,
     policies: Policies,
     budget: Budget,
@@ -119,11 +123,13 @@ impl Mesh {
         Mesh {
             public_key: public_key(&config.private_key),
             start: now,
+            latest: now,
             epoch: u64::from_be_bytes(epoch),
             rng: fastrand::Rng::with_seed(config.seed),
             links: BTreeMap::new(),
             by_key: HashMap::new(),
             by_key_id: HashMap::new(),
+            revoked: Revoked::default(),
             routes: Routes::default(),
             policies: Policies::default(),
             budget: Budget::new(now),
@@ -174,7 +180,8 @@ impl Mesh {
 
     /// Every link, by node.
     pub fn links(&self) -> Vec<LinkReport> {
-        self.links.values().map(Link::report).collect()
+        let report = |link: &Link| link.report(self.latest, &self.config.timing);
+        self.links.values().map(report).collect()
     }
 
     /// Everything counted since the start, by name.
@@ -216,16 +223,19 @@ impl Mesh {
     /// Take what happened; append what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         self.notice_stall(now);
+        self.latest = now;
         match input {
             Input::Timeout => self.on_timeout(now, out),
-            Input::Datagram { from, bytes, .. } => self.on_datagram(now, from, bytes, out),
+            Input::Datagram { from, port, bytes } => {
+                self.on_datagram(now, (from, port), bytes, out);
+            }
             Input::AddPeer {
                 node,
                 public_key,
                 addresses,
             } => {
-                if let Some(address) = addresses.first() {
-                    self.add_peer(now, node, public_key, *address, out);
+                if !addresses.is_empty() {
+                    self.add_peer(now, node, public_key, addresses, out);
                 }
             }
             Input::RemovePeer { node } => self.remove_peer(node, out),
@@ -233,6 +243,11 @@ impl Mesh {
                 let (node, policies) = (self.config.node, &self.policies);
                 self.routes
                     .replace(node, routes, policies, &mut self.counts);
+                let peers: Vec<NodeId> = self.links.keys().copied().collect();
+                for peer in peers {
+                    let second = self.routes.is_second(peer);
+                    self.with_link(now, peer, out, |link, ctx| link.set_backup(ctx, second));
+                }
                 self.replan();
                 self.went_up = true;
             }
@@ -392,7 +407,7 @@ impl Mesh {
         for id in link.retired.drain(..) {
             self.by_key_id.remove(&id);
         }
-        let deadline = link.deadline(&self.config.timing);
+        let deadline = link.deadline(now, &self.config.timing);
         let after = sending::health(link);
         self.timers.at(Timer::Link(node), deadline);
         if before != after {
@@ -455,20 +470,24 @@ impl Mesh {
         now: Instant,
         node: NodeId,
         public_key: [u8; 32],
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         out: &mut Vec<Output>,
     ) {
         if node == self.config.node {
             return;
         }
+        let (ports, timing) = (self.config.ports.into(), &self.config.timing);
         if let Some(link) = self.links.get_mut(&node) {
             if link.peer_key == public_key {
-                link.address = address;
+                link.set_addresses(now, addresses, ports, timing);
+                self.timers.at(Timer::Link(node), now);
                 return;
             }
             self.remove_peer(node, out);
         }
-        let link = Link::new(now, node, public_key, address, &self.config.timing);
+        self.revoked.allow(&public_key);
+        let timing = &self.config.timing;
+        let link = Link::new(now, node, public_key, addresses, ports, timing);
         self.links.insert(node, link);
         self.by_key.insert(public_key, node);
         self.timers.at(Timer::Link(node), now);
@@ -480,8 +499,10 @@ impl Mesh {
         };
         for id in link.key_ids() {
             self.by_key_id.remove(&id);
+            self.revoked.id(id);
         }
         self.by_key.remove(&link.peer_key);
+        self.revoked.key(link.peer_key);
         self.failing.remove(&node);
         self.replan();
         self.timers.cancel(Timer::Link(node));

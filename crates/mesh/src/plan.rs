@@ -17,7 +17,6 @@ const MAX_FAN: usize = 4;
 pub(crate) enum Health {
     Good,
     /// Back only just: it carries, but others are taken before it.
-    #[allow(dead_code)] // until links are held
     Held,
     /// Silent for too long: what goes there goes another way too.
     Suspect,

@@ -67,6 +67,12 @@ impl Routes {
         }
     }
 
+    /// Whether a second way begins with the link to this node.
+    pub(crate) fn is_second(&self, next: NodeId) -> bool {
+        let mut seconds = self.0.values().filter_map(|ways| ways.second.as_ref());
+        seconds.any(|path| path.first() == Some(&next))
+    }
+
     /// The ways to `destination` for frames under `tag`: those of another tag never serve it.
     pub(crate) fn get(&self, tag: u32, destination: NodeId) -> Option<&Ways> {
         self.0.get(&(tag, destination))

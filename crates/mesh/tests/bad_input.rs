@@ -324,6 +324,121 @@ fn authentic_frames_that_say_something_impossible() {
     assert_eq!(world.media(1), [1], "and the link goes on");
 }
 
+#[test]
+fn a_revoked_key_ends_the_session_at_once_and_is_refused_by_name() {
+    let mut world = World::connected(&[1, 2]);
+    let old = sealed_from_2(&mut world);
+    world.events.clear();
+    world.give(1, Input::RemovePeer { node: NodeId(2) });
+    assert_eq!(world.changes(1, 2), [false]);
+    for datagram in &old {
+        world.datagram(1, address(2), datagram);
+    }
+    let n = old.len() as u64;
+    assert_eq!(world.count(1, "mesh_drop_revoked_key"), n);
+    // Nor does a handshake help: the thief's are told from strangers'.
+    world.run(ms(10_000));
+    assert!(world.count(1, "mesh_drop_revoked_key") > n + 3);
+    assert_eq!(world.count(1, "mesh_drop_unknown_key"), 0);
+    assert!(!world.is_up(2, 1));
+    // The key is the node's again: it is taken again.
+    world.introduce(1, 2);
+    world.run(ms(8_000));
+    assert!(world.nodes[&1].links()[0].state != mesh::LinkState::Connecting);
+}
+
+#[test]
+fn another_key_for_a_node_ends_the_session_of_the_first() {
+    let mut world = World::connected(&[1, 2]);
+    let old = sealed_from_2(&mut world);
+    world.give(
+        1,
+        Input::AddPeer {
+            node: NodeId(2),
+            public_key: public_key(&key(22)),
+            addresses: &[address(2)],
+        },
+    );
+    for datagram in &old {
+        world.datagram(1, address(2), datagram);
+    }
+    world.run(ms(10_000));
+    assert!(world.count(1, "mesh_drop_revoked_key") > old.len() as u64);
+    assert_eq!(world.link(1, 2).state, mesh::LinkState::Connecting);
+    assert_eq!(world.media(1).len(), 10);
+}
+
+/// A stream from node 2 to node 1, a packet each 20 ms.
+fn talk(world: &mut World, from: u64, packets: u64) {
+    for i in from..from + packets {
+        world.publish(stream(2, 1), &packet(i, 100));
+        world.run(ms(20));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_at_either_end_spoils_no_measure_and_no_stream() {
+    for jumper in [1, 2] {
+        for jump in [100, 400, 1_500, 100_000, 4_000_000_000 / 1_000] {
+            let mut world = World::connected(&[1, 2]);
+            world.want(1, stream(2, 1));
+            talk(&mut world, 0, 200);
+            world.ahead.insert(jumper, ms(jump));
+            talk(&mut world, 200, 500);
+            let what = format!("node {jumper} by {jump} ms");
+            for (node, peer) in [(1, 2), (2, 1)] {
+                let link = world.link(node, peer);
+                let rtt = link.rtt.unwrap();
+                assert!(rtt.abs_diff(ms(40)) < ms(2), "{what}: {link:?}");
+                assert!(link.rtt_p95.unwrap() < ms(45), "{what}: {link:?}");
+                assert!(link.delay_change < ms(5), "{what}: {link:?}");
+                assert!(link.queue < ms(5), "{what}: {link:?}");
+                assert_eq!(world.count(node, "mesh_link_downs"), 0, "{what}");
+            }
+            let odd = world.count(1, "mesh_odd_times") + world.count(2, "mesh_odd_times");
+            assert!(odd > 0, "{what}");
+            // A want is repeated each second: so long may an origin whose clock went on miss it.
+            let wanted = if jump < 5_000 { 690 } else { 640 };
+            assert!(world.media(1).len() >= wanted, "{what}");
+        }
+    }
+}
+
+#[test]
+fn reordered_and_late_datagrams_are_taken_once_and_ancient_ones_not_at_all() {
+    let mut world = World::connected(&[1, 2]);
+    world.want(1, stream(2, 1));
+    world.run(ms(100));
+    let mut held = Vec::new();
+    world.filter = Box::new(|from, _, bytes| from != 2 || bytes.len() < 150);
+    for i in 0..20 {
+        world.sent.clear();
+        world.publish(stream(2, 1), &packet(i, 200));
+        world.run(ms(5));
+        let big = |(from, _, b): &(u16, u16, Vec<u8>)| *from == 2 && b.len() >= 150;
+        held.extend(world.sent.iter().find(|s| big(s)).map(|s| s.2.clone()));
+    }
+    held.reverse();
+    for datagram in &held {
+        world.datagram(1, address(2), datagram);
+        world.datagram(1, address(2), datagram);
+    }
+    assert_eq!(world.media(1).len(), 20);
+    assert_eq!(world.count(1, "mesh_drop_replayed"), 20);
+    world.filter = Box::new(|_, _, _| true);
+    for i in 20..20_000 {
+        world.publish(stream(2, 1), &packet(i, 10));
+        world.give(2, Input::Timeout);
+        if i % 100 == 0 {
+            world.run(ms(20));
+            world.sent.clear();
+        }
+    }
+    let before = world.count(1, "mesh_drop_replayed");
+    world.datagram(1, address(2), &held[0]);
+    assert_eq!(world.count(1, "mesh_drop_replayed"), before + 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

@@ -86,8 +86,8 @@ impl Node {
     }
 
     #[getter]
-    fn mesh_port(&self) -> PyResult<u16> {
-        self.read(Shell::mesh_port)
+    fn mesh_ports(&self) -> PyResult<Vec<u16>> {
+        self.read(|shell| shell.mesh_ports().to_vec())
     }
 
     #[getter]

@@ -1,7 +1,7 @@
 //! Each parser on arbitrary bytes; shared by the fuzz targets and by the test that replays their
 //! corpus.
 
-use wire::{Body, Content, Datagram, Frames, Header, MediaPacket, red_blocks, stun_username};
+use wire::{Body, Content, Datagram, Frames, Header, MediaPacket, Part, red_blocks, stun_username};
 
 #[allow(dead_code)] // each fuzz target runs one of these
 pub fn all(data: &[u8]) {
@@ -34,6 +34,14 @@ pub fn body(data: &[u8]) {
 }
 
 pub fn frame(data: &[u8]) {
+    if let Some(part) = Part::decode(data) {
+        if let Ok(part) = part {
+            let mut out = Vec::new();
+            part.encode(&mut out);
+            assert_eq!(out, data);
+        }
+        return;
+    }
     let Ok((header, rest)) = Header::decode(data) else {
         return content(data);
     };

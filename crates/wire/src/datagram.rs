@@ -9,8 +9,13 @@
 use crate::Malformed;
 use crate::cursor::Cursor;
 
-/// The most bytes that a node puts into one UDP datagram, so that no path fragments it.
+/// The datagram that a frame is made to fit: most paths take it whole.
 pub const MAX_DATAGRAM: usize = 1350;
+
+/// Bytes of UDP payload that every path takes (RFC 8899's base), and the most that are tried:
+/// what an Ethernet frame leaves beside IPv6 and UDP.
+pub const SMALLEST_MTU: usize = 1200;
+pub const LARGEST_DATAGRAM: usize = 1452;
 
 /// Bytes before the ciphertext of a sealed datagram; they are its associated data.
 pub const SEALED_HEADER: usize = 13;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use wire::{
-    Block, Body, Class, Content, Datagram, FRAME_HEADER, Format, Frames, Header, Heartbeat,
-    MediaPacket, NodeId, RoomKey, Segment, StreamId, TreeBuf, put_red, red_blocks,
+    Ages, Block, Body, Class, Content, Datagram, FRAME_HEADER, Format, Frames, Header, Heartbeat,
+    MediaPacket, NEVER, NodeId, Part, PeerReport, RoomKey, Segment, StreamId, TreeBuf, put_red,
+    red_blocks,
 };
 
 #[path = "../fuzz/parsers.rs"]
@@ -114,8 +115,18 @@ proptest! {
     }
 
     #[test]
+    fn parts(message: u16, count in 2u8..=4, index in 0u8..4, raw in bytes(1200)) {
+        let part = Part { message, index: index % count, count, bytes: &raw };
+        let mut out = Vec::new();
+        part.encode(&mut out);
+        prop_assert_eq!(Part::decode(&out).unwrap().unwrap(), part);
+        prop_assert!(Header::decode(&out).is_err(), "no frame is taken for a part");
+    }
+
+    #[test]
     fn bodies(
         words: (bool, u32, u32, u16), echo: Option<(u32, u32)>,
+        report: (u16, u16, u16), flags: (bool, bool), ages in prop::collection::vec(any::<u16>(), 1..=4),
         sequences in prop::collection::vec(any::<u32>(), 0..256),
         frames in prop::collection::vec(bytes(200), 0..5),
     ) {
@@ -129,7 +140,14 @@ proptest! {
         prop_assert_eq!(&parts, &frames);
         for body in [
             Body::Frames { repair: flag, sequence, sent, frames: &joined },
-            Body::Heartbeat(Heartbeat { sent, interval, next_sequence: sequence, echo }),
+            Body::Heartbeat(Heartbeat {
+                sent, interval, next_sequence: sequence, number: report.0, aside: report.1,
+                primary: flag, carrying: flags.0, backup: flags.1,
+                report: PeerReport { loss: report.2, residual: report.1, queue: report.0 },
+                echo, heard: Ages::new(ages.iter().copied()),
+            }),
+            Body::Probe { sent, padding: &joined },
+            Body::Probed { sent, size: interval },
             Body::Nack { sent, sequences: sequences.clone() },
             Body::Gone { sent, sequences: sequences.clone() },
             Body::Parity { sent, number: sent ^ 1, first: sequence, count: sent as u8, sum: &joined },
@@ -412,6 +430,13 @@ fn write_corpus() {
         interval: 20,
         next_sequence: 7,
         echo: Some((5, 6)),
+        number: 3,
+        aside: 4,
+        primary: true,
+        carrying: false,
+        backup: true,
+        report: PeerReport::default(),
+        heard: Ages::new([7, NEVER]),
     };
     for (name, body) in [
         (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-BLOCK = 5
-"""A node's ports stand together: HTTP, ICE-TCP, media UDP, mesh UDP, cell."""
+BLOCK = 8
+"""A node's ports stand together: HTTP, ICE-TCP, media UDP, four of the mesh, cell."""
 STEP = 10
 FIRST, LAST = 20_000, 32_000
 """Below the range from which the system takes ports for outgoing connections."""

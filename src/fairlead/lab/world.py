@@ -340,7 +340,7 @@ class World:
                 seed=self.spec.seed + number,
             ),
             keys={self.key: self.secret},
-            cell=CellSection(port=first_port + 4, token=self._token),
+            cell=CellSection(port=first_port + 7, token=self._token),
             cells={name: url for name, url in cells.items() if name != region.name},
             mesh=MeshSection(links=self._terms(region.name)),
             emulation=emulation,

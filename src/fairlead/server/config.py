@@ -47,7 +47,9 @@ class NodeSection(Section, frozen=True, kw_only=True):
     udp_port: int | None = None
     """Client media; `port` + 2."""
     mesh_port: int | None = None
-    """Links to other nodes, UDP; `port` + 3."""
+    """Links to other nodes, UDP, the first of `mesh_ports` in a row; `port` + 3."""
+    mesh_ports: int = MAX_PORT_PAIRS
+    """1 to 4: a link tries each before it is left."""
     addresses: list[str] = []
     """Addresses told to clients and other nodes; the bound one where empty."""
     url: str = ""
@@ -211,7 +213,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     @property
     def cell_port(self) -> int:
-        return _offset(self.cell.port, self.node.port, 4)
+        return _offset(self.cell.port, self.node.port, 3 + MAX_PORT_PAIRS)
 
     @property
     def addresses(self) -> list[str]:
@@ -281,6 +283,8 @@ def check(config: Config) -> None:
         port = node.port if name == "port" else getattr(config, name)
         if not 0 <= port <= 65_535:
             raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
+    if not 1 <= node.mesh_ports <= MAX_PORT_PAIRS:
+        raise ConfigError(f"node.mesh_ports is {node.mesh_ports}: it must be 1 to {MAX_PORT_PAIRS}")
     for address in [node.bind, *node.addresses]:
         _check_address(address)
     for rule in config.rooms:

@@ -197,7 +197,7 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
             node=node.id,
             region=node.region,
             url=url,
-            mesh_addresses=config.mesh_addresses([core.mesh_port]),
+            mesh_addresses=config.mesh_addresses(core.mesh_ports),
             mesh_key=core.public_key,
             started_at=int(time.time() * 1000),
             country=node.country,
@@ -231,6 +231,7 @@ def _packet_path(config: Config) -> Node:
         udp_port=config.udp_port,
         tcp_port=config.tcp_port,
         mesh_port=config.mesh_port,
+        mesh_ports=node.mesh_ports,
         addresses=config.addresses,
         private_key=node_key.read_or_make(node.private_key_file),
         seed=node.seed,
@@ -240,7 +241,9 @@ def _packet_path(config: Config) -> Node:
     except ValueError as error:
         raise NodeFailed(str(error)) from None
     except OSError as error:
-        ports = f"{config.udp_port} (UDP), {config.tcp_port} (TCP) and {config.mesh_port} (UDP)"
+        last = config.mesh_port + node.mesh_ports - 1 if config.mesh_port else 0
+        mesh = f"{config.mesh_port} to {last}" if last > config.mesh_port else config.mesh_port
+        ports = f"{config.udp_port} (UDP), {config.tcp_port} (TCP) and {mesh} (UDP)"
         raise NodeFailed(
             f"the packet path can't have ports {ports} of {node.bind} ({error.strerror}): "
             "stop what uses them, or give others in [node]"

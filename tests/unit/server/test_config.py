@@ -29,7 +29,7 @@ def test_an_empty_file_is_a_node_on_loopback_with_the_development_keys() -> None
         7881,
         7882,
         7883,
-        7884,
+        7887,
     ]
 
 
@@ -55,6 +55,7 @@ def test_a_configuration_survives_the_way_to_a_child() -> None:
         ("[node]\nid = 0", ["node.id is 0", "1 to 65535"]),
         ('[node]\nregion = "Jakarta!"', ["node.region", "small letters"]),
         ("[node]\nport = 70000", ["port is 70000"]),
+        ("[node]\nmesh_ports = 5", ["node.mesh_ports is 5", "1 to 4"]),
         ('[node]\nbind = "nowhere"', ["'nowhere' is not an IP address"]),
         ("[[emulation]]\nnode = 2\nloss = 5", ["emulation of node 2", "share from 0 to 1"]),
     ],

@@ -29,12 +29,12 @@ impl<C: Core> Worker<C> {
             match command {
                 Command::SetEmulation {
                     node,
+                    pair,
                     delay_ms,
                     jitter_ms,
                     loss,
                     rate_kbps,
                     cut,
-                    ..
                 } => {
                     let forecast = Forecast {
                         delay_ms,
@@ -43,7 +43,7 @@ impl<C: Core> Worker<C> {
                         rate_kbps,
                         cut,
                     };
-                    self.weather.set(NodeId(node), forecast);
+                    self.weather.set(NodeId(node), pair, forecast);
                 }
                 other => self.feed(now, Input::Command(other)),
             }
@@ -154,15 +154,17 @@ impl<C: Core> Worker<C> {
     }
 
     pub(super) fn receive_mesh(&mut self, now: Instant, buffers: &mut Buffers) -> io::Result<()> {
-        for _ in 0..RECEIVE_CALLS_PER_TURN {
-            let Some(mesh) = self.mesh.as_mut().filter(|mesh| mesh.readable) else {
-                break;
-            };
-            let count = mesh.fill(buffers)?;
-            for (from, _, bytes) in buffers.datagrams(count) {
-                self.tally.mesh_received += 1;
-                let port = 0;
-                self.feed(now, Input::Mesh { from, port, bytes });
+        for port in 0..self.mesh.len() {
+            for _ in 0..RECEIVE_CALLS_PER_TURN {
+                if !self.mesh[port].readable {
+                    break;
+                }
+                let count = self.mesh[port].fill(buffers)?;
+                for (from, _, bytes) in buffers.datagrams(count) {
+                    self.tally.mesh_received += 1;
+                    let port = port as u8;
+                    self.feed(now, Input::Mesh { from, port, bytes });
+                }
             }
         }
         Ok(())

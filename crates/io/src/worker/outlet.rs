@@ -38,12 +38,11 @@ impl<C: Core> Worker<C> {
             }
         }
         for transmit in self.out.mesh.drain(..) {
-            let to = transmit.to;
-            let bytes = match self.weather.send(now, transmit.peer, to, transmit.bytes) {
-                Some(bytes) => bytes,
-                None => continue,
-            };
-            queue_mesh(&mut self.mesh, &mut self.tally, to, bytes);
+            let (to, port) = (transmit.to, transmit.port);
+            let way = (transmit.peer, port);
+            if let Some(bytes) = self.weather.send(now, way, to, transmit.bytes) {
+                queue_mesh(&mut self.mesh, &mut self.tally, port, to, bytes);
+            }
         }
         for (target, message) in self.out.bus.drain(..) {
             match target {
@@ -72,11 +71,12 @@ impl<C: Core> Worker<C> {
             self.feed(now, Input::ClientClosed { from: peer });
         }
         let (mesh, tally) = (&mut self.mesh, &mut self.tally);
-        self.weather
-            .deliver(now, |to, bytes| queue_mesh(mesh, tally, to, bytes));
+        self.weather.deliver(now, |port, to, bytes| {
+            queue_mesh(mesh, tally, port, to, bytes)
+        });
         self.tally.emulation_dropped = self.weather.dropped();
         self.flush_clients();
-        if let Some(mesh) = &mut self.mesh {
+        for mesh in &mut self.mesh {
             let Flushed {
                 sent,
                 calls,
@@ -117,13 +117,14 @@ impl<C: Core> Worker<C> {
     }
 }
 
-fn queue_mesh(mesh: &mut Option<UdpPort>, tally: &mut Tally, to: SocketAddr, bytes: Vec<u8>) {
+fn queue_mesh(mesh: &mut [UdpPort], tally: &mut Tally, port: u8, to: SocketAddr, bytes: Vec<u8>) {
     let datagram = Datagram {
         to,
         source: None,
         bytes,
     };
-    if !mesh.as_mut().is_some_and(|mesh| mesh.queue(datagram)) {
+    let port = mesh.get_mut(usize::from(port));
+    if !port.is_some_and(|port| port.queue(datagram)) {
         tally.mesh_send_dropped += 1;
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::repairing::Repairs;
-use super::{ATTEMPT, Answer, Attempt, Context, Link, LinkState, OLD_KEYS, REKEY_GRACE};
+use super::{ATTEMPT, Answer, Attempt, Context, Level, Link, LinkState, OLD_KEYS, REKEY_GRACE};
 use super::{SUSPECT_RESTART, TIE};
 use crate::config::Timing;
 use crate::count::Count;
@@ -22,7 +22,9 @@ impl Link {
     pub(super) fn handshake_due(&self, timing: &Timing) -> Instant {
         let due = match &self.current {
             None => self.handshake_at,
-            Some(_) if self.state == LinkState::Down => self.went_down + SUSPECT_RESTART,
+            Some(_) if self.state == LinkState::Down && !self.carries() => {
+                self.record.went_down.max(self.heard) + SUSPECT_RESTART
+            }
             Some(session) if session.initiated => session.created + timing.rekey_after,
             Some(session) => session.created + timing.rekey_after + REKEY_GRACE,
         };
@@ -63,7 +65,7 @@ impl Link {
     pub(crate) fn answer(
         &mut self,
         ctx: &mut Context<'_>,
-        from: SocketAddr,
+        (from, port): (SocketAddr, u8),
         noise: &[u8],
         (datagram, agreed): (Vec<u8>, Agreed),
     ) {
@@ -77,10 +79,10 @@ impl Link {
         if let Some(attempt) = &mut self.attempt {
             attempt.retry_at = attempt.retry_at.max(ctx.now + TIE);
         }
-        self.measure.sent_packets += 1;
+        self.measure.on_sent(datagram.len());
         ctx.out.push(Output::Transmit {
             to: from,
-            port: 0,
+            port,
             peer: self.node,
             bytes: datagram,
         });
@@ -90,7 +92,7 @@ impl Link {
     pub(crate) fn on_respond(
         &mut self,
         ctx: &mut Context<'_>,
-        from: SocketAddr,
+        (from, port): (SocketAddr, u8),
         (sender, receiver): (u32, u32),
         noise: &[u8],
     ) -> bool {
@@ -106,10 +108,17 @@ impl Link {
         }
         let took = ctx.now.saturating_duration_since(attempt.begun);
         self.attempt = None;
-        self.address = from;
+        if let Some(pair) = self.pairs.get_mut(usize::from(port)) {
+            pair.address = from;
+            pair.heard = Some(ctx.now);
+            if !self.carries() {
+                self.active = port.into();
+            }
+        }
         self.establish(ctx, Session::new(ctx.now, agreed));
         // The peer speaks only when it has heard us use the keys: in another such round.
         self.heard += took;
+        self.primary_heard += took;
         true
     }
 
@@ -130,13 +139,19 @@ impl Link {
             self.incoming = Incoming::default();
             self.repairs = Repairs::default();
             self.measure.restart();
-            self.go_down(ctx);
+            self.reconnect(ctx);
         }
-        self.heartbeat_at = ctx.now;
+        for pair in &mut self.pairs {
+            pair.heartbeat_at = ctx.now;
+            pair.echo = None;
+            pair.told = None;
+        }
+        self.outward = Level::Fine;
         self.heard = ctx.now;
-        self.unheard = false;
-        self.echo = None;
-        self.go_up(ctx);
+        self.primary_heard = ctx.now;
+        self.kicked = None;
+        self.connect(ctx);
+        self.judge(ctx);
     }
 
     /// Handshakes that crossed leave each end sending under the keys that the other replaced.

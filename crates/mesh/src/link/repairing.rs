@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::{Body, Class, MAX_NACKS};
 
-use super::{ACTIVE, Context, Link};
+use super::{Context, Link};
 use crate::count::Count;
 use crate::fec::{Decoder, Hop, Rate, Recovered};
 use crate::incoming::Arrival;
@@ -59,7 +59,10 @@ impl Link {
         (repair, sequence): (bool, u32),
         frames: &[u8],
     ) -> bool {
-        self.active_until = ctx.now + ACTIVE;
+        self.carry(ctx, false);
+        if !repair {
+            self.measure.on_sequence(sequence);
+        }
         let arrival = self
             .incoming
             .on_numbered(ctx.now, sequence, repair, ctx.timing);

@@ -13,7 +13,8 @@ impl Link {
     pub(crate) fn doubtful(&self, now: Instant) -> Vec<(Instant, Vec<u8>)> {
         // What was sent a round trip before the peer's last word has been heard by it.
         let round = self.measure.rtt().unwrap_or_default();
-        let good = self.heard.checked_sub(round).unwrap_or(self.heard);
+        let good = self.heard.min(self.heard_there());
+        let good = good.checked_sub(round).unwrap_or(good);
         let mut frames: Vec<(Instant, Vec<u8>)> = self
             .outgoing
             .since(good)

@@ -1,10 +1,11 @@
 //! What a link is like, as it is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::{MAX_DATAGRAM, NodeId};
 
 use super::Link;
+use crate::config::Timing;
 
 /// Whether a neighbour can be reached directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +44,13 @@ pub struct LinkReport {
     pub state: LinkState,
     /// While it is suspect or down.
     pub fault: Option<Fault>,
-    /// Smoothed; None before the first echo.
+    /// Median of the last samples; None before the first.
     pub rtt: Option<Duration>,
     pub rtt_min: Option<Duration>,
     pub rtt_p95: Option<Duration>,
     /// How far the one-way delay from the peer stands above its least of the last minute.
     pub delay_change: Duration,
+    /// The 95th percentile of the change of delay from packet to packet.
     pub jitter: Duration,
     /// Share of the peer's datagrams lost before repair, 0 to 1, over the last seconds.
     pub loss: f32,
@@ -79,32 +81,35 @@ pub struct LinkReport {
 }
 
 impl Link {
-    pub(crate) fn report(&self) -> LinkReport {
+    pub(crate) fn report(&self, now: Instant, timing: &Timing) -> LinkReport {
         let (loss, residual_loss) = self.measure.loss();
         let (repair_share, parity_share) = self.shares.get();
+        let (loss_out, residual_loss_out) = self.measure.loss_out();
+        let (rate_in, rate_out) = self.measure.rates();
+        let rounds = self.measure.round_trips();
         LinkReport {
             node: self.node,
             state: self.state,
-            fault: None,
-            rtt: self.measure.rtt(),
-            rtt_min: None,
-            rtt_p95: None,
-            delay_change: Duration::ZERO,
+            fault: self.fault,
+            rtt: rounds.map(|[_, median, _]| median),
+            rtt_min: rounds.map(|[least, _, _]| least),
+            rtt_p95: rounds.map(|[_, _, high]| high),
+            delay_change: self.measure.delay_change(),
             jitter: self.measure.jitter(),
             loss,
             residual_loss,
-            loss_out: 0.0,
-            residual_loss_out: 0.0,
-            burst: 0.0,
-            rate_in: 0,
-            rate_out: 0,
-            queue: self.pacer.delay(),
+            loss_out,
+            residual_loss_out,
+            burst: self.measure.burst(),
+            rate_in,
+            rate_out,
+            queue: self.pacer.delay() + self.measure.peer_queue(),
             capacity: self.pacer.capacity(),
             mtu: MAX_DATAGRAM as u16,
             repair_share,
             parity_share,
-            pair: 0,
-            pairs: Vec::new(),
+            pair: self.active as u8,
+            pairs: self.pair_reports(now, timing),
             sent_packets: self.measure.sent_packets,
             received_packets: self.measure.received_packets,
         }

@@ -6,7 +6,6 @@ use wire::{BODY_HEADER, Body, Header, MAX_DATAGRAM, SEALED_HEADER, TAG};
 
 use super::{ACTIVE, Context, Link};
 use crate::count::Count;
-use crate::message::Output;
 
 /// The most bytes of frames in one datagram.
 pub(super) const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
@@ -29,10 +28,7 @@ impl Link {
         content: &[u8],
     ) -> bool {
         let length = header.encoded_len() + content.len();
-        if self.active_until <= ctx.now {
-            self.heartbeat_at = self.heartbeat_at.min(ctx.now);
-        }
-        self.active_until = ctx.now + ACTIVE;
+        self.carry(ctx, true);
         if self.pending.len() + 2 + length > MAX_FRAMES {
             self.send_pending(ctx);
         }
@@ -99,18 +95,6 @@ impl Link {
     fn memory(&self, ctx: &Context<'_>) -> Duration {
         let two_rounds = 2 * self.measure.rtt().unwrap_or_default();
         ctx.timing.repair_memory.max(two_rounds + ACTIVE / 10)
-    }
-
-    pub(super) fn transmit(&mut self, ctx: &mut Context<'_>, bytes: Vec<u8>) {
-        self.measure.sent_packets += 1;
-        self.pacer.on_sent(bytes.len());
-        self.shares.sent(bytes.len());
-        ctx.out.push(Output::Transmit {
-            to: self.address,
-            port: 0,
-            peer: self.node,
-            bytes,
-        });
     }
 
     pub(crate) fn set_capacity(&mut self, capacity: Option<u64>) {

@@ -20,7 +20,7 @@ impl Mesh {
     pub(super) fn on_datagram(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: (SocketAddr, u8),
         bytes: &mut [u8],
         out: &mut Vec<Output>,
     ) {
@@ -53,7 +53,12 @@ impl Mesh {
             }
             Datagram::Sealed { receiver, counter } => {
                 let Some(node) = self.by_key_id.get(&receiver).copied() else {
-                    self.counts.add(Count::DropUnknownSession);
+                    let revoked = self.revoked.has_id(receiver);
+                    self.counts.add(if revoked {
+                        Count::DropRevokedKey
+                    } else {
+                        Count::DropUnknownSession
+                    });
                     return;
                 };
                 let frames = self.with_link(now, node, out, |link, ctx| {
@@ -88,12 +93,12 @@ impl Mesh {
     pub(super) fn on_initiate(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        (from, port): (SocketAddr, u8),
         sender: u32,
         noise: &[u8],
         out: &mut Vec<Output>,
     ) -> Result<(), Count> {
-        let is_peer = self.links.values().any(|link| link.address == from);
+        let is_peer = self.links.values().any(|link| link.has_address(from));
         let (bucket, (burst, rate)) = if is_peer {
             (&mut self.peers, PEER_HANDSHAKES)
         } else {
@@ -106,7 +111,7 @@ impl Mesh {
         if let Some((peer, bytes)) = self.links.values().find_map(again) {
             out.push(Output::Transmit {
                 to: from,
-                port: 0,
+                port,
                 peer,
                 bytes,
             });
@@ -116,7 +121,11 @@ impl Mesh {
             Responder::read(&self.config.private_key, sender, noise).ok_or(Count::DropForged)?;
         let node = responder.identity.node;
         if self.by_key.get(&responder.peer_key) != Some(&node) {
-            return Err(Count::DropUnknownKey);
+            return Err(if self.revoked.has_key(&responder.peer_key) {
+                Count::DropRevokedKey
+            } else {
+                Count::DropUnknownKey
+            });
         }
         let tie = self.with_link(now, node, out, |link, ctx| link.wins_tie(ctx));
         if tie == Some(true) {
@@ -128,7 +137,7 @@ impl Mesh {
             return Err(Count::DropForged);
         };
         self.with_link(now, node, out, |link, ctx| {
-            link.answer(ctx, from, noise, answer);
+            link.answer(ctx, (from, port), noise, answer);
         });
         Ok(())
     }

@@ -195,6 +195,7 @@ pub(super) fn health(link: &Link) -> Health {
     match link.state() {
         LinkState::Up => Health::Good,
         LinkState::Suspect => Health::Suspect,
+        LinkState::Down if link.is_held() => Health::Held,
         LinkState::Connecting | LinkState::Down => Health::Down,
     }
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesh::{Config, Input, Mesh, Output, Route, public_key};
+use mesh::{Config, Input, LinkState, Mesh, Output, Route, public_key};
 use wire::{Format, Header, MediaPacket, NodeId, RoomKey, StreamId};
 
 pub const ROOM: RoomKey = RoomKey([7; 16]);
@@ -26,6 +26,11 @@ pub fn key(node: u16) -> [u8; 32] {
 
 pub fn address(node: u16) -> SocketAddr {
     ([127, 0, 0, 1], 4_000 + node).into()
+}
+
+/// Its mesh port of some number.
+pub fn port_of(node: u16, port: u8) -> SocketAddr {
+    ([127, 0, 0, 1], 4_000 + node + 100 * u16::from(port)).into()
 }
 
 pub fn stream(origin: u16, serial: u64) -> StreamId {
@@ -52,19 +57,32 @@ pub fn packet(sequence: u64, size: usize) -> Arc<MediaPacket> {
 struct Flying {
     due: std::cmp::Reverse<(Instant, u64)>,
     from: u16,
+    port: u8,
     to: SocketAddr,
     bytes: Vec<u8>,
 }
 
 /// What happens to a datagram on its way: gone if false.
 pub type Filter = Box<dyn FnMut(u16, u16, &mut Vec<u8>) -> bool>;
+/// The same, from node to node over a port pair.
+pub type PairFilter = Box<dyn FnMut(u16, u16, u8) -> bool>;
 
 pub struct World {
     pub start: Instant,
     pub now: Instant,
     pub nodes: BTreeMap<u16, Mesh>,
     pub delay: Duration,
+    /// Up to so much is added to the delay, at random.
+    pub jitter: Duration,
+    /// How far a node's clock is ahead of ours: more than before, and it has jumped.
+    pub ahead: BTreeMap<u16, Duration>,
     pub filter: Filter,
+    pub pair_filter: PairFilter,
+    /// Mesh ports that each node has.
+    pub ports: u8,
+    /// Its links were up when the events began.
+    pub begun_up: bool,
+    rng: fastrand::Rng,
     /// Everything but datagrams that came out, by node.
     pub events: Vec<(u16, Output)>,
     /// When each of the events came.
@@ -84,7 +102,13 @@ impl World {
             now,
             nodes: BTreeMap::new(),
             delay: ms(20),
+            jitter: Duration::ZERO,
+            ahead: BTreeMap::new(),
             filter: Box::new(|_, _, _| true),
+            pair_filter: Box::new(|_, _, _| true),
+            ports: 1,
+            begun_up: false,
+            rng: fastrand::Rng::with_seed(1),
             events: Vec::new(),
             times: Vec::new(),
             sent: Vec::new(),
@@ -100,7 +124,13 @@ impl World {
 
     /// Nodes that know each other, given time to connect.
     pub fn connected(nodes: &[u16]) -> World {
+        World::connected_over(1, nodes)
+    }
+
+    /// The same over so many port pairs.
+    pub fn connected_over(ports: u8, nodes: &[u16]) -> World {
         let mut world = World::new(nodes);
+        world.ports = ports;
         for a in nodes {
             for b in nodes.iter().filter(|b| *b != a) {
                 world.introduce(*a, *b);
@@ -108,6 +138,7 @@ impl World {
         }
         world.run(ms(1_500));
         world.forget();
+        world.begun_up = true;
         world
     }
 
@@ -120,18 +151,24 @@ impl World {
     /// Start, or start again with nothing remembered.
     pub fn start(&mut self, node: u16) {
         let config = Config::new(NodeId(node), key(node), node.into());
-        self.nodes.insert(node, Mesh::new(config, self.now));
+        self.nodes
+            .insert(node, Mesh::new(config, self.now + self.ahead(node)));
         self.added.retain(|stream| stream.origin().0 != node);
     }
 
+    fn ahead(&self, node: u16) -> Duration {
+        self.ahead.get(&node).copied().unwrap_or_default()
+    }
+
     pub fn introduce(&mut self, a: u16, b: u16) {
+        let addresses: Vec<SocketAddr> = (0..self.ports).map(|port| port_of(b, port)).collect();
         let public_key = public_key(&key(b));
         self.give(
             a,
             Input::AddPeer {
                 node: NodeId(b),
                 public_key,
-                addresses: &[address(b)],
+                addresses: &addresses,
             },
         );
     }
@@ -209,21 +246,19 @@ impl World {
     }
 
     pub fn datagram(&mut self, node: u16, from: SocketAddr, bytes: &[u8]) {
+        self.datagram_at(node, 0, from, bytes);
+    }
+
+    pub fn datagram_at(&mut self, node: u16, port: u8, from: SocketAddr, bytes: &[u8]) {
         let bytes = &mut bytes.to_vec()[..];
-        self.give(
-            node,
-            Input::Datagram {
-                from,
-                port: 0,
-                bytes,
-            },
-        );
+        self.give(node, Input::Datagram { from, port, bytes });
     }
 
     pub fn give(&mut self, node: u16, input: Input<'_>) {
         let mut out = Vec::new();
+        let now = self.now + self.ahead(node);
         let mesh = self.nodes.get_mut(&node).unwrap();
-        mesh.handle(self.now, input, &mut out);
+        mesh.handle(now, input, &mut out);
         self.perform(node, out);
     }
 
@@ -239,22 +274,25 @@ impl World {
         for output in out {
             let Output::Transmit {
                 to,
+                port,
                 peer,
                 mut bytes,
-                ..
             } = output
             else {
                 self.events.push((node, output));
                 self.times.push(self.now);
                 continue;
             };
-            assert!(bytes.len() <= wire::MAX_DATAGRAM);
+            assert!(bytes.len() <= wire::LARGEST_DATAGRAM);
             self.sent.push((node, peer.0, bytes.clone()));
-            if (self.filter)(node, peer.0, &mut bytes) {
+            let passes = (self.filter)(node, peer.0, &mut bytes);
+            if passes && (self.pair_filter)(node, peer.0, port) {
                 self.serial += 1;
+                let late = self.jitter.mul_f32(self.rng.f32());
                 self.flying.push(Flying {
-                    due: std::cmp::Reverse((self.now + self.delay, self.serial)),
+                    due: std::cmp::Reverse((self.now + self.delay + late, self.serial)),
                     from: node,
+                    port,
                     to,
                     bytes,
                 });
@@ -268,7 +306,7 @@ impl World {
             let timer = self
                 .nodes
                 .iter()
-                .filter_map(|(node, mesh)| Some((mesh.deadline()?, *node)))
+                .filter_map(|(node, mesh)| Some((mesh.deadline()? - self.ahead(*node), *node)))
                 .min();
             let arrival = self.flying.peek().map(|f| f.due.0.0);
             let timer_at = timer.map(|(at, _)| at);
@@ -281,9 +319,13 @@ impl World {
             self.now = self.now.max(at);
             if arrival == Some(at) && timer_at.is_none_or(|t| at < t) {
                 let flying = self.flying.pop().unwrap();
-                let to = flying.to.port() - 4_000;
+                let (to, port) = match flying.to.port() - 4_000 {
+                    node if flying.to.port() >= 4_000 => (node % 100, (node / 100) as u8),
+                    _ => continue,
+                };
                 if self.nodes.contains_key(&to) {
-                    self.datagram(to, address(flying.from), &flying.bytes);
+                    let from = port_of(flying.from, flying.port);
+                    self.datagram_at(to, port, from, &flying.bytes);
                 }
             } else if let Some((_, node)) = timer {
                 self.give(node, Input::Timeout);
@@ -322,20 +364,38 @@ impl World {
         self.events.iter().filter_map(of).collect()
     }
 
-    /// The ups and downs that `node` saw of `peer`.
+    /// The ups and downs that `node` saw of `peer`; a suspect link is up.
     pub fn changes(&self, node: u16, peer: u16) -> Vec<bool> {
+        let up = |state| matches!(state, LinkState::Up | LinkState::Suspect);
+        let mut changes: Vec<bool> = self.states(node, peer).into_iter().map(up).collect();
+        changes.dedup();
+        if self.begun_up && changes.first() == Some(&true) {
+            changes.remove(0);
+        }
+        changes
+    }
+
+    /// Every state that `node` saw the link to `peer` change to.
+    pub fn states(&self, node: u16, peer: u16) -> Vec<LinkState> {
         let of = |e: &(u16, Output)| match e {
             (n, Output::LinkChanged { node: p, state }) if *n == node && p.0 == peer => {
-                Some(*state == mesh::LinkState::Up)
+                Some(*state)
             }
             _ => None,
         };
         self.events.iter().filter_map(of).collect()
     }
 
-    pub fn is_up(&self, node: u16, peer: u16) -> bool {
+    pub fn link(&self, node: u16, peer: u16) -> mesh::LinkReport {
         let links = self.nodes[&node].links();
-        let link = links.iter().find(|l| l.node.0 == peer).unwrap();
-        link.state == mesh::LinkState::Up
+        links.into_iter().find(|l| l.node.0 == peer).unwrap()
+    }
+
+    /// Up, if perhaps suspect.
+    pub fn is_up(&self, node: u16, peer: u16) -> bool {
+        matches!(
+            self.link(node, peer).state,
+            LinkState::Up | LinkState::Suspect
+        )
     }
 }

@@ -68,6 +68,7 @@ impl Routes {
     }
 
     /// Whether a second way begins with the link to this node.
+    #[allow(clippy::disallowed_methods)] // the order is not seen
     pub(crate) fn is_second(&self, next: NodeId) -> bool {
         let mut seconds = self.0.values().filter_map(|ways| ways.second.as_ref());
         seconds.any(|path| path.first() == Some(&next))

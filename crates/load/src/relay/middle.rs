@@ -54,7 +54,7 @@ impl Middle {
             shell.handle(peer).map_err(io::Error::other)?;
         }
         let mut address = any_port();
-        address.set_port(shell.mesh_port());
+        address.set_port(shell.mesh_ports()[0]);
         Ok(Middle {
             address,
             thread: NODE_THREAD,

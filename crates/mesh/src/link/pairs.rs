@@ -152,7 +152,7 @@ impl Link {
     pub(super) fn ages(&self, now: Instant) -> Ages {
         Ages::new(self.pairs.iter().map(|pair| {
             let age = pair.silence(now).as_millis();
-            u16::try_from(age).unwrap_or(NEVER).min(NEVER)
+            u16::try_from(age).unwrap_or(NEVER)
         }))
     }
 

@@ -71,6 +71,14 @@ counts! {
     LinkDowns = "mesh_link_downs",
     /// Times that a link went on over another port pair.
     PairHops = "mesh_pair_hops",
+    /// Frames cut because no datagram of the link takes them whole, by part.
+    PartsSent = "mesh_parts_sent",
+    /// Such frames of which not all parts came.
+    DropPart = "mesh_drop_part",
+    /// Frames that even parts don't take.
+    DropTooBig = "mesh_drop_too_big",
+    /// Times that datagrams of the size in use passed no more.
+    MtuFalls = "mesh_mtu_falls",
     /// Times from a peer that can't be: its clock or ours jumped.
     OddTimes = "mesh_odd_times",
     DropMalformed = "mesh_drop_malformed",

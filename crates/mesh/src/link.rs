@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::{Body, Class, Heartbeat, MAX_PAIRS as PAIRS, NodeId};
+use wire::{Body, Class, Heartbeat, MAX_PAIRS as PAIRS, NodeId, Part};
 
 use crate::config::Timing;
 use crate::count::{Count, Counts};
@@ -18,17 +18,20 @@ use crate::session::{Refused, Session};
 mod agree;
 mod health;
 mod heartbeat;
+mod mtu;
 mod pairs;
+mod parts;
 mod repairing;
 mod replay;
 mod report;
 mod sending;
 
 use health::{Level, Record};
+use mtu::{MAX_FRAMES, Mtu};
 use pairs::Pair;
+use parts::Parts;
 use repairing::{Repairs, Shares};
 pub use report::{Fault, LinkReport, LinkState, PairReport};
-use sending::MAX_FRAMES;
 
 /// A link counts as active this long after its last frame.
 const ACTIVE: Duration = Duration::from_secs(1);
@@ -119,6 +122,9 @@ pub(crate) struct Link {
     slow_until: Instant,
     /// Datagrams sent that say nothing of the pair in use.
     aside: u16,
+    mtu: Mtu,
+    part_number: u16,
+    parts: Parts,
     /// Frames of this turn, and the most urgent class among them.
     pending: Vec<u8>,
     pending_class: Class,
@@ -172,6 +178,9 @@ impl Link {
             slow: timing.heartbeat_idle,
             slow_until: now,
             aside: 0,
+            mtu: Mtu::new(now),
+            part_number: 0,
+            parts: Parts::default(),
             pending: Vec::new(),
             pending_class: Class::Rest,
             scratch: Vec::new(),
@@ -190,7 +199,7 @@ impl Link {
             capacity: MAX_FRAMES,
         };
         let numbering = [self.outgoing.queue(), self.incoming.queue()];
-        let repair = [frames, self.repairs.queue()];
+        let repair = [frames, self.repairs.queue(), self.parts.queue()];
         let lanes = self.pacer.queues();
         numbering.into_iter().chain(repair).chain(lanes)
     }
@@ -296,7 +305,14 @@ impl Link {
                 is_new.then_some(frames)
             }
             Body::Heartbeat(_) => None,
-            Body::Probe { .. } | Body::Probed { .. } => None,
+            Body::Probe { .. } => {
+                self.on_probe(ctx, length);
+                None
+            }
+            Body::Probed { size, .. } => {
+                self.on_probed(ctx, size);
+                None
+            }
             Body::Nack { sequences, .. } => {
                 self.repair(ctx, &sequences);
                 None
@@ -318,6 +334,13 @@ impl Link {
         }
     }
 
+    /// A part of a frame came: the whole, if it was the last one missing.
+    pub(crate) fn on_part(&mut self, ctx: &mut Context<'_>, part: &Part<'_>) -> Option<Vec<u8>> {
+        let (whole, given_up) = self.parts.add(ctx.now, part);
+        ctx.counts.add_many(Count::DropPart, given_up);
+        whole
+    }
+
     // --- time ---------------------------------------------------------------------------------
 
     /// Do what is due.
@@ -332,6 +355,9 @@ impl Link {
         self.judge(ctx);
         self.retry_handshake(ctx, spread);
         self.beat(ctx);
+        if self.current.is_some() {
+            self.probe(ctx);
+        }
         self.ask(ctx);
         self.send_copies(ctx);
         self.release(ctx);
@@ -376,7 +402,8 @@ impl Link {
             Some(attempt) => attempt.retry_at,
             None => self.handshake_due(timing),
         };
-        let due = [self.beat_at(), self.judge_at(now, timing)];
+        let probe_at = self.current.is_some().then(|| self.mtu.deadline());
+        let due = [self.beat_at(), self.judge_at(now, timing), probe_at];
         at = due.into_iter().flatten().fold(at, Instant::min);
         let copies = self.repairs.deadline();
         let repair = [self.incoming.deadline(), copies, self.pacer.deadline()];

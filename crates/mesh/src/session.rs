@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use wire::{Body, Datagram, MAX_DATAGRAM, SEALED_HEADER};
+use wire::{Body, Datagram, LARGEST_DATAGRAM, SEALED_HEADER};
 
 /// How far back a datagram may come late, in counters.
 /// All port pairs of a link share them, and a hop leaves the ways of two apart: 80 ms at 200,000
@@ -59,7 +59,7 @@ impl Session {
 
     /// A datagram around `body`.
     pub(crate) fn seal(&mut self, body: &Body<'_>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(MAX_DATAGRAM);
+        let mut bytes = Vec::with_capacity(LARGEST_DATAGRAM);
         let header = Datagram::Sealed {
             receiver: self.remote,
             counter: self.counter,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, Fault, Link, LinkState};
+use super::{Context, Fault, Link, LinkState, Mtu};
 use crate::config::Timing;
 use crate::count::Count;
 use crate::message::Output;
@@ -269,6 +269,7 @@ impl Link {
     pub(super) fn connect(&mut self, ctx: &mut Context<'_>) {
         if self.state == LinkState::Connecting {
             self.record.recovered = ctx.now;
+            self.mtu = Mtu::new(ctx.now);
             self.become_(ctx, LinkState::Up);
             *ctx.went_up = true;
         }

@@ -19,6 +19,7 @@ impl Link {
         if self.active_until <= ctx.now {
             let beat = &mut self.pairs[self.active].heartbeat_at;
             *beat = ctx.now.min(*beat);
+            self.confirm_size(ctx.now);
         }
         self.active_until = ctx.now + ACTIVE;
         if ours {

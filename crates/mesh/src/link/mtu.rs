@@ -8,7 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use wire::{Body, LARGEST_DATAGRAM, MAX_DATAGRAM, PROBE_HEADER, SEALED_HEADER, SMALLEST_MTU, TAG};
+use wire::{
+    BODY_HEADER, Body, LARGEST_DATAGRAM, MAX_DATAGRAM, PROBE_HEADER, SEALED_HEADER, SMALLEST_MTU,
+    TAG,
+};
 
 use super::{Context, Link};
 use crate::count::Count;
@@ -23,18 +26,23 @@ const LADDER: [u16; 5] = [
 ];
 /// Larger ones are tried again after this long (RFC 8899's PMTU_RAISE_TIMER).
 const RAISE: Duration = Duration::from_secs(600);
-/// The size in use is confirmed this often, and this often while that fails.
+/// The size in use is confirmed this often while the link carries frames, and while it does not;
+/// and so often in a row before it counts as lost.
 const CONFIRM: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(500);
-/// Probes of one size (RFC 8899's MAX_PROBES).
+const CONFIRM_IDLE: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_millis(300);
+const MAX_UNANSWERED: u8 = 6;
+/// Probes of one size on the way up (RFC 8899's MAX_PROBES).
 const MAX_PROBES: u8 = 3;
+/// The most bytes of frames in one datagram.
+pub(super) const MAX_FRAMES: usize = LARGEST_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
 
 static PADDING: [u8; LARGEST_DATAGRAM] = [0; LARGEST_DATAGRAM];
 
 pub(super) struct Mtu {
     /// Confirmed.
     pub(super) size: u16,
-    /// Probes of larger sizes still to send, and of this one that went unanswered.
+    /// How often larger sizes are still to be asked for, and this one's probes unanswered.
     tries: u8,
     unanswered: u8,
     probe_at: Instant,
@@ -61,7 +69,8 @@ impl Link {
     /// Probe what is due to be probed.
     pub(super) fn probe(&mut self, ctx: &mut Context<'_>) {
         if self.mtu.probe_at <= ctx.now {
-            for size in LADDER.into_iter().filter(|size| *size > self.mtu.size) {
+            let known = self.mtu.size;
+            for size in LADDER.into_iter().filter(|size| *size > known) {
                 self.send_probe(ctx, size);
             }
             self.mtu.tries -= 1;
@@ -70,24 +79,39 @@ impl Link {
                 self.mtu.tries = MAX_PROBES;
                 ctx.now + RAISE
             } else {
-                ctx.now + RETRY.max(self.measure.rtt().unwrap_or_default() * 2)
+                ctx.now + RETRY.max(self.patience())
             };
         }
         if self.mtu.confirm_at <= ctx.now {
-            if self.mtu.unanswered == MAX_PROBES && self.is_up() {
+            let size = self.mtu.size;
+            if self.mtu.unanswered == MAX_UNANSWERED {
                 ctx.counts.add(Count::MtuFalls);
                 self.mtu = Mtu::new(ctx.now);
-                // What fits just now may be what was in flight: climb after a pause.
+                // What blocked it may pass: climb after a pause.
                 self.mtu.probe_at = ctx.now + CONFIRM;
                 return;
             }
-            if self.mtu.size > LADDER[0] {
-                self.send_probe(ctx, self.mtu.size);
-                self.mtu.unanswered = (self.mtu.unanswered + 1).min(MAX_PROBES);
+            if size > LADDER[0] && self.is_up() {
+                self.send_probe(ctx, size);
+                self.mtu.unanswered += 1;
             }
-            let wait = if self.mtu.unanswered > 1 { RETRY } else { CONFIRM };
-            self.mtu.confirm_at = ctx.now + wait;
+            self.mtu.confirm_at = ctx.now
+                + match () {
+                    () if self.mtu.unanswered > 0 => RETRY.max(self.patience()),
+                    () if self.active_until > ctx.now => CONFIRM,
+                    () => CONFIRM_IDLE,
+                };
         }
+    }
+
+    /// Until an answer must be here.
+    fn patience(&self) -> Duration {
+        self.measure.rtt().unwrap_or_default() * 3 / 2
+    }
+
+    /// The way has changed, or is used again: does the size still pass?
+    pub(super) fn confirm_size(&mut self, now: Instant) {
+        self.mtu.confirm_at = self.mtu.confirm_at.min(now);
     }
 
     fn send_probe(&mut self, ctx: &mut Context<'_>, size: u16) {
@@ -124,12 +148,13 @@ impl Link {
         if size >= self.mtu.size {
             self.mtu.size = size;
             self.mtu.unanswered = 0;
-            self.mtu.confirm_at = ctx.now + CONFIRM;
+            let active = self.active_until > ctx.now;
+            self.mtu.confirm_at = ctx.now + if active { CONFIRM } else { CONFIRM_IDLE };
         }
     }
 
     /// Bytes of frames that one datagram takes.
     pub(super) fn room(&self) -> usize {
-        usize::from(self.mtu.size) - SEALED_HEADER - wire::BODY_HEADER - TAG
+        usize::from(self.mtu.size) - SEALED_HEADER - BODY_HEADER - TAG
     }
 }

@@ -201,6 +201,7 @@ impl Link {
         self.active = best;
         self.settled_at = ctx.now + self.round(limits);
         ctx.counts.add(Count::PairHops);
+        self.confirm_size(ctx.now);
         for pair in &mut self.pairs {
             pair.heartbeat_at = ctx.now;
         }

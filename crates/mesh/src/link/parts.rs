@@ -76,17 +76,25 @@ impl Parts {
 }
 
 /// The parts of a frame, each with at most `room` bytes of its own; None if it takes too many.
-pub(super) fn cut(message: u16, frame: &[u8], room: usize) -> Option<impl Iterator<Item = Part<'_>>> {
+pub(super) fn cut(
+    message: u16,
+    frame: &[u8],
+    room: usize,
+) -> Option<impl Iterator<Item = Part<'_>>> {
     let count = frame.len().div_ceil(room.max(1));
     let count = u8::try_from(count).ok().filter(|n| *n <= MAX_PARTS)?;
     // Of about the same size: the last is no straggler of a few bytes.
     let size = frame.len().div_ceil(count.into());
-    Some((0..).zip(frame.chunks(size)).map(move |(index, bytes)| Part {
-        message,
-        index,
-        count,
-        bytes,
-    }))
+    Some(
+        (0..)
+            .zip(frame.chunks(size))
+            .map(move |(index, bytes)| Part {
+                message,
+                index,
+                count,
+                bytes,
+            }),
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wire::{MAX_DATAGRAM, NodeId};
+use wire::NodeId;
 
 use super::Link;
 use crate::config::Timing;
@@ -105,7 +105,7 @@ impl Link {
             rate_out,
             queue: self.pacer.delay() + self.measure.peer_queue(),
             capacity: self.pacer.capacity(),
-            mtu: MAX_DATAGRAM as u16,
+            mtu: self.mtu.size,
             repair_share,
             parity_share,
             pair: self.active as u8,

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use wire::{BODY_HEADER, Body, Header, MAX_DATAGRAM, SEALED_HEADER, TAG};
+use wire::{Body, Class, Header, PART_HEADER};
 
+use super::parts;
 use super::{ACTIVE, Context, Link};
 use crate::count::Count;
-
-/// The most bytes of frames in one datagram.
-pub(super) const MAX_FRAMES: usize = MAX_DATAGRAM - SEALED_HEADER - BODY_HEADER - TAG;
 
 /// Counted by class.
 const SHED: [Count; 4] = [
@@ -29,22 +27,60 @@ impl Link {
     ) -> bool {
         let length = header.encoded_len() + content.len();
         self.carry(ctx, true);
-        if self.pending.len() + 2 + length > MAX_FRAMES {
+        if 2 + length > self.room() {
+            return self.push_parts(ctx, header, content);
+        }
+        self.place(ctx, header.class, length, |to| {
+            header.encode(to);
+            to.extend_from_slice(content);
+        })
+    }
+
+    /// Queue a frame that no datagram takes whole.
+    fn push_parts(&mut self, ctx: &mut Context<'_>, header: &Header<'_>, content: &[u8]) -> bool {
+        let mut frame = Vec::with_capacity(header.encoded_len() + content.len());
+        header.encode(&mut frame);
+        frame.extend_from_slice(content);
+        self.part_number = self.part_number.wrapping_add(1);
+        let Some(parts) = parts::cut(self.part_number, &frame, self.room() - 2 - PART_HEADER)
+        else {
+            ctx.counts.add(Count::DropTooBig);
+            return false;
+        };
+        let mut first = false;
+        for part in parts {
+            ctx.counts.add(Count::PartsSent);
+            let length = PART_HEADER + part.bytes.len();
+            first |= self.place(ctx, header.class, length, |to| part.encode(to));
+        }
+        first
+    }
+
+    fn place(
+        &mut self,
+        ctx: &mut Context<'_>,
+        class: Class,
+        length: usize,
+        put: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        if self.pending.len() + 2 + length > self.room() {
             self.send_pending(ctx);
         }
-        if !self.pacer.is_free(ctx.now, header.class) {
+        if !self.pacer.is_free(ctx.now, class) {
             let mut frame = std::mem::take(&mut self.scratch);
-            put_frame(&mut frame, length, header, content);
-            self.pacer.wait(ctx.now, header.class, &frame);
+            frame.extend((length as u16).to_be_bytes());
+            put(&mut frame);
+            self.pacer.wait(ctx.now, class, &frame);
             frame.clear();
             self.scratch = frame;
             return false;
         }
         let first = self.pending.is_empty();
-        if first || header.class < self.pending_class {
-            self.pending_class = header.class;
+        if first || class < self.pending_class {
+            self.pending_class = class;
         }
-        put_frame(&mut self.pending, length, header, content);
+        self.pending.extend((length as u16).to_be_bytes());
+        put(&mut self.pending);
         first
     }
 
@@ -60,7 +96,8 @@ impl Link {
             let lost = self.pacer.clear();
             ctx.counts.add_many(Count::DropNextHopDown, lost);
         }
-        while let Some(class) = self.pacer.take(ctx.now, MAX_FRAMES, &mut self.pending) {
+        let room = self.room();
+        while let Some(class) = self.pacer.take(ctx.now, room, &mut self.pending) {
             self.pending_class = class;
             self.send_pending(ctx);
         }
@@ -100,10 +137,4 @@ impl Link {
     pub(crate) fn set_capacity(&mut self, capacity: Option<u64>) {
         self.pacer.set_capacity(capacity);
     }
-}
-
-fn put_frame(to: &mut Vec<u8>, length: usize, header: &Header<'_>, content: &[u8]) {
-    to.extend((length as u16).to_be_bytes());
-    header.encode(to);
-    to.extend_from_slice(content);
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use wire::{Content, Datagram, Frames, Header, MediaPacket, NodeId};
+use wire::{Content, Datagram, Frames, Header, MediaPacket, NodeId, Part};
 
 use super::{Mesh, PEER_HANDSHAKES, STRANGER_HANDSHAKES};
 use crate::assembly::Piece;
@@ -150,6 +150,16 @@ impl Mesh {
         frame: &[u8],
         out: &mut Vec<Output>,
     ) -> Result<(), Count> {
+        if let Some(part) = Part::decode(frame) {
+            let part = part.map_err(|_| Count::DropMalformed)?;
+            let whole = self.with_link(now, from, out, |link, ctx| link.on_part(ctx, &part));
+            return match whole.flatten() {
+                // A part in parts there is not.
+                Some(whole) if whole.starts_with(&[0, 0]) => Err(Count::DropMalformed),
+                Some(whole) => self.on_frame(now, from, &whole, out),
+                None => Ok(()),
+            };
+        }
         self.watch.see(from, frame);
         let (header, content) = Header::decode(frame).map_err(|_| Count::DropMalformed)?;
         let passed = header.hops == 1 && header.origin != from;

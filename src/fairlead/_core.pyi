@@ -2,7 +2,7 @@
 
 from typing import Self, final
 
-__all__ = ["OPTIMIZED", "SOURCE_HASH", "Node"]
+__all__ = ["OPTIMIZED", "SOURCE_HASH", "Node", "Simulator"]
 
 OPTIMIZED: bool
 SOURCE_HASH: str
@@ -34,3 +34,111 @@ class Node:
     def mesh_ports(self) -> list[int]: ...
     @property
     def public_key(self) -> bytes: ...
+
+@final
+class Simulator:
+    """A network in virtual time from one seed: the shipping node cores over emulated paths, plain
+    participants in place of WebRTC clients, and checkers that look at all that comes out.
+
+    Nodes are numbered from 1 and know nothing of each other until told by commands, as from their
+    Python. Times are seconds since the start. Every method raises ValueError on a node, publisher,
+    room or name that there isn't.
+    """
+
+    def __new__(cls, seed: int, nodes: int, *, pairs: int = 4) -> Self:
+        """``pairs``: port pairs of each link, 1 to 4."""
+
+    def add_path(
+        self,
+        a: int,
+        b: int,
+        *,
+        delay_ms: float,
+        jitter_ms: float = 0.0,
+        loss: float = 0.0,
+        burst: float = 1.0,
+        rate_kbps: int | None = None,
+        wander_ms: float = 0.0,
+    ) -> None:
+        """A path between two nodes, the same both ways: one-way delay, even jitter, a share of
+        ``loss`` in bursts of so many packets, and a delay that wanders up to ``wander_ms``."""
+
+    def restrict(self, room: bytes, tag: int, nodes: list[int]) -> None:
+        """What is published in a room from now on travels under ``tag``; the checker wants it on
+        these nodes only."""
+
+    def publish(self, node: int, kind: str, room: bytes | None = None) -> int:
+        """Somebody publishes ``audio`` (50 packets a second), ``video`` (about 1 Mb/s, one layer)
+        or ``upper`` (the same as an upper layer); returns the publisher."""
+
+    def subscribe(self, node: int, publisher: int) -> None:
+        """Somebody at ``node`` subscribes."""
+
+    def chat(self, room: bytes, node: int, to: list[int], reliable: bool) -> None:
+        """Somebody at ``node`` writes ten messages a second to a room's people at ``to``."""
+
+    def fault(self, at: float, kind: str, a: int, b: int = 0, value: float = 0.0) -> None:
+        """Change something at a time. Between ``a`` and ``b``: ``cut``, ``mend``, ``cut_way``,
+        ``mend_way`` (from a to b), ``cut_pair``, ``mend_pair`` (value: which), ``brownout``
+        (value: share lost), ``clear``, ``narrow`` (value: kb/s, 0 ends it), ``short`` (value: most
+        bytes). On ``a``: ``kill``, ``start``, ``restart``, ``clock`` (value: seconds ahead),
+        ``grey`` (value 1: passes nothing on), ``lie`` (value: factor of the delays it reports)."""
+
+    def public_key(self, node: int) -> bytes: ...
+    def addresses(self, node: int) -> list[str]: ...
+    def handle(self, node: int, command: bytes) -> None:
+        """Hand a node a msgpack `Command`, now. A dead node hears nothing."""
+
+    def advance(self, until: float) -> list[tuple[float, int, bytes]]:
+        """Go on until a time, or until a node tells something: when, which node, and the msgpack
+        `LinkReport` or `Fatal`."""
+
+    @property
+    def now(self) -> float: ...
+    @property
+    def trace(self) -> int:
+        """A hash over all that happened: one seed, one hash."""
+
+    @property
+    def violations(self) -> list[str]:
+        """What the checkers saw, the first twenty; empty is good."""
+
+    @property
+    def datagrams(self) -> int:
+        """Sent between nodes so far."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of UDP payload, sent between nodes so far."""
+
+    @property
+    def route_changes(self) -> int:
+        """How often a first path of any node to any other changed."""
+
+    def counters(self) -> dict[str, int]:
+        """The counters of all meshes, summed; those of dead nodes too."""
+
+    def subscriptions(self) -> list[tuple[int, int]]:
+        """Node and publisher of each."""
+
+    def figures(
+        self, node: int, publisher: int, begin: float, end: float
+    ) -> tuple[int, int, float, float, float, float]:
+        """Of what was published in that time: packets published and received; milliseconds of
+        delay (median, p99, most) and of the longest time in which something was due and nothing
+        came."""
+
+    def route(self, node: int, to: int, tag: int = 0) -> tuple[list[int], list[int] | None] | None:
+        """The relays of a node's first and second path."""
+
+    def set_gap_budget(self, ms: float | None) -> None:
+        """No audio subscriber may wait longer than this for what is due, from now on."""
+
+    def set_route_budget(self, changes: int) -> None:
+        """No route may change more often than this in a minute, from now on."""
+
+    def probe(self, again: bool = False) -> None:
+        """Every living node writes to all others, once."""
+
+    def check_probes(self) -> None:
+        """Whoever has a way of at most two relays to another must have heard its probes by now."""

@@ -26,6 +26,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use clock::now;
 pub use config::{NodeConfig, StartError};
 pub use node::{Command, Event};
 pub use shell::{Refused, Shell};

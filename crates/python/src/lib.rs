@@ -1,5 +1,7 @@
 //! The one door between Python and the packet path: commands down, events up, no packet.
 
+mod simulator;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use io::{Command, NodeConfig, Shell, StartError};
@@ -12,6 +14,8 @@ use pyo3::types::PyBytes;
 mod _core {
     #[pymodule_export]
     use super::Node;
+    #[pymodule_export]
+    use super::simulator::Simulator;
 
     /// Of the Rust sources that this library was built from; `fairlead._guard` compares it.
     #[pymodule_export]

@@ -98,6 +98,7 @@ pub struct World {
     violations: Violations,
     trace: Trace,
     datagrams: u64,
+    bytes: u64,
     outputs: Outputs,
 }
 
@@ -134,6 +135,7 @@ impl World {
             violations: Violations::default(),
             trace: Trace::new(),
             datagrams: 0,
+            bytes: 0,
             outputs: Outputs::default(),
         };
         world.after(CHECK_INTERVAL, What::Check);
@@ -438,6 +440,7 @@ impl World {
         } = transmit;
         let length = bytes.len();
         self.datagrams += 1;
+        self.bytes += length as u64;
         let way = u64::from(node) << 24 | u64::from(peer) << 8 | u64::from(port);
         self.note(&[2, way, length as u64]);
         if let Some(way) = self.sky.find(node, peer, port) {

@@ -47,7 +47,10 @@ impl World {
         let from = self.last_fault.max(self.start) + RECOVERY;
         let to = from.max(self.now) + calm;
         self.run(from.saturating_duration_since(self.now));
-        self.probe();
+        for round in 0..PROBE_COUNT {
+            self.probe(round > 0);
+            self.run(PROBE_GAP);
+        }
         self.run((to + TAIL).saturating_duration_since(self.now));
         self.check_probes();
         self.check_flows((from, to), missing);
@@ -70,25 +73,24 @@ impl World {
         }
     }
 
-    /// Every node writes to all others.
-    pub fn probe(&mut self) {
-        let alive = self.alive();
-        let all: Vec<u16> = alive.iter().copied().collect();
-        self.probes = Probes::default();
-        for node in &all {
-            self.serve_room(*node, PROBES, &all);
-        }
-        for _ in 0..PROBE_COUNT {
+    /// Every node writes to all others; what came of earlier probes counts too if it is done
+    /// `again`.
+    pub fn probe(&mut self, again: bool) {
+        let all: Vec<u16> = self.alive().into_iter().collect();
+        if !again {
+            self.probes = Probes::default();
             for node in &all {
-                let data = Bus::Data {
-                    room: PROBES,
-                    reliable: false,
-                    bytes: node.to_be_bytes().as_slice().into(),
-                    local: true,
-                };
-                self.give(*node, Input::Bus(data));
+                self.serve_room(*node, PROBES, &all);
             }
-            self.run(PROBE_GAP);
+        }
+        for node in &all {
+            let data = Bus::Data {
+                room: PROBES,
+                reliable: false,
+                bytes: node.to_be_bytes().as_slice().into(),
+                local: true,
+            };
+            self.give(*node, Input::Bus(data));
         }
     }
 
@@ -154,6 +156,11 @@ impl World {
         self.datagrams
     }
 
+    /// And their bytes of UDP payload.
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes
+    }
+
     /// Every living node's links, as it reports them.
     pub fn links(&self, node: u16) -> Vec<mesh::LinkReport> {
         let mesh = self.hosts.get(&node).and_then(|host| host.mesh());
@@ -173,17 +180,18 @@ impl World {
         (received, self.publishers[publisher.0].published.len())
     }
 
-    /// What `node` got of what `publisher` published between two times since the start.
+    /// What `node` got of what `publisher` published between two times since the start; None if
+    /// it never subscribed.
     pub fn figures(
         &self,
         node: u16,
         publisher: PublisherId,
         (from, to): (Duration, Duration),
-    ) -> Figures {
+    ) -> Option<Figures> {
         let window = (self.start + from, self.start + to);
-        let publisher_of = &self.publishers[publisher.0];
-        let subscription = self.subscription(node, publisher);
-        subscription.map_or_else(Figures::default, |s| Figures::of(publisher_of, s, window))
+        let subscription = self.subscription(node, publisher)?;
+        let publisher = self.publishers.get(publisher.0)?;
+        Some(Figures::of(publisher, subscription, window))
     }
 
     /// Who is subscribed to what, in order of subscribing: node and publisher.

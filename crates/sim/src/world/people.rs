@@ -33,8 +33,9 @@ impl World {
         id
     }
 
-    /// Somebody at `node` subscribes.
-    pub fn subscribe(&mut self, node: u16, publisher: PublisherId) {
+    /// Somebody at `node` subscribes. None if there is no such publisher.
+    pub fn subscribe(&mut self, node: u16, publisher: PublisherId) -> Option<()> {
+        self.publishers.get(publisher.0)?;
         let stream = self.stream(publisher);
         self.by_stream
             .insert((node, stream), self.subscriptions.len());
@@ -47,6 +48,7 @@ impl World {
             latest: None,
         });
         self.want(node, stream, true);
+        Some(())
     }
 
     /// Somebody at `from` writes to the nodes `to` of a room, ten messages a second.

@@ -45,8 +45,9 @@ class Simulator:
     room or name that there isn't.
     """
 
-    def __new__(cls, seed: int, nodes: int, *, pairs: int = 4) -> Self:
-        """``pairs``: port pairs of each link, 1 to 4."""
+    def __new__(cls, seed: int, nodes: int, *, pairs: int = 4, stub: bool = False) -> Self:
+        """``pairs``: port pairs of each link, 1 to 4. With ``stub`` the nodes do know each other,
+        and shortest routes over at most one relay are leased to them; nothing is told."""
 
     def add_path(
         self,

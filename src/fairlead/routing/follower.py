@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import assert_never
 
@@ -91,12 +92,18 @@ class Follower:
 
     def handle(self, now: float, event: FollowerInput | None) -> list[FollowerOutput]:
         """Take an event (None: only the time passed); ``now`` in seconds, never going back."""
+        return self.handle_all(now, [] if event is None else [event])
+
+    def handle_all(self, now: float, events: Sequence[FollowerInput]) -> list[FollowerOutput]:
+        """Take several events at once, for one computation: many come when a network starts."""
         out: list[FollowerOutput] = []
         if not self._started:
             self._started = True
             if self._settings.protection is not None:
                 out.append(self._settings.protection)
-        urgent = event is not None and self._hear(now, event, out)
+        urgent = False
+        for event in events:
+            urgent |= self._hear(now, event, out)
         if urgent or (self._dirty and now >= self._next()) or self._lease_due(now):
             self._compute(now, out)
         return out

@@ -1,0 +1,1 @@
+"""Whole networks in virtual time: the shipping cores and the shipping routing, from one seed."""

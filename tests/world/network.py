@@ -37,6 +37,8 @@ from tests.world.cells import Cells
 
 CELL_S = 0.02
 """What cells add to the way between two nodes."""
+TURN_S = 0.01
+"""A node's Python takes what has come together, this long after the first of it."""
 THINK_S = 0.05
 """From a controller's input to its tables: it computes beside its node."""
 INSTANT_S = 1e-6
@@ -79,9 +81,15 @@ class _Mind:
 
     follower: Follower
     controller: Controller | None
+    heard: list[FollowerInput] = field(default_factory=list)
+    """What the follower takes in its next turn."""
+    turning: bool = False
+    due: float | None = None
+    """For when the follower's deadline is on the agenda."""
     waiting: list[ControllerInput] = field(default_factory=list)
     """What the controller hears when it is done thinking."""
     thinking: bool = False
+    think_due: float | None = None
 
 
 class Network:
@@ -270,7 +278,21 @@ class Network:
     def _follow(self, node: int, event: FollowerInput | None) -> None:
         if (mind := self._minds.get(node)) is None:
             return
-        for output in mind.follower.handle(self.now, event):
+        if isinstance(event, protocol.LinkReport):
+            # Only the newest is looked at: `server/controller.py` does the same.
+            mind.heard = [said for said in mind.heard if not isinstance(said, protocol.LinkReport)]
+        if event is not None:
+            mind.heard.append(event)
+        if not mind.turning:
+            mind.turning = True
+            self._at(self.now + TURN_S, lambda: self._turn(node, mind))
+
+    def _turn(self, node: int, mind: _Mind) -> None:
+        mind.turning = False
+        if self._minds.get(node) is not mind:
+            return
+        events, mind.heard = mind.heard, []
+        for output in mind.follower.handle_all(self.now, events):
             match output:
                 case Publish(record=record):
                     if mind.controller is not None and isinstance(record, LinksRecord):
@@ -289,15 +311,14 @@ class Network:
                 case _:
                     assert_never(output)
         due = mind.follower.deadline()
-        if due is not None:
-            self._at(max(due, self.now + 1e-3), lambda: self._follow_if(node, mind))
+        if due is not None and due != mind.due:
+            mind.due = due
+            self._at(max(due, self.now), lambda: self._due(node, mind, due))
 
-    def _follow_if(self, node: int, mind: _Mind) -> None:
+    def _due(self, node: int, mind: _Mind, due: float) -> None:
         """A deadline came, unless it has moved or the node has died."""
-        if self._minds.get(node) is not mind:
-            return
-        due = mind.follower.deadline()
-        if due is not None and due <= self.now + 1e-3:
+        if self._minds.get(node) is mind and mind.due == due:
+            mind.due = None
             self._follow(node, None)
 
     def _think(self, node: int) -> None:
@@ -324,12 +345,13 @@ class Network:
                 case _:
                     assert_never(output)
         due = max(mind.controller.deadline(), self.now + THINK_S)
-        self._at(due, lambda: self._think_if(node, mind))
+        mind.think_due = due
+        self._at(due, lambda: self._think_if(node, mind, due))
 
-    def _think_if(self, node: int, mind: _Mind) -> None:
-        if self._minds.get(node) is mind and mind.controller is not None:
-            if mind.controller.deadline() <= self.now + 1e-3:
-                self._think(node)
+    def _think_if(self, node: int, mind: _Mind, due: float) -> None:
+        """A deadline came, unless it has moved or the node has died."""
+        if self._minds.get(node) is mind and mind.think_due == due:
+            self._think(node)
 
     def _at(self, at: float, do: Callable[[], None]) -> None:
         self._serial += 1

@@ -17,7 +17,7 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml
 WEB_SOURCES := $(shell find web/src web/public -type f) web/build.mjs web/package-lock.json
 CARGO_TESTED := --workspace --exclude fairlead-python
 
-.PHONY: help setup demo test lint bench fuzz unit e2e rust web clean
+.PHONY: help setup demo test lint bench bench-mesh fuzz unit world e2e rust web clean
 
 help:
 	@echo 'make setup   everything into .venv and web/node_modules; .venv/bin/fairlead is the command'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
 	@echo 'make lint    formatting, types, walls between the rooms'
 	@echo 'make bench   figures of the packet path, release build'
+	@echo 'make bench-mesh  kills, gaps, false alarms and overhead, simulated; choice of paths'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'
 
 setup: .venv/.core web/node_modules/.installed
@@ -54,7 +55,7 @@ web: web/dist/.built
 demo: setup web
 	$(BIN)/fairlead world --demo
 
-test: lint rust unit e2e
+test: lint rust unit world e2e
 
 lint: setup
 	$(BIN)/ruff check .
@@ -69,6 +70,9 @@ lint: setup
 rust: setup
 	cargo test --quiet $(CARGO_TESTED)
 
+world: setup
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/world
+
 unit: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/media tests/test_house.py
 
@@ -81,6 +85,13 @@ bench: setup
 	rm -f .venv/.core # what stands there from now on is the release build
 	$(BIN)/maturin develop --quiet --release
 	$(BIN)/python -m bench.forward $(BENCH)
+
+# Kills and health are simulated; BENCH_MESH='--kills 100 --shipping' has Python's routing in the loop.
+bench-mesh: setup
+	rm -f .venv/.core
+	$(BIN)/maturin develop --quiet --release
+	$(BIN)/python -m bench.mesh $(BENCH_MESH)
+	$(BIN)/python -m bench.routing
 
 FUZZ_SECONDS ?= 30
 fuzz:

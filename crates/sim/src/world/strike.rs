@@ -72,7 +72,12 @@ impl World {
                 self.kill(node);
                 self.start(node);
             }
-            Fault::Kill { node } => self.kill(node),
+            Fault::Kill { node } => {
+                self.kill(node);
+                if let Some(host) = self.hosts.get_mut(&node) {
+                    host.deaths += 1;
+                }
+            }
             Fault::Start { node } => self.start(node),
             Fault::Clock { node, by } => {
                 if let Some(host) = self.hosts.get_mut(&node) {

@@ -13,8 +13,6 @@ pub(crate) struct Host {
     /// None while it is dead.
     pub(crate) core: Option<Node>,
     pub(crate) life: u32,
-    /// How often it was killed and stayed dead for a while.
-    pub(crate) deaths: u32,
     /// Its participants have not come back yet.
     pub(crate) away: bool,
     /// Its clock stands so far ahead of the world's.
@@ -32,7 +30,6 @@ impl Host {
         Host {
             core: Some(core),
             life: 0,
-            deaths: 0,
             away: false,
             ahead: Duration::ZERO,
             scheduled: None,

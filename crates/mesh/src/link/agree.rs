@@ -88,23 +88,23 @@ impl Link {
         });
     }
 
-    /// The peer answered our handshake; false if that was not the peer.
+    /// The peer answered our handshake; Err if that was not the peer, or not the first answer.
     pub(crate) fn on_respond(
         &mut self,
         ctx: &mut Context<'_>,
         (from, port): (SocketAddr, u8),
         (sender, receiver): (u32, u32),
         noise: &[u8],
-    ) -> bool {
+    ) -> Result<(), Count> {
         let ours = self.attempt.as_mut();
-        let Some(attempt) = ours.filter(|a| a.initiator.local == receiver) else {
-            return false;
-        };
-        let Some((Identity { node, .. }, agreed)) = attempt.initiator.finish(sender, noise) else {
-            return false;
-        };
+        // A first message that was repeated before its answer came is answered again.
+        let attempt = ours
+            .filter(|a| a.initiator.local == receiver)
+            .ok_or(Count::DropReplayed)?;
+        let finished = attempt.initiator.finish(sender, noise);
+        let (Identity { node, .. }, agreed) = finished.ok_or(Count::DropForged)?;
         if node != self.node {
-            return false;
+            return Err(Count::DropForged);
         }
         let took = ctx.now.saturating_duration_since(attempt.begun);
         self.attempt = None;
@@ -119,7 +119,7 @@ impl Link {
         // The peer speaks only when it has heard us use the keys: in another such round.
         self.heard += took;
         self.primary_heard += took;
-        true
+        Ok(())
     }
 
     /// Use new keys from now on.

@@ -44,11 +44,11 @@ impl Mesh {
                     return;
                 };
                 let ids = (sender, receiver);
-                let known = self.with_link(now, node, out, |link, ctx| {
+                let answered = self.with_link(now, node, out, |link, ctx| {
                     link.on_respond(ctx, from, ids, noise)
                 });
-                if known != Some(true) {
-                    self.counts.add(Count::DropForged);
+                if let Some(Err(reason)) = answered {
+                    self.counts.add(reason);
                 }
             }
             Datagram::Sealed { receiver, counter } => {

@@ -72,12 +72,7 @@ impl World {
                 self.kill(node);
                 self.start(node);
             }
-            Fault::Kill { node } => {
-                self.kill(node);
-                if let Some(host) = self.hosts.get_mut(&node) {
-                    host.deaths += 1;
-                }
-            }
+            Fault::Kill { node } => self.kill(node),
             Fault::Start { node } => self.start(node),
             Fault::Clock { node, by } => {
                 if let Some(host) = self.hosts.get_mut(&node) {

@@ -32,7 +32,7 @@ class PairView(msgspec.Struct, frozen=True, kw_only=True):
     """One port pair of a link; the worse word of its two ends counts."""
 
     pair: int
-    state: Literal["up", "suspect", "down"]
+    state: Literal["connecting", "up", "suspect", "down"]
     rtt_ms: float | None
     loss: float
     in_use: bool
@@ -190,7 +190,7 @@ def _fault(near: Link | None, far: Link | None) -> Literal["there", "back", "bot
 
 
 def _pairs(ends: list[Link]) -> list[PairView]:
-    order = ("up", "suspect", "down")
+    order = ("up", "connecting", "suspect", "down")
     seen: dict[int, list[PortPair]] = {}
     for end in ends:
         for pair in end.pairs:

@@ -353,7 +353,7 @@ class Pair(Message, frozen=True):
 
     pair: int
     """0 to 3."""
-    state: Literal["up", "suspect", "down"]
+    state: LinkStateName
     rtt_ms: float | None
     loss: float
     """Share of the peer's packets lost on it."""

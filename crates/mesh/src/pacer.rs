@@ -27,7 +27,7 @@ const SPREAD: Duration = Duration::from_millis(6);
 const MEASURED: Duration = Duration::from_millis(50);
 
 /// A queue on the way that stands for longer than this is congestion.
-const STANDING: Duration = Duration::from_millis(25);
+pub(crate) const STANDING: Duration = Duration::from_millis(25);
 /// A learnt capacity: what was delivered while the queue stood, and a little less to drain it.
 const DRAIN: f64 = 0.95;
 /// The share by which it grows in a second without a queue.
@@ -142,7 +142,7 @@ impl Pacer {
 
     /// The peer says what share of our datagrams gets lost, and by how much more than the least
     /// delay they come late. Loss alone is no congestion; a queue is.
-    #[allow(dead_code)] // until heartbeats carry the peer's report
+    #[allow(dead_code)] // fed from each heartbeat it fell below what the path takes: not wired yet
     pub(crate) fn on_report(&mut self, now: Instant, loss: f32, queue: Duration) {
         let since = now.saturating_duration_since(self.reported.0);
         let growth = queue.saturating_sub(self.reported.1);

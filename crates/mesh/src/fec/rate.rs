@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use wire::Class;
 
 use super::MAX_WINDOW;
+use crate::pacer::STANDING;
 
 /// Loss above which a hop gets parity, and below which it may go without again.
 const LOSS_ON: f32 = 0.02;
@@ -23,6 +24,8 @@ pub(crate) struct Hop {
     /// Share of our datagrams that is lost before repair, and how many in a row.
     pub(crate) loss: f32,
     pub(crate) burst: f32,
+    /// What stands on the way, above the least delay.
+    pub(crate) queue: Duration,
 }
 
 /// When the next parity datagram is due.
@@ -41,7 +44,8 @@ impl Rate {
     /// parity datagram is due now.
     pub(crate) fn on_sent(&mut self, now: Instant, hop: Hop, window: usize) -> bool {
         self.watch(now, hop);
-        if self.until.is_none() {
+        // Where a queue stands, more bytes are what gets lost: parity would only feed it.
+        if self.until.is_none() || hop.queue > STANDING {
             return false;
         }
         self.credit += rate(hop, window);
@@ -99,6 +103,7 @@ mod tests {
             rtt: Duration::from_millis(rtt),
             loss,
             burst: 1.0,
+            queue: Duration::ZERO,
         }
     }
 

@@ -195,7 +195,12 @@ impl Link {
     pub(super) fn protect(&mut self, ctx: &mut Context<'_>) {
         let rtt = self.measure.rtt().unwrap_or_default();
         let (loss, burst) = self.outgoing.loss();
-        let hop = Hop { rtt, loss, burst };
+        let hop = Hop {
+            rtt,
+            loss,
+            burst,
+            queue: self.measure.peer_queue(),
+        };
         let span = rtt.clamp(LEAST_SPAN, MOST_SPAN);
         let window = self.outgoing.window(ctx.now, span);
         if !self.repairs.rate.on_sent(ctx.now, hop, window) {

@@ -7,6 +7,8 @@ import socket
 
 BLOCK = 8
 """A node's ports stand together: HTTP, ICE-TCP, media UDP, four of the mesh, cell."""
+CELL = 7
+"""The cell's place among them."""
 STEP = 10
 FIRST, LAST = 20_000, 32_000
 """Below the range from which the system takes ports for outgoing connections."""

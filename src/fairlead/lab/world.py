@@ -204,7 +204,7 @@ class World:
         """Start every node. Raises `NoPorts`."""
         firsts = ports.blocks(len(self.spec.regions), base_port)
         cells = {
-            region.name: f"nats://{self._token}@127.0.0.1:{first + 4}"
+            region.name: f"nats://{self._token}@127.0.0.1:{first + ports.CELL}"
             for region, first in zip(self.spec.regions, firsts, strict=True)
         }
         for number, (region, first) in enumerate(
@@ -340,7 +340,7 @@ class World:
                 seed=self.spec.seed + number,
             ),
             keys={self.key: self.secret},
-            cell=CellSection(port=first_port + 7, token=self._token),
+            cell=CellSection(port=first_port + ports.CELL, token=self._token),
             cells={name: url for name, url in cells.items() if name != region.name},
             mesh=MeshSection(links=self._terms(region.name)),
             emulation=emulation,

@@ -92,7 +92,7 @@ class CellSection(Section, frozen=True, kw_only=True):
     nats: str = ""
     """`nats://HOST:PORT` of the operator's server; empty runs one of our own."""
     port: int | None = None
-    """Of our own server, loopback; `port` of the node + 4."""
+    """Of our own server, loopback; `port` of the node + 7."""
     store: str = ""
     """Directory of our own server's store; empty makes one that lasts as long as the node."""
     token: str = ""

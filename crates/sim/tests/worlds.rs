@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use netem::{Loss, Weather};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use sim::{Breakage, Fault, Kind, PublisherId, World};
+use sim::{Breakage, Fault, Kind, PublisherId, Storm, Strike, World};
 use wire::RoomKey;
 
 const ROOM: RoomKey = RoomKey([1; 16]);
@@ -435,4 +435,106 @@ fn a_route_that_flaps_is_seen() {
     }
     world.run(ms(34_000));
     assert_seen(&world, "times in a minute");
+}
+
+/// Eight nodes, each with a path to all others, and voices between them.
+fn full_mesh(seed: u64) -> World {
+    let mut world = World::new(seed, Instant::now());
+    world.add_nodes(8);
+    for a in 1..=8 {
+        for b in a + 1..=8 {
+            let weather = Weather {
+                jitter: ms(1),
+                ..far(10 + u64::from(a * 5 + b * 11) % 90)
+            };
+            world.add_path(a, b, weather);
+        }
+    }
+    for node in 1..=8 {
+        let publisher = world.publish(node, Kind::Audio);
+        for other in [node % 8 + 1, (node + 3) % 8 + 1] {
+            world.subscribe(other, publisher);
+        }
+    }
+    world.run(ms(3_000));
+    world
+}
+
+fn storm(seed: u64, faults: usize) -> World {
+    let mut world = full_mesh(seed);
+    let links = (1..=8).flat_map(|a| (a + 1..=8).map(move |b| (a, b)));
+    let storm = Storm {
+        links: links.collect(),
+        nodes: (1..=8).collect(),
+        every: ms(700),
+        lasts: (ms(200), ms(3_000)),
+        strikes: Strike::ALL.to_vec(),
+    };
+    world.storm(Duration::ZERO, &storm.faults(faults, seed));
+    world.run(ms(700 * faults as u64 + 3_000));
+    world.settle(ms(2_000), 0.0);
+    world
+}
+
+#[test]
+fn a_storm_passes() {
+    for seed in 0..2 {
+        assert_good(&storm(seed, 40));
+    }
+}
+
+/// `cargo test --release -p fairlead-sim -- --ignored`
+#[test]
+#[ignore = "takes minutes"]
+fn thousands_of_faults_pass() {
+    for seed in 0..20 {
+        let world = storm(seed, 100);
+        assert!(
+            world.violations().is_empty(),
+            "seed {seed}: {:#?}",
+            world.violations()
+        );
+    }
+}
+
+#[test]
+fn nobody_hears_a_relay_that_passes_nothing_on() {
+    // From 1 to 3 over 2, the shorter way, with the direct path beside it.
+    let mut world = World::new(17, Instant::now());
+    world.add_nodes(3);
+    world.add_path(1, 2, far(8));
+    world.add_path(2, 3, far(30));
+    world.add_path(1, 3, far(85));
+    let publisher = world.publish(1, Kind::Audio);
+    world.subscribe(3, publisher);
+    world.run(ms(4_000));
+    world.fault(
+        ms(0),
+        Fault::Grey {
+            node: 2,
+            grey: true,
+        },
+    );
+    let from = world.time();
+    world.run(ms(4_000));
+    let figures = world.figures(3, publisher, (from, from + ms(3_500)));
+    assert_eq!(figures.map(|f| f.published - f.received), Some(0));
+    assert_good(&world);
+}
+
+#[test]
+fn a_clock_that_jumps_is_no_silence() {
+    let mut world = triangle(18);
+    let publishers = call(&mut world);
+    world.run(ms(3_000));
+    // Who slept for seconds is not missed for a fraction of one more.
+    world.set_gap_budget(Some(ms(200)));
+    for (i, by) in [30, 5_000, 4_290_000].into_iter().enumerate() {
+        let by = ms(by);
+        world.fault(ms(2_000 * i as u64), Fault::Clock { node: 1, by });
+    }
+    world.run(ms(8_000));
+    assert_good(&world);
+    let (received, published) = world.received(3, publishers[0]);
+    assert!(published - received < 40, "{received} of {published}");
 }

@@ -65,6 +65,8 @@ impl Receiver {
         let mut taken = Taken::Yes;
         if segment.base > self.next {
             self.skip_to(segment.base);
+            // What waited behind the gap goes on, even if this segment itself is an old one.
+            self.go_on(max_message, deliver);
             taken = Taken::AfterGap;
         }
         if segment.sequence >= self.next.saturating_add(MAX_AHEAD) {
@@ -82,10 +84,7 @@ impl Receiver {
             bytes: segment.bytes.to_vec(),
         };
         self.ahead.insert(segment.sequence, held);
-        while let Some(held) = self.ahead.remove(&self.next) {
-            self.next += 1;
-            self.append(held, max_message, deliver);
-        }
+        self.go_on(max_message, deliver);
         let urgent = out_of_order || !self.ahead.is_empty() || self.unacknowledged >= ACK_EVERY;
         let at = if urgent { now } else { now + ACK_DELAY };
         self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
@@ -105,6 +104,14 @@ impl Receiver {
         self.message = None;
         self.ahead = self.ahead.split_off(&base);
         self.next = base;
+    }
+
+    /// Take what is next of what came early.
+    fn go_on(&mut self, max_message: usize, deliver: &mut Vec<Vec<u8>>) {
+        while let Some(held) = self.ahead.remove(&self.next) {
+            self.next += 1;
+            self.append(held, max_message, deliver);
+        }
     }
 
     fn append(&mut self, held: Held, max_message: usize, deliver: &mut Vec<Vec<u8>>) {

@@ -235,3 +235,25 @@ fn what_cannot_be_is_refused() {
     let taken = receiver.on_segment(now, far, MAX, &mut Vec::new());
     assert_eq!(taken, Taken::Invalid);
 }
+
+/// The sender gives up what is missing in a segment that the receiver has: what waited goes on.
+#[test]
+fn a_gap_told_by_an_old_segment_is_passed() {
+    let now = Instant::now();
+    let (mut receiver, mut got) = (Receiver::default(), Vec::new());
+    let segment = |base, sequence, bytes| Segment {
+        epoch: 1,
+        base,
+        sequence,
+        first: true,
+        last: true,
+        bytes,
+    };
+    receiver.on_segment(now, segment(0, 0, b"a"), MAX, &mut got);
+    receiver.on_segment(now, segment(0, 2, b"c"), MAX, &mut got);
+    let taken = receiver.on_segment(now, segment(2, 0, b"a"), MAX, &mut got);
+    assert_eq!(taken, Taken::Duplicate);
+    assert_eq!(got, [b"a".to_vec(), b"c".to_vec()]);
+    let ack = receiver.acknowledge(now + ACK_DELAY, 1);
+    assert_eq!(ack.map(|ack| (ack.next, ack.received)), Some((3, [0; 4])));
+}

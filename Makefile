@@ -25,7 +25,7 @@ help:
 	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
 	@echo 'make lint    formatting, types, walls between the rooms'
 	@echo 'make bench   figures of the packet path, release build'
-	@echo 'make bench-mesh  kills, gaps, false alarms and overhead, simulated; choice of paths'
+	@echo 'make bench-mesh   what kills, loss and detours cost, simulated and real, each beside its target'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'
 
 setup: .venv/.core web/node_modules/.installed
@@ -86,12 +86,18 @@ bench: setup
 	$(BIN)/maturin develop --quiet --release
 	$(BIN)/python -m bench.forward $(BENCH)
 
-# Kills and health are simulated; BENCH_MESH='--kills 100 --shipping' has Python's routing in the loop.
+# Simulated kills, health and bytes; choice of paths; repair on a hop; then on real sockets a relay and kills under people
+# who count aloud. BENCH_MESH='--kills 100 --shipping' has Python's routing in the simulated loop.
+KILLS ?= 50
 bench-mesh: setup
+	cargo build --quiet --release -p fairlead-load
 	rm -f .venv/.core
 	$(BIN)/maturin develop --quiet --release
 	$(BIN)/python -m bench.mesh $(BENCH_MESH)
 	$(BIN)/python -m bench.routing
+	cargo run --quiet --release -p fairlead-mesh --example repair
+	$(BIN)/python -m bench.relay
+	$(BIN)/python -m bench.kills --kills $(KILLS)
 
 FUZZ_SECONDS ?= 30
 fuzz:

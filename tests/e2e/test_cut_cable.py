@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.counting import Ear, count_aloud, listening
 from tests.e2e.people import joined, until
 from tests.e2e.worlds import World, started_world
+from tests.media.counting import Account
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +24,12 @@ BEFORE_S, CUT_S, BETWEEN_S, AFTER_S = 3.0, 10.0, 1.0, 5.0
 """The relay dies before the healed cable is trusted again: the call still goes over it."""
 LONGEST_JUMP_S = 0.6
 """Three times what the longest detour of this world adds one way: above it, something waited."""
+
+STALL_S, WATCH_S = 0.03, 0.002
+"""A jitter buffer is some 40 ms deep: packets that wait longer for the machine come too late."""
+REPEATS = 3
+SETTLED_S = 12.0
+"""From a node's return until its links, held for 5 s, carry again."""
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +55,28 @@ async def recorded(ear: Ear, seconds: float) -> None:
     await until(lambda: ear.seconds >= end, f"{seconds:.0f} s more recorded", 3 * seconds + 10)
 
 
-async def test_nothing_is_missed_when_the_cable_is_cut_and_a_relay_dies(
-    cables: World,
-    room: str,
-    change: Callable[..., Awaitable[None]],
-    record_property: Callable[[str, object], None],
-) -> None:
+class Stalls:
+    """How long this machine let a process wait that wanted to run: above `STALL_S` a run on it says
+    nothing of the network, and is void."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def watch(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            self.worst = max(self.worst, clock() - due)
+
+
+async def run(
+    cables: World, room: str, change: Callable[..., Awaitable[None]]
+) -> tuple[Account, dict[str, float]]:
+    """One call through a cut and a kill: what was heard, and figures of it."""
     cable = {"a": "jakarta", "b": "singapore"}
+    stalls = Stalls()
+    watching = asyncio.create_task(stalls.watch())
     async with (
         joined(cables["jakarta"], room, "ayu") as ayu,
         joined(cables["singapore"], room, "ben") as ben,
@@ -62,6 +84,7 @@ async def test_nothing_is_missed_when_the_cable_is_cut_and_a_relay_dies(
         await count_aloud(ayu)
         async with listening(await ben.track_of("ayu")) as ear:
             await recorded(ear, BEFORE_S)
+            stalls.worst = 0.0
             cut_at = ear.seconds
             await change("link", **cable, cut=True)
             await recorded(ear, CUT_S)
@@ -71,21 +94,41 @@ async def test_nothing_is_missed_when_the_cable_is_cut_and_a_relay_dies(
             await change("kill", region="mumbai")
             await recorded(ear, AFTER_S)
             concealed = await ear.concealed()
+    watching.cancel()
     told = await asyncio.to_thread(ear.account)
-    figures = {
+    return told, {
         "numbers": told.last - told.first + 1,
         "words": told.words,
         "jump_at_cut_ms": round(1e3 * told.jump_between(cut_at - 0.5, cut_at + 3)),
         "jump_at_kill_ms": round(1e3 * told.jump_between(killed_at - 0.5, killed_at + 3)),
+        "longest_jump_ms": round(1e3 * told.jump_between(cut_at - 0.5, ear.seconds)),
+        "machine_stall_ms": round(1e3 * stalls.worst),
         **concealed._asdict(),
     }
-    print(figures)
+
+
+async def test_nothing_is_missed_when_the_cable_is_cut_and_a_relay_dies(
+    cables: World,
+    room: str,
+    change: Callable[..., Awaitable[None]],
+    record_property: Callable[[str, object], None],
+) -> None:
+    for repeat in range(REPEATS):
+        told, figures = await run(cables, f"{room}-{repeat}", change)
+        print(figures)
+        sound = not told.missing and figures["lost"] == 0
+        if sound or figures["machine_stall_ms"] <= 1e3 * STALL_S or repeat == REPEATS - 1:
+            break
+        print("void: the machine stood still meanwhile; once more")
+        await change("start", region="mumbai")
+        await asyncio.sleep(SETTLED_S)
     for name, figure in figures.items():
         record_property(name, figure)
+    assert figures["lost"] == 0, figures
     assert told.missing == [], f"swallowed: {told.missing}; {figures}"
     assert told.added == 0, f"{told.added} words came twice or out of order; {figures}"
     counted = (told.last - told.first) * 0.5
     assert counted >= BEFORE_S + CUT_S + BETWEEN_S + AFTER_S - 2, (
         f"the recording ends early; {figures}"
     )
-    assert told.jump_between(cut_at - 0.5, ear.seconds) <= LONGEST_JUMP_S, figures
+    assert figures["longest_jump_ms"] <= 1e3 * LONGEST_JUMP_S, figures

@@ -120,7 +120,7 @@ pub(crate) struct Link {
     spoke: Duration,
     slow: Duration,
     slow_until: Instant,
-    /// Datagrams sent that say nothing of the pair in use.
+    /// Datagrams sent under these keys that say nothing of the pair in use.
     aside: u16,
     mtu: Mtu,
     part_number: u16,
@@ -278,6 +278,7 @@ impl Link {
             bytes: length,
             advance,
             aside,
+            old: slot == 2,
             sent,
             arrived: ctx.clock,
         };
@@ -285,6 +286,9 @@ impl Link {
             ctx.counts.add(Count::OddTimes);
         }
         if let Body::Heartbeat(beat) = &body {
+            if slot < 2 && beat.primary {
+                self.measure.on_aside(beat.aside);
+            }
             self.on_heartbeat(ctx, port, beat);
         }
         if let Some(pair) = self.pairs.get_mut(port) {

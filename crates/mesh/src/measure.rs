@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use wire::PeerReport;
+use wire::{MAX_PAIRS, PeerReport};
 
 mod floor;
 mod spread;
@@ -32,8 +32,8 @@ const ROUND_SLACK_US: f32 = 500_000.0;
 const STEADY: u8 = 8;
 /// How much more the delay one way may grow than the round trip before it is the clock.
 const DELAY_SLACK_US: i32 = 20_000;
-/// Datagrams aside between two heartbeats; more are a peer that began anew.
-const MAX_ASIDE: u16 = 4096;
+/// Missing datagrams of the last second that are not yet called lost: one of each port pair.
+const FEW: i64 = MAX_PAIRS as i64;
 /// Packets in a row missing that are no burst but a peer that started elsewhere.
 const MAX_BURST: u32 = 1 << 16;
 
@@ -68,6 +68,8 @@ pub(crate) struct Came {
     pub(crate) advance: u64,
     /// It says nothing of the pair in use.
     pub(crate) aside: bool,
+    /// It came under keys that have been replaced, whose counters are no longer followed.
+    pub(crate) old: bool,
     /// The peer's clock when it was sent, and ours, in wrapping microseconds.
     pub(crate) sent: u32,
     pub(crate) arrived: u32,
@@ -85,7 +87,9 @@ pub(crate) struct Measure {
     spread: Spread,
     /// 95th and 99th percentiles of the change of delay, as of the last second.
     jitter_us: (u32, u32),
-    aside: Option<u16>,
+    /// The peer's total as of its last heartbeat, and how many of them have come since.
+    aside: u16,
+    aside_came: i64,
     last_sequence: Option<u32>,
     current: Window,
     past: VecDeque<Window>,
@@ -194,12 +198,19 @@ impl Measure {
     /// A datagram came; false if it was not sent when it says.
     pub(crate) fn on_datagram(&mut self, came: Came) -> bool {
         self.received_packets += 1;
-        self.current.sent += came.advance as i64;
         self.current.bytes_in += came.bytes as u64;
+        if !came.old {
+            self.current.sent += came.advance as i64;
+            if came.aside {
+                self.current.sent -= 1;
+                self.aside_came += 1;
+            } else {
+                self.current.received += 1;
+            }
+        }
         if came.aside {
             return true;
         }
-        self.current.received += 1;
         let raw = came.arrived.wrapping_sub(came.sent);
         let transit = self.transit.get_or_insert_with(|| Transit {
             first: raw,
@@ -229,15 +240,23 @@ impl Measure {
         self.transit = None;
     }
 
-    /// The peer's running total of datagrams that say nothing of the pair in use.
+    /// The peer's running total of datagrams, under these keys, that say nothing of the pair in
+    /// use.
     pub(crate) fn on_aside(&mut self, total: u16) {
-        let more = total.wrapping_sub(self.aside.unwrap_or(total));
-        if more < MAX_ASIDE {
-            self.current.sent -= i64::from(more);
-        } else if more > MAX_ASIDE.wrapping_neg() {
+        let more = total.wrapping_sub(self.aside);
+        if more >= 1 << 15 {
             return; // overtaken by a later one
         }
-        self.aside = Some(total);
+        // Those that came are settled; the others got lost on their own ways.
+        self.current.sent -= i64::from(more) - self.aside_came;
+        self.aside = total;
+        self.aside_came = 0;
+    }
+
+    /// The peer's counters begin anew.
+    pub(crate) fn on_new_keys(&mut self) {
+        self.aside = 0;
+        self.aside_came = 0;
     }
 
     /// A numbered datagram came, no repair: runs of missing ones are bursts of loss.
@@ -293,7 +312,7 @@ impl Measure {
         self.past.clear();
         self.loss = (0.0, 0.0);
         self.peer = PeerReport::default();
-        self.aside = None;
+        self.on_new_keys();
     }
 
     /// Shares lost before and after repair.
@@ -319,8 +338,15 @@ impl Measure {
             sum.lost += window.lost;
             sum.runs += window.runs;
         }
-        let lost = (sum.sent - sum.received).max(0) as u64;
-        let raw = share(lost, sum.sent.max(0) as u64);
+        let mut lost = sum.sent - sum.received;
+        if let Some(latest) = self.past.back() {
+            let fresh = latest.sent - latest.received;
+            // So few may only have been overtaken: the next second tells.
+            if (0..=FEW).contains(&fresh) {
+                lost -= fresh;
+            }
+        }
+        let raw = share(lost.max(0) as u64, sum.sent.max(0) as u64);
         self.loss = (raw, share(sum.missed, sum.numbered));
         self.burst = match sum.runs {
             0 => 0.0,

@@ -171,3 +171,32 @@ fn a_replay_on_another_pair_is_still_a_replay() {
     assert_eq!(world.count(2, "mesh_drop_replayed"), before + 4);
     assert_eq!(world.media(2).len(), 10);
 }
+
+#[test]
+fn nothing_is_lost_while_a_link_comes_up() {
+    for (delay, apart) in [
+        (90, 0),
+        (90, 100),
+        (90, 300),
+        (10, 5),
+        (10, 400),
+        (200, 150),
+    ] {
+        let mut world = World::new(&[1, 2]);
+        world.ports = 4;
+        world.delay = ms(delay);
+        world.jitter = ms(2);
+        world.introduce(1, 2);
+        world.run(ms(apart));
+        world.introduce(2, 1);
+        // At first some may just be on their way when they are counted.
+        world.run(ms(2_000));
+        for second in 2..12 {
+            world.run(ms(1_000));
+            for (node, peer) in [(1, 2), (2, 1)] {
+                let link = world.link(node, peer);
+                assert_eq!(link.loss, 0.0, "{delay} {apart} {node} after {second} s");
+            }
+        }
+    }
+}

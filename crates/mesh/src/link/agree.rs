@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::pairs;
 use super::repairing::Repairs;
 use super::{ATTEMPT, Answer, Attempt, Context, Level, Link, LinkState, OLD_KEYS, REKEY_GRACE};
 use super::{SUSPECT_RESTART, TIE};
@@ -141,11 +142,16 @@ impl Link {
             self.measure.restart();
             self.reconnect(ctx);
         }
-        for pair in &mut self.pairs {
+        for (i, pair) in self.pairs.iter_mut().enumerate() {
             pair.heartbeat_at = ctx.now;
+            if i != self.active {
+                pair.heartbeat_at += pairs::apart(i);
+            }
             pair.echo = None;
             pair.told = None;
         }
+        self.aside = 0;
+        self.measure.on_new_keys();
         self.outward = Level::Fine;
         self.heard = ctx.now;
         self.primary_heard = ctx.now;

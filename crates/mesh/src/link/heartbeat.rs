@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wire::{Body, Heartbeat};
 
-use super::{ACTIVE, Context, Link, LinkState};
+use super::{ACTIVE, Context, Link, LinkState, pairs};
 use crate::config::Timing;
 use crate::count::Count;
 
@@ -53,6 +53,13 @@ impl Link {
         let carrying = self.sending_until > ctx.now || self.state == LinkState::Suspect;
         let heard = self.ages(ctx.now);
         let pair = &mut self.pairs[index];
+        let slower = interval > pair.spoke;
+        pair.spoke = interval;
+        let interval = if slower {
+            interval + pairs::apart(index)
+        } else {
+            interval
+        };
         pair.heartbeat_at = ctx.now + interval;
         let echo = pair.echo.map(|(sent, at)| {
             let held = ctx.now.saturating_duration_since(at).min(MAX_HELD);
@@ -123,7 +130,6 @@ impl Link {
             self.peer_interval = interval;
             self.incoming
                 .on_next(ctx.now, beat.next_sequence, ctx.timing);
-            self.measure.on_aside(beat.aside);
         }
         self.peer_backup = beat.backup;
         if beat.carrying {

@@ -14,6 +14,12 @@ use crate::message::Output;
 /// What the peer said of a pair is of no use for a choice after this long.
 const STALE: Duration = Duration::from_secs(5);
 
+/// Heartbeats of a pair come so long after those of the first: sent at once, they would overtake
+/// each other, and that looks like loss.
+pub(super) fn apart(pair: usize) -> Duration {
+    Duration::from_millis(20) * (pair as u32 + 1)
+}
+
 /// Our mesh port of some number with the peer's of the same number.
 pub(super) struct Pair {
     /// The peer's, as given, or as its newest authentic datagram came from.
@@ -22,6 +28,8 @@ pub(super) struct Pair {
     /// The peer's heartbeats on it come this often, as announced.
     pub(super) interval: Duration,
     pub(super) heartbeat_at: Instant,
+    /// The interval of ours that was announced last on it.
+    pub(super) spoke: Duration,
     /// Send time of the latest body that came, and when it came.
     pub(super) echo: Option<(u32, Instant)>,
     /// The last of our own send times that came back.
@@ -42,6 +50,7 @@ impl Pair {
             heard: None,
             interval: timing.heartbeat_idle,
             heartbeat_at: now,
+            spoke: timing.heartbeat_idle,
             echo: None,
             echoed: None,
             told: None,

@@ -18,9 +18,9 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from bench.counted import counted_call
 from bench.cpu import machine
 from bench.faults import Fault, Wrecker, choose, paths
 from bench.load import LoadFailed
 from bench.world import RunningWorld, running
-from tests.e2e.counting import Concealed, Ear, count_aloud, listening
-from tests.e2e.people import joined
-from tests.e2e.worlds import Edge
+from tests.e2e.counting import Concealed
 from tests.media import chirp, counting
 
 WORLD = Path(__file__).parents[1] / "scenarios" / "detour.toml"
@@ -138,7 +137,10 @@ async def measure(
     wrecker = Wrecker(world.admin)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(wrecker.aclose)
-        ears = {call: await stack.enter_async_context(_call(world, *call)) for call in CALLS}
+        ears = {
+            call: await stack.enter_async_context(counted_call(world, "kills", *call))
+            for call in CALLS
+        }
         await asyncio.sleep(SETTLE_S)
         for number in range(1, kills + 1):
             fault, taken = await _next(wrecker, dice, unprotected)
@@ -192,19 +194,6 @@ async def _next(
                 "look at `fairlead routes`"
             )
         await asyncio.sleep(POLL_S)
-
-
-@asynccontextmanager
-async def _call(world: RunningWorld, speaker: str, listener: str) -> AsyncIterator[Ear]:
-    room = f"kills-{os.getpid()}-{speaker}-{listener}"
-    ends = [
-        Edge(server.name, server.url, server.key, server.secret)
-        for server in (world.server(speaker), world.server(listener))
-    ]
-    async with joined(ends[0], room, "speaker") as one, joined(ends[1], room, "listener") as other:
-        await count_aloud(one)
-        async with listening(await other.track_of("speaker")) as ear:
-            yield ear
 
 
 def written_down(window: Window) -> Hit:

@@ -11,13 +11,11 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +26,12 @@ import numpy as np
 from rich.console import Console
 
 from bench import load
+from bench.counted import counted_call
 from bench.cpu import listener, machine, memory_kib
 from bench.faults import Fault, Wrecker
 from bench.load import LoadFailed
 from bench.world import RunningWorld, running
-from tests.e2e.counting import Ear, count_aloud, listening
-from tests.e2e.people import joined
-from tests.e2e.worlds import Edge
+from tests.e2e.counting import Ear
 
 WORLD = Path(__file__).parents[1] / "scenarios" / "detour.toml"
 RESULTS = Path(__file__).parent / "results"
@@ -169,7 +166,10 @@ class Soak:
             stack.push_async_callback(self._wrecker.aclose)
             async with AsyncExitStack() as calls:
                 ears = [
-                    (f"{a}-{b}", await calls.enter_async_context(_call(self._world, a, b)))
+                    (
+                        f"{a}-{b}",
+                        await calls.enter_async_context(counted_call(self._world, "soak", a, b)),
+                    )
                     for a, b in STAYING
                 ]
                 jobs = [
@@ -319,19 +319,6 @@ class Soak:
                 self._report.left = left
                 return
             await asyncio.sleep(1.0)
-
-
-@asynccontextmanager
-async def _call(world: RunningWorld, speaker: str, other: str) -> AsyncIterator[Ear]:
-    room = f"soak-{os.getpid()}-{speaker}-{other}"
-    ends = [
-        Edge(server.name, server.url, server.key, server.secret)
-        for server in (world.server(speaker), world.server(other))
-    ]
-    async with joined(ends[0], room, "speaker") as one, joined(ends[1], room, "listener") as two:
-        await count_aloud(one)
-        async with listening(await two.track_of("speaker")) as ear:
-            yield ear
 
 
 async def _loaded(spec: dict[str, Any]) -> tuple[dict[str, Any], str]:

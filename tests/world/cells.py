@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
 
 from fairlead.routing.inputs import (
-    ControllerHeard,
     ControllerLost,
     Heard,
-    LinksHeard,
     LinksLost,
-    NodeHeard,
     NodeLost,
-    RegionSetsHeard,
     RegionSetsLost,
-    RoutesHeard,
+    RoutingRecord,
+    heard,
 )
 from fairlead.types import (
-    ControllerRecord,
-    LinksRecord,
-    NodeRecord,
-    RegionSetsRecord,
     RoutesRecord,
 )
 
-Record = NodeRecord | LinksRecord | RegionSetsRecord | RoutesRecord | ControllerRecord
 Key = tuple[str, int, int]
 """Kind, writer, and the target of routes."""
 Send = Callable[[int, int, Heard], None]
@@ -38,12 +29,12 @@ class Cells:
     def __init__(self, nodes: list[int], send: Send) -> None:
         self._nodes = nodes
         self._send = send
-        self._records: dict[Key, Record] = {}
+        self._records: dict[Key, RoutingRecord] = {}
         self._apart: frozenset[int] = frozenset()
         self.stopped = False
         """Nothing reaches anybody else."""
 
-    def put(self, record: Record) -> None:
+    def put(self, record: RoutingRecord) -> None:
         """A node writes; everybody that can hears it."""
         self._records[_key(record)] = record
         self._tell(record.node, heard(record))
@@ -91,23 +82,6 @@ class Cells:
         return not self.stopped and (source in self._apart) == (node in self._apart)
 
 
-def heard(record: Record) -> Heard:
-    """What it is to hear of a record."""
-    match record:
-        case NodeRecord():
-            return NodeHeard(record=record)
-        case LinksRecord():
-            return LinksHeard(record=record)
-        case RegionSetsRecord():
-            return RegionSetsHeard(record=record)
-        case RoutesRecord():
-            return RoutesHeard(record=record)
-        case ControllerRecord():
-            return ControllerHeard(record=record)
-        case _:
-            assert_never(record)
-
-
-def _key(record: Record) -> Key:
+def _key(record: RoutingRecord) -> Key:
     target = record.target if isinstance(record, RoutesRecord) else 0
     return type(record).__name__, record.node, target

@@ -7,6 +7,7 @@
 
 mod end;
 mod middle;
+mod socket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

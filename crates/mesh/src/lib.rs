@@ -42,9 +42,10 @@ mod timers;
 
 pub use config::{Config, Timing};
 pub use handshake::public_key;
-pub use link::{Fault, LinkReport, LinkState, MAX_PAIRS, PairReport};
+pub use link::{Fault, LinkReport, LinkState, PairReport};
 pub use mesh::{MAX_MESSAGE, Mesh, Seen};
 pub use message::{Input, Output, Queue};
 pub use policy::Policy;
 pub use protection::Protection;
 pub use route::Route;
+pub use wire::MAX_PAIRS;

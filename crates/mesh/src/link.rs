@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use wire::{Body, Class, Heartbeat, MAX_PAIRS as PAIRS, NodeId, Part};
+use wire::{Body, Class, Heartbeat, NodeId, Part};
 
 use crate::config::Timing;
 use crate::count::{Count, Counts};
@@ -45,9 +45,6 @@ const SUSPECT_RESTART: Duration = Duration::from_secs(1);
 const OLD_KEYS: Duration = Duration::from_secs(10);
 /// The end that answered the last handshake leaves the next to the other, for this long.
 const REKEY_GRACE: Duration = Duration::from_secs(10);
-
-/// Port pairs that a link may have.
-pub const MAX_PAIRS: usize = PAIRS;
 
 /// What a link needs of its mesh while it is being called.
 pub(crate) struct Context<'a> {

@@ -294,9 +294,8 @@ impl Node {
 
     /// The mesh carries a local track's layers: the lowest is what the picture can't do without.
     fn tell_mesh(&mut self, now: Instant, track: &str, layers: &[sfu::Layer], tag: u32) {
-        let local = layers.iter().filter(|l| l.stream.origin() == self.node);
-        let streams: Vec<StreamId> = local.map(|l| l.stream).collect();
-        if self.mesh.is_none() || streams.is_empty() {
+        let local = layers.iter().any(|l| l.stream.origin() == self.node);
+        if self.mesh.is_none() || !local {
             return;
         }
         let lowest = layers.iter().map(|l| l.quality).min();
@@ -308,6 +307,7 @@ impl Node {
             };
             self.mesh(now, input);
         }
+        let streams = layers.iter().map(|l| l.stream).collect();
         self.mesh_streams.insert(track.to_owned(), streams);
     }
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from fairlead.protocol.node import (
@@ -103,3 +105,23 @@ FollowerInput = Heard | LinkReport
 FollowerOutput = AddPeer | RemovePeer | SetRoutes | SetPolicies | SetProtection | SetLink | Publish
 ControllerInput = Heard
 ControllerOutput = Publish | Withdraw
+
+RoutingRecord = NodeRecord | LinksRecord | RegionSetsRecord | RoutesRecord | ControllerRecord
+"""What the cells tell routing."""
+
+
+def heard(record: RoutingRecord) -> Heard:
+    """What it is to hear of a record."""
+    match record:
+        case NodeRecord():
+            return NodeHeard(record=record)
+        case LinksRecord():
+            return LinksHeard(record=record)
+        case RegionSetsRecord():
+            return RegionSetsHeard(record=record)
+        case RoutesRecord():
+            return RoutesHeard(record=record)
+        case ControllerRecord():
+            return ControllerHeard(record=record)
+        case _:
+            assert_never(record)

@@ -26,20 +26,17 @@ from fairlead.routing.controller import Controller
 from fairlead.routing.explain import Explanation
 from fairlead.routing.follower import Follower, Settings
 from fairlead.routing.inputs import (
-    ControllerHeard,
     ControllerLost,
     ControllerOutput,
     FollowerInput,
     Heard,
-    LinksHeard,
     LinksLost,
-    NodeHeard,
     NodeLost,
     Publish,
-    RegionSetsHeard,
     RegionSetsLost,
-    RoutesHeard,
+    RoutingRecord,
     Withdraw,
+    heard,
 )
 from fairlead.types import (
     ControllerRecord,
@@ -157,9 +154,9 @@ class RouteKeeper:
             self._wake = anyio.Event()
             sets, self._sets = self._sets, None
             if sets is not None:
-                heard = RegionSetsHeard(record=sets)
-                self._pass_on(heard)
-                await self._handle(heard)
+                event = heard(sets)
+                self._pass_on(event)
+                await self._handle(event)
             report, self._report = self._report, None
             await self._handle(report)
 
@@ -169,7 +166,7 @@ class RouteKeeper:
             match output:
                 case Publish(record=said):
                     if isinstance(said, LinksRecord):
-                        self._pass_on(LinksHeard(record=said))
+                        self._pass_on(heard(said))
                     publish.append(said)
                 case SetRoutes(routes=routes):
                     log.debug("routes set", routes={(r.tag, r.destination): r.via for r in routes})
@@ -216,10 +213,8 @@ class RouteKeeper:
         match output:
             case Publish(record=record):
                 await self._cells.put(record)
-                if isinstance(record, RoutesRecord):
-                    await self._handle(RoutesHeard(record=record))
-                elif isinstance(record, ControllerRecord):
-                    await self._handle(ControllerHeard(record=record))
+                if isinstance(record, RoutesRecord | ControllerRecord):
+                    await self._handle(heard(record))
                 self._wake.set()
             case Withdraw(record=record):
                 await self._cells.delete(record)
@@ -229,16 +224,8 @@ class RouteKeeper:
 
 def _input(change: Change) -> Heard | None:
     match change:
-        case RecordPut(record=NodeRecord() as node):
-            return NodeHeard(record=node)
-        case RecordPut(record=LinksRecord() as links):
-            return LinksHeard(record=links)
-        case RecordPut(record=RegionSetsRecord() as sets):
-            return RegionSetsHeard(record=sets)
-        case RecordPut(record=RoutesRecord() as routes):
-            return RoutesHeard(record=routes)
-        case RecordPut(record=ControllerRecord() as controller):
-            return ControllerHeard(record=controller)
+        case RecordPut(record=record) if isinstance(record, RoutingRecord):
+            return heard(record)
         case RecordGone(kind="node"):
             return NodeLost(node=change.node)
         case RecordGone(kind="links"):

@@ -14,15 +14,14 @@ from fairlead.routing.inputs import (
     ControllerHeard,
     ControllerLost,
     Heard,
-    LinksHeard,
     LinksLost,
     NodeHeard,
     NodeLost,
     Publish,
-    RegionSetsHeard,
     RegionSetsLost,
     RoutesHeard,
     Withdraw,
+    heard,
 )
 from fairlead.routing.lease import fault
 from fairlead.routing.links import Matrix
@@ -168,7 +167,7 @@ class World:
     def _introduce(self, hearer: Member, member: Member) -> None:
         self._tell(hearer, NodeHeard(record=member.record))
         for said in list(member.said.values()):
-            self._tell(hearer, _heard(said))
+            self._tell(hearer, heard(said))
 
     def _farewell(self, hearer: Member, gone: Member) -> None:
         node = gone.record.node
@@ -182,7 +181,7 @@ class World:
         side = self.sides[member.record.node]
         for other, hearer in list(self.members.items()):
             if self.sides[other] == side:
-                self._tell(hearer, _heard(said), said.node == other)
+                self._tell(hearer, heard(said), said.node == other)
 
     def _tell(self, member: Member, event: Heard | LinkReport, own: bool = False) -> None:
         for output in member.follower.handle(self.now, event):
@@ -222,15 +221,3 @@ class World:
 def _policy(policy: Policy) -> bool:
     assert policy.tag > 0
     return True
-
-
-def _heard(said: Said) -> Heard:
-    match said:
-        case LinksRecord():
-            return LinksHeard(record=said)
-        case RoutesRecord():
-            return RoutesHeard(record=said)
-        case ControllerRecord():
-            return ControllerHeard(record=said)
-        case RegionSetsRecord():
-            return RegionSetsHeard(record=said)

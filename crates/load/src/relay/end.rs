@@ -1,30 +1,21 @@
 //! One end of the relay's load: a mesh with a socket, on whatever thread drives it.
 
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mesh::{Config, Input, Mesh, Output, Route};
-use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use wire::NodeId;
 
-use super::any_port;
-
-/// Receive buffers filled by one system call.
-const BUFFERS: usize = 16;
-const BUFFER_BYTES: usize = 65_536;
-/// As in the node: the burst that a path sees.
-const MAX_SEGMENTS: usize = 16;
+use super::socket::{MAX_SEGMENTS, Socket};
 
 pub(super) struct End {
     mesh: Mesh,
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Socket,
     clock: Instant,
     out: Vec<Output>,
     transmits: Vec<(SocketAddr, Vec<u8>)>,
-    buffers: Vec<u8>,
     contents: Vec<u8>,
     heard: Heard,
     /// Streams that somebody wants of this end.
@@ -50,20 +41,12 @@ impl Heard {
 
 impl End {
     pub(super) fn new(node: NodeId, key: [u8; 32], clock: Instant) -> io::Result<End> {
-        let socket = UdpSocket::bind(any_port())?;
-        let state = UdpSocketState::new((&socket).into())?;
-        let buffer = socket2::SockRef::from(&socket);
-        // Best effort: the system's own limit may be lower.
-        let _ = buffer.set_recv_buffer_size(4 << 20);
-        let _ = buffer.set_send_buffer_size(4 << 20);
         Ok(End {
             mesh: Mesh::new(Config::new(node, key, node.0.into()), Instant::now()),
-            socket,
-            state,
+            socket: Socket::open()?,
             clock,
             out: Vec::new(),
             transmits: Vec::new(),
-            buffers: vec![0; BUFFERS * BUFFER_BYTES],
             contents: Vec::new(),
             heard: Heard::default(),
             wanted: 0,
@@ -72,7 +55,7 @@ impl End {
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.address()
     }
 
     /// Nanoseconds on the clock that both ends share.
@@ -121,8 +104,7 @@ impl End {
     pub(super) fn turn(&mut self, wait: Duration) -> io::Result<()> {
         self.keep_time();
         self.flush()?;
-        self.socket.set_read_timeout(Some(self.patience(wait)))?;
-        self.receive()?;
+        self.receive(self.patience(wait))?;
         self.keep_time();
         self.flush()
     }
@@ -150,34 +132,21 @@ impl End {
         self.take();
     }
 
-    fn receive(&mut self) -> io::Result<()> {
-        let mut metas = [RecvMeta::default(); BUFFERS];
-        let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
-        let mut slices: [IoSliceMut<'_>; BUFFERS] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        // Blocks for as long as the socket's timeout says.
-        let count = match self
-            .state
-            .recv((&self.socket).into(), &mut slices, &mut metas)
-        {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let now = Instant::now();
-        for (meta, buffer) in metas[..count]
-            .iter()
-            .zip(self.buffers.chunks_exact_mut(BUFFER_BYTES))
-        {
-            for bytes in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+    fn receive(&mut self, wait: Duration) -> io::Result<()> {
+        let (mesh, out) = (&mut self.mesh, &mut self.out);
+        let mut woken = None;
+        self.socket.receive(wait, |_, from, bytes, size| {
+            let now = *woken.get_or_insert_with(Instant::now);
+            for bytes in bytes.chunks_mut(size) {
                 let datagram = Input::Datagram {
-                    from: meta.addr,
+                    from,
                     port: 0,
                     bytes,
                 };
-                self.mesh.handle(now, datagram, &mut self.out);
+                mesh.handle(now, datagram, out);
             }
-        }
+            Ok(())
+        })?;
         self.take();
         Ok(())
     }
@@ -193,18 +162,13 @@ impl End {
             for (_, bytes) in &rest[..run] {
                 self.contents.extend_from_slice(bytes);
             }
-            let transmit = Transmit {
-                destination: *to,
-                ecn: None,
-                contents: &self.contents,
-                segment_size: (run > 1).then_some(first.len()),
-                src_ip: None,
-            };
-            match self.state.try_send((&self.socket).into(), &transmit) {
-                Ok(()) => self.sent += run as u64,
-                // A full buffer loses it, as a path would.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            // A full buffer loses it, as a path would.
+            if self
+                .socket
+                .outlet()
+                .send(*to, &self.contents, first.len())?
+            {
+                self.sent += run as u64;
             }
             rest = &rest[run..];
         }

@@ -1,7 +1,7 @@
 //! What stands between the ends: the node as it ships, or a loop that only receives and sends.
 
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use io_shell::{Command, NodeConfig, Shell};
 use mesh::public_key;
-use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
+use super::socket::{MAX_SEGMENTS, Socket};
 use super::{RECEIVER, RELAY, SENDER, any_port};
 use crate::failure::Failure;
 
-const BUFFERS: usize = 16;
-const BUFFER_BYTES: usize = 65_536;
 const BARE_THREAD: &str = "bare-relay";
 /// The name of the node's packet thread.
 const NODE_THREAD: &str = "fairlead-0";
@@ -64,14 +62,14 @@ impl Middle {
 
     /// What comes from one end goes to the other.
     pub(super) fn bare(ends: (SocketAddr, SocketAddr)) -> Result<Middle, Failure> {
-        let socket = UdpSocket::bind(any_port())?;
-        let address = socket.local_addr()?;
+        let socket = Socket::open()?;
+        let address = socket.address()?;
         let ended = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new()
             .name(BARE_THREAD.to_owned())
             .spawn({
                 let ended = ended.clone();
-                move || pass_on(&socket, ends, &ended)
+                move || pass_on(socket, ends, &ended)
             })?;
         Ok(Middle {
             address,
@@ -116,46 +114,18 @@ impl Drop for Running {
 }
 
 fn pass_on(
-    socket: &UdpSocket,
+    mut socket: Socket,
     ends: (SocketAddr, SocketAddr),
     ended: &AtomicBool,
 ) -> io::Result<()> {
-    let state = UdpSocketState::new(socket.into())?;
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    let buffer = socket2::SockRef::from(socket);
-    // Best effort: the system's own limit may be lower.
-    let _ = buffer.set_recv_buffer_size(4 << 20);
-    let _ = buffer.set_send_buffer_size(4 << 20);
-    let mut bytes = vec![0; BUFFERS * BUFFER_BYTES];
-    let mut metas = [RecvMeta::default(); BUFFERS];
     while !ended.load(Ordering::Relaxed) {
-        let mut chunks = bytes.chunks_exact_mut(BUFFER_BYTES);
-        let mut slices: [IoSliceMut<'_>; BUFFERS] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let count = match state.recv(socket.into(), &mut slices, &mut metas) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        for (meta, buffer) in metas[..count].iter().zip(bytes.chunks_exact(BUFFER_BYTES)) {
-            let to = if meta.addr == ends.0 { ends.1 } else { ends.0 };
-            // At most 16 segments in a message, as the node does.
-            for contents in buffer[..meta.len].chunks(meta.stride.max(1) * 16) {
-                let transmit = Transmit {
-                    destination: to,
-                    ecn: None,
-                    contents,
-                    segment_size: (contents.len() > meta.stride).then_some(meta.stride),
-                    src_ip: None,
-                };
-                match state.try_send(socket.into(), &transmit) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
+        socket.receive(Duration::from_millis(50), |outlet, from, bytes, size| {
+            let to = if from == ends.0 { ends.1 } else { ends.0 };
+            for contents in bytes.chunks(size * MAX_SEGMENTS) {
+                outlet.send(to, contents, size)?;
             }
-        }
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -1,0 +1,110 @@
+//! A UDP socket that takes and hands out many datagrams at a time (GRO, GSO), for whoever waits on it.
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+
+/// As in the node: the burst that a path sees.
+pub(super) const MAX_SEGMENTS: usize = 16;
+
+/// Asked for each way; the system may grant less.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// Receive buffers filled by one system call.
+const BUFFERS: usize = 16;
+const BUFFER_BYTES: usize = 65_536;
+
+pub(super) struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    buffers: Vec<u8>,
+}
+
+impl Socket {
+    /// On any free port of loopback.
+    pub(super) fn open() -> io::Result<Socket> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let state = UdpSocketState::new((&socket).into())?;
+        socket.set_nonblocking(false)?;
+        let buffer = socket2::SockRef::from(&socket);
+        // Best effort: the system's own limit may be lower.
+        let _ = buffer.set_recv_buffer_size(SOCKET_BUFFER);
+        let _ = buffer.set_send_buffer_size(SOCKET_BUFFER);
+        Ok(Socket {
+            socket,
+            state,
+            buffers: vec![0; BUFFERS * BUFFER_BYTES],
+        })
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Wait for datagrams, no longer than this (over zero), and call `each` with the sender, the
+    /// bytes of runs of datagrams and the size of all but a run's last one.
+    pub(super) fn receive(
+        &mut self,
+        wait: Duration,
+        mut each: impl FnMut(&Outlet<'_>, SocketAddr, &mut [u8], usize) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.socket.set_read_timeout(Some(wait))?;
+        let mut metas = [RecvMeta::default(); BUFFERS];
+        let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let count = match self
+            .state
+            .recv((&self.socket).into(), &mut slices, &mut metas)
+        {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let outlet = Outlet {
+            socket: &self.socket,
+            state: &self.state,
+        };
+        for (meta, buffer) in metas[..count]
+            .iter()
+            .zip(self.buffers.chunks_exact_mut(BUFFER_BYTES))
+        {
+            let bytes = &mut buffer[..meta.len];
+            each(&outlet, meta.addr, bytes, meta.stride.max(1))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn outlet(&self) -> Outlet<'_> {
+        Outlet {
+            socket: &self.socket,
+            state: &self.state,
+        }
+    }
+}
+
+/// The way out of a socket.
+pub(super) struct Outlet<'a> {
+    socket: &'a UdpSocket,
+    state: &'a UdpSocketState,
+}
+
+impl Outlet<'_> {
+    /// Send datagrams of `size` bytes each, the last may be shorter; false if they were lost to a
+    /// full buffer, as on a path.
+    pub(super) fn send(&self, to: SocketAddr, contents: &[u8], size: usize) -> io::Result<bool> {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents,
+            segment_size: (contents.len() > size).then_some(size),
+            src_ip: None,
+        };
+        match self.state.try_send(self.socket.into(), &transmit) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -66,13 +66,15 @@ def charges_of(seconds: Choice, firsts: Choice, risks: Risks, rows: Indices) -> 
     charge = np.zeros(firsts.cost.shape)
     mine, theirs = (_labels_of(risks.links, paths, rows) for paths in (seconds, firsts))
     charge += CABLE_MS * ((mine & theirs) != 0)
-    for kind, price in ((risks.provider, PROVIDER_MS), (risks.country, COUNTRY_MS)):
-        if kind.any():
-            first, last = (
-                price * ((relay != NONE) & _shared(kind, relay, firsts.first, firsts.last))
-                for relay in (seconds.first, seconds.last)
-            )
-            charge += np.maximum(first, last)
+    # As in the search: a relay pays for all that it shares, and the dearer relay counts.
+    dearest = np.zeros(firsts.cost.shape)
+    for relay in (seconds.first, seconds.last):
+        each = np.zeros(firsts.cost.shape)
+        for kind, price in ((risks.provider, PROVIDER_MS), (risks.country, COUNTRY_MS)):
+            if kind.any():
+                each += price * _shared(kind, relay, firsts.first, firsts.last)
+        dearest = np.maximum(dearest, np.where(relay != NONE, each, 0.0))
+    charge += dearest
     both_direct = (two == NONE) & (one == NONE)
     relays = [(a, b) for a in (two, seconds.last) for b in (one, firsts.last)]
     same = np.any([(a == b) & (a != NONE) for a, b in relays], axis=0)

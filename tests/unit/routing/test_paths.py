@@ -93,6 +93,21 @@ def test_every_path_is_the_exhaustive_optimum(net: Net) -> None:
             assert best.via in set(ways(size, source, to, relays))
 
 
+def test_a_path_is_charged_for_the_dearer_of_its_relays() -> None:
+    """From 0 to 5 over 1 and 2, and over 3 and 4: one shares a provider, the other a country."""
+    firsts, seconds = Choice.none(6, 6), Choice.none(6, 6)
+    for paths, via in ((firsts, (1, 2)), (seconds, (3, 4))):
+        paths.first[0, 5], paths.last[0, 5] = via
+        paths.cost[0, 5] = 100.0
+    risks = Risks(
+        np.zeros((6, 6), dtype=np.uint64),
+        np.array([0, 1, 0, 1, 0, 0]),
+        np.array([0, 0, 1, 0, 1, 0]),
+    )
+    assert charge(risks, 0, (3, 4), (1, 2), 5) == PROVIDER_MS
+    assert charges_of(seconds, firsts, risks, np.arange(6))[0, 5] == PROVIDER_MS
+
+
 @given(networks())
 def test_a_second_path_shares_no_relay_and_as_little_else_as_can_be(net: Net) -> None:
     costs, relays, risks = net

@@ -35,6 +35,20 @@ async def counter(world: World, region: str, name: str) -> int:
     return int((await nodes(world))[region]["counters"][name])
 
 
+async def fresh(world: World, region: str, name: str) -> int:
+    """One counter as told after now: a node tells its counters only about once a second."""
+    asked = float((await nodes(world))[region]["uptime_s"])
+    node: dict[str, Any] = {}
+
+    async def told() -> bool:
+        nonlocal node
+        node = (await nodes(world))[region]
+        return float(node["counted_s"]) > asked
+
+    await eventually(told, f"{region} tells its counters")
+    return int(node["counters"][name])
+
+
 async def risen(world: World, region: str, name: str, wanted: int) -> int:
     """The counter once it is that high."""
     now = 0

@@ -91,7 +91,25 @@ class Person {
     }, 1_000 / FRAME_RATE);
     const [track] = canvas.captureStream(FRAME_RATE).getVideoTracks();
     const source = Track.Source.Camera;
-    return this.publish(track, { source, simulcast, videoCodec: codec, backupCodec: false });
+    return this.publish(track, {
+      source,
+      simulcast,
+      videoCodec: codec,
+      backupCodec: false,
+      // A slow machine draws fewer pictures, not smaller ones.
+      degradationPreference: "maintain-resolution",
+    });
+  }
+
+  /** What the browser sends of the camera, one text a layer, and what holds it back. */
+  async sending(): Promise<string[]> {
+    const camera = this.room.localParticipant.getTrackPublication(Track.Source.Camera);
+    const report = await camera?.track?.getRTCStatsReport();
+    const layers = Array.from(report?.values() ?? []).filter(({ type }) => type === "outbound-rtp");
+    return layers.map(
+      ({ rid, frameWidth, framesPerSecond, targetBitrate, qualityLimitationReason }) =>
+        `${rid}: ${frameWidth ?? 0} wide, ${framesPerSecond ?? 0} fps, ${targetBitrate ?? 0} b/s, limited by ${qualityLimitationReason}`,
+    );
   }
 
   /** PCM of another participant's microphone, once it is subscribed. */

@@ -68,6 +68,7 @@ class RunningNode:
         self._cells = cells
         self._started_at = time.monotonic()
         self._counters: dict[str, int] = {}
+        self._counted_at = self._started_at
         self._emulation: dict[tuple[int, int], EmulationSection] = {}
         """By node and port pair, -1 for all of its pairs."""
         self._directory = directory = Directory()
@@ -136,6 +137,7 @@ class RunningNode:
             participants=self.edge.session_count,
             tasks=len(asyncio.all_tasks()),
             counters=self._counters,
+            counted_s=self._counted_at - self._started_at,
             routing=self.routes.counts,
             emulation=[section for _, section in sorted(self._emulation.items())],
         )
@@ -175,6 +177,7 @@ class RunningNode:
         self.routes.node_said(event)
         if isinstance(event, packets.Counters):
             self._counters = event.counts
+            self._counted_at = time.monotonic()
 
 
 @asynccontextmanager

@@ -52,6 +52,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks of the process: a leak shows here."""
     counters: dict[str, int] = {}
     """Of the packet path, since the start."""
+    counted_s: float = 0.0
+    """Uptime at which the packet path told them: it does about once a second."""
     routing: dict[str, int] = {}
     """What routing refused, rejected and doubts, by name."""
     emulation: list[EmulationSection] = []

@@ -168,12 +168,15 @@ fn twenty_answers_to_one_client_arrive_whole_and_in_order() {
 #[test]
 fn stun_finds_the_participants_worker_and_what_follows_goes_there_too() {
     let shell = start(4, None);
+    // All stay open: a port must not be given out twice, it is its participant's.
+    let mut sockets = Vec::new();
     for participant in 0..24u64 {
-        let socket = client(&shell);
+        sockets.push(client(&shell));
+        let socket = sockets.last().expect("it was just opened");
         let request = binding_request(&format!("{}:theirs", ufrag(participant)));
         let owner = (participant % 4) as u8;
-        assert_eq!(ask(&socket, &request)[0], owner);
-        assert_eq!(ask(&socket, b"media")[0], owner);
+        assert_eq!(ask(socket, &request)[0], owner);
+        assert_eq!(ask(socket, b"media")[0], owner);
     }
     expect_count(&shell, "io_handed_over");
 }

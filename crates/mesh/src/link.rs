@@ -26,7 +26,8 @@ mod replay;
 mod report;
 mod sending;
 
-use health::{Level, Record};
+pub(crate) use health::Level;
+use health::Record;
 use mtu::{MAX_FRAMES, Mtu};
 use pairs::Pair;
 use parts::Parts;

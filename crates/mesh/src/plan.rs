@@ -18,8 +18,10 @@ pub(crate) enum Health {
     Good,
     /// Back only just: it carries, but others are taken before it.
     Held,
-    /// Silent for too long: what goes there goes another way too.
+    /// Silent for too long, or too often: what goes there goes another way too.
     Suspect,
+    /// It seems dead, but not for long: the last resort.
+    Silent,
     /// Nothing can go there.
     Down,
 }
@@ -151,9 +153,11 @@ impl View<'_> {
             [Some(&ways.first[..]), second].into_iter().flatten()
         });
         let mut known: Vec<&[NodeId]> = leased.chain([&direct[..]]).collect();
-        known.retain(|path| {
-            self.health_of(path) != Health::Down && self.policies.allow_all(tag, path)
-        });
+        known.retain(|path| self.policies.allow_all(tag, path));
+        let health_of = |path: &&[NodeId]| self.health_of(path);
+        let mut every = known.iter().copied();
+        let silent = every.find(|path| health_of(path) == Health::Silent);
+        known.retain(|path| health_of(path) < Health::Silent);
         // Good ones first, otherwise as the lease has them.
         known.sort_by_key(|path| self.health_of(path));
         let fan = |taken: &[Way]| -> Vec<Vec<NodeId>> {
@@ -167,9 +171,13 @@ impl View<'_> {
         };
         let begin = ways.len();
         let Some(first) = known.first() else {
-            // Every known way is dead: somebody near may have one.
-            let mut relays = fan(&[]).into_iter().take(MAX_FAN);
-            let Some(path) = relays.next().filter(|_| lease.is_some()) else {
+            // Every known way is dead: somebody near may have one, or it only seems dead.
+            let mut relays = fan(&[]);
+            relays.truncate(if lease.is_some() { MAX_FAN } else { 0 });
+            let apart = |path: &&[NodeId]| !relays.iter().any(|way| way[0] == path[0]);
+            let silent = silent.filter(apart).map(<[NodeId]>::to_vec);
+            let mut relays = relays.into_iter().chain(silent);
+            let Some(path) = relays.next() else {
                 return Err(match lease {
                     Some(_) => Count::DropNextHopDown,
                     None => Count::DropNoRoute,
@@ -197,7 +205,8 @@ impl View<'_> {
             let relays = &path[..path.len() - 1];
             path[0] != first[0] && !relays.iter().any(|relay| first.contains(relay))
         };
-        // The direct link stands in for a leased way that fails; else copies keep to the lease.
+        // The direct link, or else somebody near, stands in for a leased way that fails or that
+        // there is none of; else copies keep to the lease.
         let is_leased = |path: &[NodeId]| {
             lease.is_some_and(|ways| ways.first == path || ways.second.as_deref() == Some(path))
         };
@@ -206,11 +215,12 @@ impl View<'_> {
             let mut leased = [Some(&ways.first[..]), second].into_iter().flatten();
             leased.any(|path| self.health_of(path) != Health::Good)
         });
-        let may = |path: &&&[NodeId]| fails || is_leased(path);
+        let bare = fails || lease.is_some_and(|ways| ways.second.is_none());
+        let may = |path: &&&[NodeId]| bare || is_leased(path);
         let second = known[1..].iter().filter(may).find(apart);
         let second = second.map(|path| path.to_vec());
         let second = match second {
-            None if role == Role::Doubled => fan(&ways[begin..]).into_iter().next(),
+            None if role == Role::Doubled || bare => fan(&ways[begin..]).into_iter().next(),
             second => second,
         };
         ways.extend(second.map(|path| Way { path, role }));
@@ -245,7 +255,7 @@ impl View<'_> {
             let fits = |path: &Vec<NodeId>| {
                 path.len() <= usize::from(longest)
                     && path[0] != root
-                    && (self.health)(path[0]) == Health::Good
+                    && self.health_of(path) <= Health::Held
                     && !path.contains(&origin)
                     && !path.contains(&self.node)
                     && TreeBuf::chain(path).is_some()
@@ -278,7 +288,9 @@ impl View<'_> {
         let near = self.near.iter().filter(|near| **near != target);
         let tried = near.take(MAX_FAN).map(|near| vec![*near, target]);
         let known = leased.into_iter().flatten().chain([vec![target]]);
-        known.chain(tried).collect()
+        let mut ways: Vec<Vec<NodeId>> = known.chain(tried).collect();
+        ways.sort_by_key(|path| self.health_of(path));
+        ways
     }
 
     fn health_of(&self, path: &[NodeId]) -> Health {

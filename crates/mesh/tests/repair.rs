@@ -66,7 +66,11 @@ fn three_hops_of_60_ms_that_lose_3_percent_each_lose_a_twentieth_of_a_percent() 
 #[test]
 fn bursts_are_repaired_where_a_round_fits() {
     for channel in CHANNELS {
-        let figures = case(channel, 1, 20).run();
+        let figures = Case {
+            packets: 6_000,
+            ..case(channel, 1, 20)
+        }
+        .run();
         // Where bursts last as long as the silence that takes a link down, so much is not even sent.
         let raw = channel.loss();
         assert!(
@@ -74,6 +78,23 @@ fn bursts_are_repaired_where_a_round_fits() {
             "{}: {figures:?}",
             channel.name
         );
+    }
+}
+
+#[test]
+fn bursts_that_look_like_a_dead_link_stop_nothing_where_there_is_no_other_way() {
+    for (channel, most) in [
+        ("inflight_low", 0.2),
+        ("gilbert_20_b4", 0.15),
+        ("gilbert_30_b8", 0.45),
+    ] {
+        let channel = CHANNELS.into_iter().find(|c| c.name == channel).unwrap();
+        let figures = Case {
+            packets: 4_000,
+            ..case(channel, 3, 60)
+        }
+        .run();
+        assert!(figures.residual <= most, "{}: {figures:?}", channel.name);
     }
 }
 

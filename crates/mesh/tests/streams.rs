@@ -141,7 +141,8 @@ fn the_direct_link_serves_when_the_leased_first_hop_is_down() {
     assert_eq!(world.count(2, "mesh_relayed"), 1);
     // One way only: the others say that they no longer hear node 1.
     world.filter = Box::new(|a, _, _| a != 1);
-    world.run(ms(1_000));
+    // For two seconds it is tried nevertheless.
+    world.run(ms(3_000));
     world.publish(s, &packet(3, 10));
     assert!(world.count(1, "mesh_drop_next_hop_down") > 0);
 }

@@ -414,13 +414,28 @@ fn a_pair_that_stays_apart_is_seen() {
 #[test]
 fn a_gap_in_speech_is_seen() {
     let mut world = triangle(15);
+    call(&mut world);
+    world.run(ms(3_000));
+    world.set_gap_budget(Some(ms(100)));
+    // Both ways of node 1 at once.
+    for other in [2, 3] {
+        world.fault(ms(0), cut(1, other, true));
+        world.fault(ms(600), cut(1, other, false));
+    }
+    world.run(ms(3_000));
+    assert_seen(&world, "heard nothing of");
+}
+
+#[test]
+fn a_lease_without_a_second_path_leaves_no_gap() {
+    let mut world = triangle(15);
     world.break_it(Breakage::NoSecond);
     call(&mut world);
     world.run(ms(3_000));
     world.set_gap_budget(Some(ms(100)));
     world.fault(ms(0), cut(1, 3, true));
     world.run(ms(3_000));
-    assert_seen(&world, "heard nothing of");
+    assert_good(&world);
 }
 
 #[test]

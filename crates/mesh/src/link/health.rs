@@ -50,11 +50,17 @@ impl Limits {
     }
 }
 
+/// A link that has fallen silent is tried for so long yet by those who have no other way: bursts of
+/// loss look like a dead link.
+const LAST_RESORT: Duration = Duration::from_secs(2);
+
 /// How bad a way is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(crate) enum Level {
     Fine,
     Suspect,
+    /// Silent for less than `LAST_RESORT`.
+    Silent,
     Down,
 }
 
@@ -68,6 +74,10 @@ pub(super) struct Record {
     hold: Duration,
     recovered: Instant,
     pub(super) went_down: Instant,
+    /// How bad it is now, whatever its state.
+    level: Level,
+    /// Since when nothing passes.
+    silent_since: Option<Instant>,
 }
 
 impl Record {
@@ -78,6 +88,17 @@ impl Record {
             hold: Duration::ZERO,
             recovered: now,
             went_down: now,
+            level: Level::Fine,
+            silent_since: None,
+        }
+    }
+
+    fn see(&mut self, now: Instant, level: Level) {
+        self.level = level;
+        if level < Level::Silent {
+            self.silent_since = None;
+        } else if *self.silent_since.get_or_insert(now) + LAST_RESORT > now {
+            self.level = Level::Silent;
         }
     }
 
@@ -109,15 +130,15 @@ impl Link {
         matches!(self.state, LinkState::Up | LinkState::Suspect)
     }
 
-    /// Frames sent now arrive, as far as is known: it is up, or it works again but is held back
-    /// because it failed before. A held link is for those who have no other way.
+    /// Frames sent now arrive, as far as is known: it is up, or it works but is held back because
+    /// it failed, or fails too often. A held link is for those who have no other way.
     pub(crate) fn carries(&self) -> bool {
-        self.is_up() || self.is_held()
+        self.is_up() || self.state == LinkState::Down && self.record.level < Level::Silent
     }
 
-    /// Down, though both ends hear each other again: held until it has proved steady.
-    pub(crate) fn is_held(&self) -> bool {
-        self.state == LinkState::Down && self.record.clean_since.is_some()
+    /// How bad it is now, held back or not.
+    pub(crate) fn level(&self) -> Level {
+        self.record.level
     }
 
     /// Whether it is somebody's second way or detour: then it is looked at more often.
@@ -225,6 +246,7 @@ impl Link {
         let (inward, _) = self.level_in(ctx.now, limits, ctx.timing);
         let outward = self.outward;
         let level = inward.max(outward);
+        self.record.see(ctx.now, level);
         if level == Level::Fine {
             let since = *self.record.clean_since.get_or_insert(ctx.now);
             let clean = ctx.now.saturating_duration_since(since);
@@ -314,6 +336,8 @@ impl Link {
             LinkState::Down => Some(since + self.record.hold),
             _ => None,
         });
-        [worse, better].into_iter().flatten().min()
+        let silent = self.record.silent_since.map(|since| since + LAST_RESORT);
+        let given_up = silent.filter(|at| now < *at);
+        [worse, better, given_up].into_iter().flatten().min()
     }
 }

@@ -40,12 +40,12 @@ impl Mesh {
         let length = content.len() as u64 * branch.count() as u64;
         let detoured = health >= Health::Suspect
             && !header.detoured
-            && (health == Health::Down || self.budget.take(now, header.class, length))
+            && (health >= Health::Silent || self.budget.take(now, header.class, length))
             && self.detour(now, header, header.hops, branch, content, out);
         if detoured {
             self.counts.add(Count::Detours);
         }
-        if health < Health::Down {
+        if health < Health::Silent || health == Health::Silent && !detoured {
             if detoured {
                 self.counts.add_many(Count::CopyBytes, length);
             }

@@ -8,7 +8,7 @@ use wire::{Class, Content, Header, NodeId};
 use super::{MAX_CONTENT, Mesh, PIECE};
 use crate::assembly::{MAX_PIECES, cut};
 use crate::count::Count;
-use crate::link::{Link, LinkState};
+use crate::link::{Level, Link, LinkState};
 use crate::message::Output;
 use crate::plan::{Health, Plan, View};
 
@@ -195,7 +195,12 @@ pub(super) fn health(link: &Link) -> Health {
     match link.state() {
         LinkState::Up => Health::Good,
         LinkState::Suspect => Health::Suspect,
-        LinkState::Down if link.is_held() => Health::Held,
-        LinkState::Connecting | LinkState::Down => Health::Down,
+        LinkState::Connecting => Health::Down,
+        LinkState::Down => match link.level() {
+            Level::Fine => Health::Held,
+            Level::Suspect => Health::Suspect,
+            Level::Silent => Health::Silent,
+            Level::Down => Health::Down,
+        },
     }
 }

@@ -191,7 +191,9 @@ fn when_the_lease_is_dead_the_direct_link_then_any_neighbour() {
     let mut network = Network::new(&[(6, &[2], Some(&[3]))]);
     network.set(2, Health::Down);
     network.set(3, Health::Down);
-    assert_eq!(level(&network.plan(&[6]), Class::Base), [vec![6]]);
+    let plan = network.plan(&[6]);
+    assert_eq!(level(&plan, Class::Rest), [vec![6]]);
+    assert_eq!(level(&plan, Class::Base), [vec![4, 6], vec![6]]);
     network.set(6, Health::Down);
     let plan = network.plan(&[6]);
     assert_eq!(level(&plan, Class::Base), [vec![4, 6]]);
@@ -202,6 +204,62 @@ fn when_the_lease_is_dead_the_direct_link_then_any_neighbour() {
         network.plan(&[6, 66]).failed,
         [Count::DropNextHopDown, Count::DropNoRoute]
     );
+}
+
+#[test]
+fn a_lease_without_a_second_way_is_protected_over_the_direct_link_or_somebody_near() {
+    let mut network = Network::new(&[(6, &[2], None), (9, &[2], None), (3, &[], None)]);
+    let plan = network.plan(&[6]);
+    assert_eq!(level(&plan, Class::Rest), [vec![2, 6]]);
+    assert_eq!(level(&plan, Class::Audio), [vec![2, 6], vec![6]]);
+    network.set(6, Health::Held);
+    assert_eq!(
+        level(&network.plan(&[6]), Class::Audio),
+        [vec![2, 6], vec![6]]
+    );
+    assert_eq!(
+        level(&network.plan(&[9]), Class::Audio),
+        [vec![2, 9], vec![3, 9]]
+    );
+    assert_eq!(
+        level(&network.plan(&[3]), Class::Base),
+        [vec![2, 3], vec![3]]
+    );
+}
+
+#[test]
+fn a_link_that_fell_silent_just_now_is_the_last_resort() {
+    let mut network = Network::new(&[(6, &[2], Some(&[3]))]);
+    for node in 2..=6 {
+        network.set(node, Health::Down);
+    }
+    network.set(2, Health::Silent);
+    assert_eq!(level(&network.plan(&[6]), Class::Rest), [vec![2, 6]]);
+    network.set(4, Health::Good);
+    let plan = network.plan(&[6]);
+    assert_eq!(level(&plan, Class::Rest), [vec![4, 6]]);
+    assert_eq!(level(&plan, Class::Audio), [vec![2, 6], vec![4, 6]]);
+    network.set(6, Health::Held);
+    let plan = network.plan(&[6]);
+    assert_eq!(level(&plan, Class::Rest), [vec![6]], "any other is better");
+    assert_eq!(level(&plan, Class::Audio), [vec![4, 6], vec![6]]);
+}
+
+#[test]
+fn a_detour_takes_a_held_link_where_there_is_no_better_one() {
+    let mut network = Network::new(&[(9, &[2], Some(&[3]))]);
+    for node in [2, 4, 5, 6] {
+        network.set(node, Health::Down);
+    }
+    network.set(3, Health::Held);
+    let tree = TreeBuf::chain(&nodes(&[2, 9])).unwrap();
+    let around = |network: &Network| {
+        let origin = (NodeId(30), 0, 1);
+        network.view(false, |view| ways(&view.around(origin, tree.as_tree())))
+    };
+    assert_eq!(around(&network), [vec![3, 9]]);
+    network.set(4, Health::Good);
+    assert_eq!(around(&network), [vec![4, 9]]);
 }
 
 #[test]
@@ -307,7 +365,7 @@ proptest! {
             let links = usize::from(hops) + way.len();
             prop_assert!(links <= 3 + usize::from(hops > 0));
             prop_assert!(way[0] != chain[0].0 && way.iter().all(|n| allowed(*n)));
-            prop_assert_eq!(network.health[&NodeId(way[0])], Health::Good);
+            prop_assert!(network.health[&NodeId(way[0])] <= Health::Held);
         }
     }
 }

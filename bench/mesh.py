@@ -161,7 +161,8 @@ def kill_some(job: tuple[int, int, bool]) -> Found:
 
 
 def _kill_one(world: World, found: Found) -> None:
-    """Kill a link that some stream crosses, or any node, and see what each stream lost.
+    """Kill a link that some stream crosses, a relay of some stream, or any node, and see what each
+    stream lost.
 
     Streams that end at the dead node are not looked at: their people join elsewhere.
     """
@@ -177,7 +178,9 @@ def _kill_one(world: World, found: Found) -> None:
         hit = {(a, b), (b, a)}
         found.kills["link"] += 1
     else:
-        dead = rng.randrange(1, len(REGIONS) + 1)
+        relays = [node for one in used for node in (world.path(one) or [])[1:-1]]
+        anywhere = range(1, len(REGIONS) + 1)
+        dead = rng.choice(relays if relays and rng.random() < 0.5 else anywhere)
         world.kill(dead, at)
         world.start(dead, at + DEAD_S)
         hit: set[tuple[int, int]] = set()

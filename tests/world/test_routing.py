@@ -22,7 +22,7 @@ DELAYS_MS = {
     (VIRGINIA, SAOPAULO): 58.0,
 }
 """One way. Sao Paulo has no path to Asia of its own."""
-REPAIR_MS = 500.0
+REPAIR_MS = 60.0
 """Within this speech goes on after any single failure; beyond what was due."""
 
 
@@ -137,6 +137,66 @@ def _trace(seed: int) -> int:
 def test_the_same_seed_is_the_same_network() -> None:
     assert _trace(1) == _trace(1)
     assert _trace(1) != _trace(2)
+
+
+@pytest.mark.parametrize("factor", [0.02, 50.0])
+def test_a_node_that_lies_about_its_delays_draws_no_voice_and_stops_none(factor: float) -> None:
+    network = five(6)
+    network.sim.fault(5.0, "lie", VIRGINIA, value=factor)
+    voice = talking(network, (JAKARTA, FRANKFURT))[JAKARTA, FRANKFURT]
+    network.sim.set_gap_budget(REPAIR_MS)
+    network.run(30.0)
+    route = network.sim.route(JAKARTA, FRANKFURT)
+    assert route is not None
+    assert VIRGINIA not in route[0]
+    heard = network.figures(FRANKFURT, voice, 15.0, 29.0)
+    assert heard.lost == 0
+    # 86 ms over Singapore, 90 straight on.
+    assert heard.delay_p50 < 95
+    network.settle()
+    assert network.sim.violations == []
+
+
+def test_a_relay_that_passes_nothing_on_costs_no_audio() -> None:
+    network = five(7)
+    voice = talking(network, (JAKARTA, SAOPAULO))[JAKARTA, SAOPAULO]
+    network.run(14.0)
+    route = network.sim.route(JAKARTA, SAOPAULO)
+    assert route is not None
+    network.sim.set_gap_budget(REPAIR_MS)
+    network.sim.fault(15.0, "grey", route[0][0], value=1.0)
+    network.run(25.0)
+    assert network.figures(SAOPAULO, voice, 14.0, 24.0).lost == 0
+    assert network.sim.violations == []
+
+
+def test_a_room_with_regions_never_leaves_them_and_goes_on_inside() -> None:
+    network = five(8)
+    room = network.restrict("clinic", ["jakarta", "singapore", "frankfurt"])
+    network.run(10.0)
+    voices = {}
+    for name, key in (("clinic", room), ("open", None)):
+        voices[name] = network.sim.publish(JAKARTA, "audio", key)
+        network.sim.subscribe(FRANKFURT, voices[name])
+    network.run(13.0)
+    network.sim.set_gap_budget(REPAIR_MS)
+    for at, end in ((14.0, 24.0), (30.0, 33.0)):
+        network.sim.fault(at, "cut", JAKARTA, FRANKFURT)
+        network.sim.fault(end, "mend", JAKARTA, FRANKFURT)
+    network.run(28.0)
+    for name in voices:
+        assert network.figures(FRANKFURT, voices[name], 13.0, 27.0).lost == 0, name
+    # Without Singapore the others go over Virginia; this room has the straight way or none.
+    network.kill(SINGAPORE, 30.0)
+    network.sim.set_gap_budget(None)
+    network.run(32.5)
+    clinic = network.figures(FRANKFURT, voices["clinic"], 30.5, 32.0)
+    assert clinic.received == 0
+    free = network.figures(FRANKFURT, voices["open"], 30.5, 32.0)
+    assert free.lost == 0
+    network.run(45.0)
+    assert network.figures(FRANKFURT, voices["clinic"], 40.0, 44.0).lost == 0
+    assert network.sim.violations == []
 
 
 FAULTS = st.one_of(

@@ -85,6 +85,8 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """``audio`` or ``video``."""
     layers: list[TrackLayer]
+    red: bool = True
+    """Sound may be sent redundantly."""
 
 
 class ParticipantRecord(Record, frozen=True):

@@ -240,6 +240,7 @@ fn one_speaks_and_three_on_other_workers_hear_over_udp_and_tcp() {
             kind: "audio".to_owned(),
             layers: vec![node::Layer::new((1 << 48) | 5, None, 0)],
             publisher: Some(1),
+            red: true,
             tag: 0,
         })
         .unwrap();

@@ -55,6 +55,7 @@ pub enum Command {
         layers: Vec<Layer>,
         publisher: Option<u64>,
         tag: u32,
+        red: bool,
     },
     RemoveTrack {
         track: String,

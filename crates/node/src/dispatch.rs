@@ -123,6 +123,7 @@ impl Node {
                 layers,
                 publisher,
                 tag,
+                red,
             } => {
                 let layers: Vec<sfu::Layer> = layers
                     .into_iter()
@@ -140,6 +141,7 @@ impl Node {
                     kind: kind(&name),
                     layers,
                     publisher: publisher.filter(|p| self.mine(*p)),
+                    red,
                 };
                 self.sfu(now, sfu::Input::AddTrack(info));
                 // Whoever asked before the track was known here is served now.

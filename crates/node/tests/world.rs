@@ -281,6 +281,7 @@ impl World {
                 layers: vec![node::Layer::new(1 << 48 | 5, None, 0)],
                 tag: 0,
                 publisher,
+                red: true,
             },
         );
     }

@@ -14,6 +14,7 @@ mod messages;
 mod packet;
 mod participant;
 mod protobuf;
+mod redundancy;
 mod selection;
 mod sfu;
 mod stream;

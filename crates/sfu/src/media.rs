@@ -7,10 +7,11 @@ use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::mime;
 use crate::interface::Output;
+use crate::redundancy::Voice;
 use crate::selection::{Candidate, choose, share};
 use crate::sfu::{Sfu, TransportKey};
 use crate::track::{Subscription, Track, TrackKey};
-use crate::transport::Mid;
+use crate::transport::{Change, Mid};
 use crate::values::{Kind, Side};
 
 /// A subscriber that waits for a keyframe asks again this often.
@@ -89,12 +90,30 @@ impl Sfu {
         }
         let mut subscriptions = std::mem::take(&mut track.subscriptions);
         let kind = track.info.kind;
+        // Sound that must stay as it is, or is neither Opus nor RED, is passed on as it came.
+        let voiced = track.info.red && matches!(packet.format, Format::Opus | Format::Red);
+        let mut voice = voiced.then(|| std::mem::take(&mut stream.voice));
+        let taken = voice.as_mut().map(|voice| voice.take(packet));
+        let taken = taken.unwrap_or_default();
         let mut switched = false;
         let mut forwarded = 0;
         for subscription in &mut subscriptions {
-            let step = self.forward(now, id, kind, packet, subscription, out, key);
-            switched |= step.switched;
-            forwarded += u64::from(step.sent);
+            let to = (subscription.participant, subscription.side);
+            let mid = subscription.mid;
+            // Who takes redundant sound has these frames in the packets that follow.
+            let plain = voiced && !self.transport(to).is_some_and(|t| t.takes_red(mid));
+            let before = taken.recovered.iter().filter(|_| plain);
+            let own = (!plain || !taken.late).then_some(&**packet);
+            for packet in before.chain(own) {
+                let voice = voice.as_mut();
+                let step = self.forward(now, id, kind, packet, voice, subscription, out, key);
+                switched |= step.switched;
+                forwarded += u64::from(step.sent);
+            }
+        }
+        self.count_many("media_recovered", taken.recovered.len() as u64);
+        if let (Some(stream), Some(voice)) = (self.streams.get_mut(&id), voice) {
+            stream.voice = voice;
         }
         self.count_many("media_forwarded", forwarded);
         if let Some(track) = self.tracks.get_mut(&key) {
@@ -116,6 +135,7 @@ impl Sfu {
         id: StreamId,
         kind: Kind,
         packet: &MediaPacket,
+        voice: Option<&mut Voice>,
         subscription: &mut Subscription,
         out: &mut Vec<Output>,
         track: TrackKey,
@@ -135,14 +155,19 @@ impl Sfu {
             self.count("media_before_start");
             return step;
         };
-        let patch = match packet.format {
-            Format::Vp8 => subscription.forwarder.pictures.patch(&packet.payload),
-            _ => None,
-        };
         let to = (subscription.participant, subscription.side);
+        let losses = self.participants.get(&to.0).map(|p| &p.losses);
+        let change = match (voice, losses) {
+            (Some(voice), Some(losses)) => Change::Voice(voice, losses.distances()),
+            _ if packet.format == Format::Vp8 => {
+                let patch = subscription.forwarder.pictures.patch(&packet.payload);
+                patch.map_or(Change::None, Change::Vp8)
+            }
+            _ => Change::None,
+        };
         let written = self
             .transport(to)
-            .is_some_and(|t| t.write(now, subscription.mid, packet, placed, patch));
+            .is_some_and(|t| t.write(now, subscription.mid, packet, placed, change));
         if !written {
             self.count("media_no_payload_type");
             return step;

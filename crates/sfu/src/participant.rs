@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::forwarder::Forwarder;
+use crate::redundancy::Losses;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
@@ -14,6 +15,8 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    /// Of what is sent to the client.
+    pub(crate) losses: Losses,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -26,6 +29,7 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            losses: Losses::default(),
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }

@@ -491,6 +491,13 @@ impl Sfu {
                 self.message(now, participant, reliable, &bytes, out);
             }
             Happened::ChannelsOpen => self.touched(key),
+            Happened::Lost(share) => {
+                if let Some(p) = self.participants.get_mut(&participant)
+                    && p.data_side() == side
+                {
+                    p.losses.observe(share);
+                }
+            }
             Happened::Estimate(estimate) => {
                 if let Some(p) = self.participants.get_mut(&participant) {
                     p.estimate = Some(estimate);

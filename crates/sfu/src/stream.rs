@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::redundancy::Voice;
 use crate::track::TrackKey;
 
 /// One keyframe request per stream in this time, however many ask.
@@ -18,6 +19,8 @@ pub(crate) struct Stream {
     /// Asked for from its origin (remote streams only), since then.
     pub(crate) wanted_since: Option<Instant>,
     pub(crate) last_packet: Option<Instant>,
+    /// Its latest frames, if it is sound.
+    pub(crate) voice: Voice,
     keyframe_asked: Option<Instant>,
     keyframe_due: bool,
     window_start: Instant,
@@ -33,6 +36,7 @@ impl Stream {
             exported: false,
             wanted_since: None,
             last_packet: None,
+            voice: Voice::default(),
             keyframe_asked: None,
             keyframe_due: false,
             window_start: now,

@@ -22,6 +22,7 @@ use wire::{Format, MediaPacket, StreamId};
 use crate::codec::{self, PayloadTypes};
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, media_packet};
+use crate::redundancy::Voice;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
 pub(crate) use str0m::media::Mid;
@@ -34,6 +35,9 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 /// Reliable messages held for a client whose channels are not open yet (livekit.md 1.12).
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
+
+/// How often losses are looked at.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
@@ -55,6 +59,8 @@ pub(crate) enum Happened {
     },
     ChannelsOpen,
     Estimate(u64),
+    /// The share of what an m-line sent of late that did not arrive.
+    Lost(f32),
 }
 
 /// How a message for a client's data channel went.
@@ -62,6 +68,14 @@ pub(crate) enum Happened {
 pub(crate) enum Sent {
     Taken,
     Dropped,
+}
+
+/// What is changed in a packet for a subscriber.
+pub(crate) enum Change<'a> {
+    None,
+    Vp8(str0m::rtp::Vp8Patch),
+    /// Sound that was taken, with the frames so many before it where the m-line takes them.
+    Voice(&'a mut Voice, &'static [u64]),
 }
 
 pub(crate) struct Transport {
@@ -321,9 +335,14 @@ impl Transport {
         mid: Mid,
         packet: &MediaPacket,
         placed: Placed,
-        vp8: Option<str0m::rtp::Vp8Patch>,
+        change: Change<'_>,
     ) -> bool {
-        let Some((pt, payload)) = self.payload(mid, packet) else {
+        let (sound, vp8) = match change {
+            Change::None => (None, None),
+            Change::Vp8(patch) => (None, Some(patch)),
+            Change::Voice(voice, distances) => (Some((voice, distances)), None),
+        };
+        let Some((pt, payload)) = self.payload(mid, packet, sound) else {
             return false;
         };
         let mut api = self.rtc.direct_api();
@@ -347,16 +366,22 @@ impl Transport {
     }
 
     /// The payload type and payload with which this m-line takes a packet.
-    fn payload(&mut self, mid: Mid, packet: &MediaPacket) -> Option<(Pt, Arc<[u8]>)> {
-        let types = match self.senders.get(&mid) {
-            Some(types) => types,
-            None => {
-                let media = self.rtc.media(mid)?;
-                let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
-                self.senders.entry(mid).or_insert(types)
-            }
-        };
+    fn payload(
+        &mut self,
+        mid: Mid,
+        packet: &MediaPacket,
+        sound: Option<(&mut Voice, &'static [u64])>,
+    ) -> Option<(Pt, Arc<[u8]>)> {
+        let types = self.sending(mid)?;
         let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
+        if let Some((voice, distances)) = sound {
+            let opus = pt(Format::Opus)?;
+            let redundant = pt(Format::Red).and_then(|red| {
+                let payload = voice.redundant(packet.sequence, *opus, distances)?;
+                Some((red, payload))
+            });
+            return redundant.or_else(|| Some((opus, voice.plain(packet.sequence)?)));
+        }
         if let Some(pt) = pt(packet.format) {
             return Some((pt, Arc::clone(&packet.payload)));
         }
@@ -368,6 +393,22 @@ impl Transport {
             }
             _ => None,
         }
+    }
+
+    /// Whether an m-line takes redundant sound.
+    pub(crate) fn takes_red(&mut self, mid: Mid) -> bool {
+        let types = self.sending(mid).unwrap_or_default();
+        types.iter().any(|(format, _)| *format == Format::Red)
+    }
+
+    /// The payload types under which an m-line takes each format.
+    fn sending(&mut self, mid: Mid) -> Option<&[(Format, Pt)]> {
+        if !self.senders.contains_key(&mid) {
+            let media = self.rtc.media(mid)?;
+            let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
+            self.senders.insert(mid, types);
+        }
+        self.senders.get(&mid).map(|types| &types[..])
     }
 
     /// Send a message on a data channel, or keep it for when there is room.
@@ -505,6 +546,9 @@ impl Transport {
                     self.lossy = None;
                 }
             }
+            // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
+            // feedback leaves out what was not told of yet, which is most of what was lost.
+            Event::MediaEgressStats(stats) => happened.extend(stats.loss.map(Happened::Lost)),
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                 happened.push(Happened::Estimate(estimate.as_u64()));
             }
@@ -572,7 +616,7 @@ fn config() -> &'static RtcConfig {
         let config = Rtc::builder()
             .set_rtp_mode(true)
             .set_ice_lite(true)
-            .set_stats_interval(None)
+            .set_stats_interval(Some(STATS_INTERVAL))
             .set_extension_map(codec::extensions())
             .enable_opus(true, true)
             .enable_pcmu(true, false)

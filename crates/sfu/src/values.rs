@@ -84,4 +84,6 @@ pub struct TrackInfo {
     pub layers: Vec<Layer>,
     /// The participant of this worker that publishes it.
     pub publisher: Option<u64>,
+    /// Sound may be sent redundantly: neither encrypted end to end nor asked to stay plain.
+    pub red: bool,
 }

@@ -10,6 +10,7 @@ use common::World;
 use sfu::{Input, Kind, Layer, Output, Protocol, Side, TrackInfo};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
+use str0m::rtp::RtpPacket;
 use wire::{Format, MediaPacket, RoomKey, StreamId};
 
 const AUDIO: (MediaKind, Direction) = (MediaKind::Audio, Direction::SendOnly);
@@ -29,6 +30,7 @@ fn track(sid: &str, kind: Kind, publisher: Option<u64>, streams: &[u64]) -> Trac
         kind,
         layers: layers.collect(),
         publisher,
+        red: true,
     }
 }
 
@@ -68,8 +70,13 @@ fn speak(world: &mut World, client: usize, from: u64, packets: u64) {
 
 fn heard(world: &World, client: usize) -> Vec<u64> {
     let packets = &world.clients[client].packets;
+    let red = world.red(client);
     let number = |p: &[u8]| u64::from_be_bytes(p.try_into().unwrap());
-    packets.iter().map(|p| number(&p.payload)).collect()
+    let own = |p: &RtpPacket| match p.header.payload_type == red {
+        true => number(wire::red_blocks(&p.payload).unwrap().last().unwrap().bytes),
+        false => number(&p.payload),
+    };
+    packets.iter().map(own).collect()
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn the_best_layer_and_a_seamless_change() {
         kind: Kind::Video,
         layers: layers.collect(),
         publisher: Some(1),
+        red: true,
     }));
     let mid = w.clients[ann].mids[0].to_string();
     w.input(Input::Publish {

@@ -98,6 +98,7 @@ fn the_server_offers_tracks_and_data() {
             quality: 0,
         }],
         publisher: None,
+        red: true,
     };
     w.input(Input::AddTrack(track));
     let sections = [audio(None, true)];

@@ -116,6 +116,9 @@ class AddTrack(Message, frozen=True):
     """The local participant that publishes it, None if it comes over the mesh."""
     tag: int = 0
     """The `Policy` under which it crosses the mesh; 0 is everywhere."""
+    red: bool = True
+    """Sound may be sent redundantly (RFC 2198): it is neither encrypted end to end nor asked to
+    stay plain."""
 
 
 class RemoveTrack(Message, frozen=True):

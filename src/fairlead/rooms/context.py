@@ -203,6 +203,7 @@ def _remote(room: Room, track: Track, tag: int) -> node.AddTrack:
         layers=track.layers,
         publisher=None,
         tag=tag,
+        red=track.red,
     )
 
 

@@ -146,4 +146,4 @@ def _refresh(
 def _track(remote: RemoteParticipant, record: TrackRecord) -> Track:
     kind: Literal["audio", "video"] = "audio" if record.kind == "audio" else "video"
     layers = [Layer(stream=x.stream, rid=None, quality=x.quality) for x in record.layers]
-    return Track(record.sid, kind, remote, layers)
+    return Track(record.sid, kind, remote, layers, red=record.red)

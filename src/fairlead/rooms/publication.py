@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from livekit.protocol.models import (
     AudioTrackFeature,
+    Encryption,
     SimulcastCodecInfo,
     TrackInfo,
     TrackSource,
@@ -50,12 +51,19 @@ class Publication:
         return kind_name(self.info.type)
 
     @property
+    def red(self) -> bool:
+        """Whether sound may be sent redundantly: what is encrypted end to end is opened only as
+        its publisher packed it."""
+        return not self.info.disable_red and self.info.encryption == Encryption.NONE
+
+    @property
     def record(self) -> TrackRecord:
         """What other nodes need to subscribe to it."""
         return TrackRecord(
             sid=self.sid,
             kind=self.kind,
             layers=[TrackLayer(stream=x.stream, quality=x.quality) for x in self.layers],
+            red=self.red,
         )
 
     def command(self, room: bytes, publisher: int, tag: int) -> AddTrack:
@@ -68,6 +76,7 @@ class Publication:
             layers=self.layers,
             publisher=publisher,
             tag=tag,
+            red=self.red,
         )
 
     def bind(self, section: MediaSection, new_stream: Callable[[], int]) -> None:

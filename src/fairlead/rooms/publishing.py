@@ -63,7 +63,8 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     ctx.happened("track_published", room, participant=session.sid, track=sid)
     if first:
         ctx.count_later(room)
-    track = Track(sid, _kind(publication), session, publication.layers)
+    layers, red = publication.layers, publication.red
+    track = Track(sid, _kind(publication), session, layers, red=red)
     subscribing.add_track(ctx, room, track)
 
 

@@ -30,11 +30,15 @@ class Track:
         kind: Literal["audio", "video"],
         publisher: Session | RemoteParticipant,
         layers: list[Layer],
+        *,
+        red: bool,
     ) -> None:
         self.sid = sid
         self.kind = kind
         self.publisher = publisher
         self.layers = layers
+        self.red = red
+        """Its sound may be sent redundantly."""
         self.subscribers: set[int] = set()
         """Sessions that the node sends it to."""
 

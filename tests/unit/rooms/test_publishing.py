@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from livekit.protocol.models import ParticipantPermission
+from livekit.protocol.models import Encryption, ParticipantPermission
 from livekit.protocol.room import UpdateParticipantRequest
 from livekit.protocol.rtc import RequestResponse
 
@@ -40,6 +42,22 @@ def test_a_track_becomes_visible_with_its_first_packet() -> None:
     assert info.tracks[0].mid == "3"
     assert ann.updates()[-1] == ("ann", 1, [sid])
     assert stage.records[-1].record.tracks[0].sid == sid
+
+
+@pytest.mark.parametrize(
+    ("wish", "red"),
+    [({}, True), ({"disable_red": True}, False), ({"encryption": Encryption.GCM}, False)],
+)
+def test_sound_is_sent_redundantly_unless_encrypted_or_asked_not_to(
+    wish: dict[str, Any], red: bool
+) -> None:
+    stage = Stage()
+    ann = stage.join("ann", *LAYOUT)
+    sid = stage.publish(ann, "audio", "mic", **wish)
+    ann.offer(*LAYOUT, "audio sendonly mic", offer_id=2)
+    assert [told.red for told in stage.told(node.AddTrack)] == [red]
+    stage.live(sid)
+    assert [track.red for track in stage.records[-1].record.tracks] == [red]
 
 
 def test_the_publisher_learns_of_its_first_subscriber_once() -> None:

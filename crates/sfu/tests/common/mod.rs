@@ -44,6 +44,8 @@ pub struct World {
     pub events: Vec<Output>,
     /// Streams' packets that the SFU handed out for elsewhere.
     pub exported: Vec<(StreamId, Arc<MediaPacket>)>,
+    /// Whether a datagram is lost on its way to (true) or from a client, by its place.
+    pub loses: Box<dyn FnMut(usize, bool) -> bool>,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             clients: vec![],
             events: vec![],
             exported: vec![],
+            loses: Box::new(|_, _| false),
         }
     }
 
@@ -74,10 +77,21 @@ impl World {
         lines: &[(MediaKind, Direction)],
         rids: &[&str],
     ) -> usize {
+        self.join_as(room, lines, rids, true)
+    }
+
+    /// The same; with `red` it takes redundant sound.
+    pub fn join_as(
+        &mut self,
+        room: u8,
+        lines: &[(MediaKind, Direction)],
+        rids: &[&str],
+        red: bool,
+    ) -> usize {
         let id = self.clients.len() as u64 + 1;
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
-            .enable_opus(true, true)
+            .enable_opus(true, red)
             .build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
@@ -166,9 +180,13 @@ impl World {
         for output in out {
             match output {
                 Output::Transmit(t) => {
-                    let Some(client) = self.clients.iter_mut().find(|c| c.address == t.to) else {
+                    let Some(at) = self.clients.iter().position(|c| c.address == t.to) else {
                         continue;
                     };
+                    if (self.loses)(at, true) {
+                        continue;
+                    }
+                    let client = &mut self.clients[at];
                     let proto = str0m::net::Protocol::Udp;
                     if let Ok(r) = Receive::new(proto, t.from, t.to, &t.bytes) {
                         let input = str0m::Input::Receive(self.now, r);
@@ -187,11 +205,12 @@ impl World {
     pub fn step(&mut self) {
         self.now += Duration::from_millis(5);
         let mut sent = vec![];
-        for client in &mut self.clients {
+        for (at, client) in self.clients.iter_mut().enumerate() {
             let input = str0m::Input::Timeout(self.now);
             client.rtc.handle_input(input).unwrap();
             drain(client);
-            sent.append(&mut client.sent);
+            let arrives = |_: &Datagram| !(self.loses)(at, false);
+            sent.extend(client.sent.drain(..).filter(arrives));
         }
         for (from, to, bytes) in sent {
             self.input(Input::Datagram {
@@ -260,6 +279,12 @@ impl World {
     pub fn pt(&self, client: usize, codec: str0m::format::Codec) -> Pt {
         let config = self.clients[client].rtc.codec_config();
         config.find(|p| p.spec().codec == codec).unwrap().pt()
+    }
+
+    /// The payload type for redundant sound.
+    pub fn red(&self, client: usize) -> Pt {
+        let config = self.clients[client].rtc.codec_config();
+        config.find(|p| p.red().is_some()).unwrap().red().unwrap()
     }
 
     pub fn count(&self, what: &str) -> u64 {

@@ -108,6 +108,7 @@ impl World {
             layers,
             publisher: Some(u64::from(WORKER)),
             tag: self.tags.get(&publisher.room).copied().unwrap_or_default(),
+            red: true,
         };
         let node = publisher.node;
         self.command(node, command);

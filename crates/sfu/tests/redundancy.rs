@@ -1,0 +1,164 @@
+//! Sound over links that lose packets: repeated as often as each subscriber needs it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::World;
+use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind};
+use wire::{Block, RoomKey, StreamId, put_red, red_blocks};
+
+const SPEAK: (MediaKind, Direction) = (MediaKind::Audio, Direction::SendOnly);
+const HEAR: (MediaKind, Direction) = (MediaKind::Audio, Direction::RecvOnly);
+
+/// One who speaks and some who hear; those who take redundant sound, or not.
+fn call(world: &mut World, red: bool, hearers: &[bool]) -> (usize, Vec<usize>) {
+    let ann = world.join(1, &[SPEAK]);
+    let mid = world.clients[ann].mids[0].to_string();
+    world.input(Input::AddTrack(TrackInfo {
+        sid: "TR_a".into(),
+        room: RoomKey([1; 16]),
+        kind: Kind::Audio,
+        layers: vec![Layer {
+            stream: StreamId(5),
+            rid: None,
+            quality: 0,
+        }],
+        publisher: Some(1),
+        red,
+    }));
+    world.input(Input::Publish {
+        participant: 1,
+        mid: &mid,
+        track: "TR_a",
+    });
+    let join = |takes: &bool| {
+        let at = world.join_as(1, &[HEAR], &[], *takes);
+        let mid = world.clients[at].mids[0].to_string();
+        world.input(Input::Subscribe {
+            participant: world.clients[at].id,
+            side: Side::Publisher,
+            mid: &mid,
+            track: "TR_a",
+        });
+        at
+    };
+    (ann, hearers.iter().map(join).collect())
+}
+
+fn speak(world: &mut World, ann: usize, from: u64, packets: u64) {
+    let pt = world.pt(ann, Codec::Opus);
+    for sequence in from..from + packets {
+        world.send(ann, 0, pt, sequence, &sequence.to_be_bytes());
+        world.run(Duration::from_millis(20));
+    }
+}
+
+/// The frames that a client could play, and how often packets of so many blocks came.
+fn played(world: &World, client: usize) -> (BTreeSet<u64>, BTreeMap<usize, usize>) {
+    let red = world.clients[client]
+        .rtc
+        .codec_config()
+        .find(|p| p.red().is_some())
+        .and_then(|p| p.red());
+    let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+    let (mut frames, mut sizes) = (BTreeSet::new(), BTreeMap::new());
+    for packet in &world.clients[client].packets {
+        if Some(packet.header.payload_type) == red {
+            let blocks = red_blocks(&packet.payload).unwrap();
+            frames.extend(blocks.iter().map(|block| number(block.bytes)));
+            *sizes.entry(blocks.len()).or_default() += 1;
+        } else {
+            frames.insert(number(&packet.payload));
+            *sizes.entry(0).or_default() += 1;
+        }
+    }
+    (frames, sizes)
+}
+
+fn missing(world: &World, client: usize, from: u64, packets: u64) -> usize {
+    let (frames, _) = played(world, client);
+    (from..from + packets)
+        .filter(|n| !frames.contains(n))
+        .count()
+}
+
+#[test]
+fn each_subscriber_gets_as_much_as_it_loses() {
+    let mut w = World::new();
+    let (ann, hearers) = call(&mut w, true, &[true, true, true, false]);
+    let [good, poor, bad, plain] = hearers[..] else {
+        panic!("four hear");
+    };
+    let mut rng = fastrand::Rng::with_seed(1);
+    w.loses = Box::new(move |client, toward| {
+        let share = if client == poor {
+            0.1
+        } else if client == bad {
+            0.3
+        } else {
+            0.0
+        };
+        toward && rng.f64() < share
+    });
+    // They are to be known before anything is counted.
+    speak(&mut w, ann, 1_000, 1_000);
+    for hearer in &hearers {
+        w.clients[*hearer].packets.clear();
+    }
+    speak(&mut w, ann, 2_000, 2_000);
+    let deepest = |client| *played(&w, client).1.keys().max().unwrap();
+    assert_eq!((deepest(good), deepest(plain)), (2, 0));
+    assert!((3..=4).contains(&deepest(poor)));
+    assert!((4..=5).contains(&deepest(bad)));
+    assert_eq!(missing(&w, good, 2_000, 2_000), 0);
+    assert_eq!(missing(&w, plain, 2_000, 2_000), 0);
+    let shares = [poor, bad].map(|client| missing(&w, client, 2_000, 1_990) as f64 / 1_990.0);
+    assert!(shares[0] <= 0.003, "10 % lost, {:?} left", shares[0]);
+    assert!(shares[1] <= 0.015, "30 % lost, {:?} left", shares[1]);
+}
+
+#[test]
+fn who_takes_no_redundant_sound_hears_what_the_speakers_packets_repeat() {
+    let mut w = World::new();
+    let (ann, hearers) = call(&mut w, true, &[false, true]);
+    let mut rng = fastrand::Rng::with_seed(2);
+    w.loses = Box::new(move |client, toward| client == ann && !toward && rng.f64() < 0.2);
+    let (opus, red) = (w.pt(ann, Codec::Opus), w.red(ann));
+    for sequence in 100..1_100u64 {
+        let frames = [sequence - 2, sequence - 1, sequence].map(u64::to_be_bytes);
+        let blocks: Vec<Block<'_>> = (0..3u16)
+            .map(|i| Block {
+                payload_type: *opus,
+                timestamp_offset: (2 - i) * 960,
+                bytes: &frames[usize::from(i)],
+            })
+            .collect();
+        let mut payload = Vec::new();
+        put_red(&mut payload, &blocks).unwrap();
+        w.send(ann, 0, red, sequence, &payload);
+        w.run(Duration::from_millis(20));
+    }
+    assert!(w.count("media_recovered") > 100);
+    for hearer in hearers {
+        let left = missing(&w, hearer, 110, 980);
+        assert!(
+            left <= 20,
+            "{left} of 980: three in a row are lost in 0.8 %"
+        );
+    }
+}
+
+#[test]
+fn sound_that_must_stay_plain_is_passed_on_as_it_came() {
+    let mut w = World::new();
+    let (ann, hearers) = call(&mut w, false, &[true]);
+    speak(&mut w, ann, 100, 50);
+    let (frames, sizes) = played(&w, hearers[0]);
+    assert_eq!(frames.len(), 50);
+    assert_eq!(sizes, BTreeMap::from([(0, 50)]));
+}

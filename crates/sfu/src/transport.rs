@@ -36,6 +36,9 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 
+/// A lost packet of sound is asked for again up to this round trip; beyond, its place in the
+/// playout is past.
+const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -87,6 +90,10 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
+    /// Those of them that carry sound.
+    voices: Vec<Ssrc>,
+    /// The client is too far away for lost sound to come again in time.
+    far: bool,
     senders: HashMap<Mid, Vec<(Format, Pt)>>,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
@@ -136,6 +143,8 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
+            voices: Vec::new(),
+            far: false,
             senders: HashMap::new(),
             reliable: None,
             lossy: None,
@@ -206,7 +215,7 @@ impl Transport {
             self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(100))));
             self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(101))));
         }
-        Ok(answer.to_sdp_string())
+        Ok(ask_for_lost_sound(&answer.to_sdp_string()))
     }
 
     /// Make an offer with exactly these sections after the data section. Err: nothing to offer.
@@ -546,6 +555,15 @@ impl Transport {
                     self.lossy = None;
                 }
             }
+            Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair;
+                if let Some(time) = pair
+                    .and_then(|pair| pair.current_round_trip_time)
+                    .or(stats.rtt)
+                {
+                    self.on_round_trip(time);
+                }
+            }
             // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
             // feedback leaves out what was not told of yet, which is most of what was lost.
             Event::MediaEgressStats(stats) => happened.extend(stats.loss.map(Happened::Lost)),
@@ -553,6 +571,26 @@ impl Transport {
                 happened.push(Happened::Estimate(estimate.as_u64()));
             }
             _ => {}
+        }
+    }
+
+    /// A round trip to the client was measured.
+    fn on_round_trip(&mut self, round_trip: Duration) {
+        let far = round_trip > MAX_AUDIO_ROUND_TRIP;
+        if far != self.far {
+            self.far = far;
+            for ssrc in self.voices.clone() {
+                self.ask_again(ssrc);
+            }
+        }
+    }
+
+    /// Ask for what is lost of a voice, or not where it would come too late. Left to itself, str0m
+    /// asks only where retransmissions have a payload type of their own, which sound has not.
+    fn ask_again(&mut self, ssrc: Ssrc) {
+        let far = self.far;
+        if let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc) {
+            rx.suppress_nack(far);
         }
     }
 
@@ -566,6 +604,14 @@ impl Transport {
                     return Happened::Unbound;
                 };
                 let (mid, rid) = (rx.mid(), rx.rid());
+                let audio = self
+                    .rtc
+                    .media(mid)
+                    .is_some_and(|m| m.kind() == MediaKind::Audio);
+                if audio && !self.voices.contains(&ssrc) {
+                    self.voices.push(ssrc);
+                    self.ask_again(ssrc);
+                }
                 let exact = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
                 let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
                 let stream = exact.or_else(whole).map(|(_, _, s)| *s);
@@ -587,6 +633,24 @@ fn without_snap(sdp: &str) -> String {
         .filter(|l| !l.starts_with("a=sctp-init"))
         .flat_map(|l| [l, "\r\n"])
         .collect()
+}
+
+/// An answer that has the client send lost Opus packets again (RFC 4585 section 4.2), on the
+/// m-lines where it only sends.
+fn ask_for_lost_sound(sdp: &str) -> String {
+    let mut answer = String::with_capacity(sdp.len() + 64);
+    let lines: Vec<&str> = sdp.lines().collect();
+    for section in lines.chunk_by(|_, next| !next.starts_with("m=")) {
+        let speaks = section[0].starts_with("m=audio") && section.contains(&"a=recvonly");
+        for line in section {
+            answer.extend([line, "\r\n"]);
+            let opus = line.strip_prefix("a=rtpmap:").filter(|_| speaks);
+            if let Some((pt, _)) = opus.and_then(|map| map.split_once(" opus/48000")) {
+                answer.extend(["a=rtcp-fb:", pt, " nack\r\n"]);
+            }
+        }
+    }
+    answer
 }
 
 fn channel(label: &str, negotiated: Option<u16>) -> ChannelConfig {

@@ -154,6 +154,34 @@ fn who_takes_no_redundant_sound_hears_what_the_speakers_packets_repeat() {
 }
 
 #[test]
+fn lost_sound_is_asked_for_again_where_it_comes_in_time() {
+    let mut w = World::new();
+    let (ann, _) = call(&mut w, true, &[true]);
+    let answer = w.clients[ann].answer.clone();
+    let opus = w.pt(ann, Codec::Opus);
+    assert!(
+        answer.contains(&format!("a=rtcp-fb:{opus} nack\r\n")),
+        "{answer}"
+    );
+    let hears = w.clients[1].answer.clone();
+    assert!(
+        !hears.contains(&format!("a=rtcp-fb:{opus} nack\r\n")),
+        "{hears}"
+    );
+    let mut number = 0;
+    w.loses = Box::new(move |client, toward| {
+        number += u64::from(client == ann && !toward);
+        client == ann && !toward && number % 10 == 0
+    });
+    speak(&mut w, ann, 100, 100);
+    assert!(
+        w.clients[ann].nacks > 3,
+        "{} asked for",
+        w.clients[ann].nacks
+    );
+}
+
+#[test]
 fn sound_that_must_stay_plain_is_passed_on_as_it_came() {
     let mut w = World::new();
     let (ann, hearers) = call(&mut w, false, &[true]);

@@ -34,6 +34,8 @@ pub struct Client {
     pub connected: bool,
     pub channels: Vec<(str0m::channel::ChannelId, String)>,
     pub answer: String,
+    /// Asked for again of what it sent.
+    pub nacks: u64,
     sent: Vec<Datagram>,
 }
 
@@ -91,6 +93,7 @@ impl World {
         let id = self.clients.len() as u64 + 1;
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
+            .set_stats_interval(Some(Duration::from_millis(500)))
             .enable_opus(true, red)
             .build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
@@ -165,6 +168,7 @@ impl World {
             connected: false,
             channels: vec![],
             answer: String::new(),
+            nacks: 0,
             sent: vec![],
         });
         self.clients.len() - 1
@@ -307,6 +311,7 @@ fn drain(client: &mut Client) {
                 Event::RtpPacket(p) => client.packets.push(p),
                 Event::KeyframeRequest(r) => client.keyframe_requests.push(r),
                 Event::ChannelOpen(id, label) => client.channels.push((id, label)),
+                Event::MediaEgressStats(s) => client.nacks = client.nacks.max(s.nacks),
                 Event::ChannelData(d) => client.messages.push(d.data),
                 _ => {}
             },

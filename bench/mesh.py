@@ -96,22 +96,26 @@ class Found:
 
 def rtt_ms(a: int, b: int) -> float:
     """Between two nodes of the matrix."""
-    rtt = measured().rtt_ms(REGIONS[a - 1], REGIONS[b - 1])
-    assert rtt is not None
-    return rtt
+    one, other = (REGIONS[(node - 1) % len(REGIONS)] for node in (a, b))
+    rtt = measured().rtt_ms(one, other)
+    return 1.0 if one is other or rtt is None else rtt
 
 
 class World:
-    """The 21 regions with streams between random pairs."""
+    """The 21 regions, or more nodes over them, with streams between random pairs."""
 
-    def __init__(self, seed: int, *, loss: float, shipping: bool) -> None:
+    def __init__(self, seed: int, *, loss: float, shipping: bool, nodes: int) -> None:
         self.rng = random.Random(seed)
+        self.nodes = nodes
         self.run: Callable[[float], None]
         if shipping:
-            from tests.world.network import aws
+            from tests.world.network import aws, crowd
 
-            network = aws(seed, jitter_ms=JITTER_MS, loss=loss)
+            weather = {"jitter_ms": JITTER_MS, "loss": loss}
+            more = nodes > len(REGIONS)
+            network = crowd(seed, nodes, **weather) if more else aws(seed, **weather)
             self.sim = network.sim
+            self.links = len(network.paths)
             self.run = network.run
             self.kill, self.start = network.kill, network.start
         else:
@@ -120,6 +124,7 @@ class World:
                 for b in range(a + 1, len(REGIONS) + 1):
                     delay = rtt_ms(a, b) / 2
                     self.sim.add_path(a, b, delay_ms=delay, jitter_ms=JITTER_MS, loss=loss)
+            self.links = len(REGIONS) * (len(REGIONS) - 1) // 2
             self.run = self._run
             self.kill = lambda node, at: self.sim.fault(at, "kill", node)
             self.start = lambda node, at: self.sim.fault(at, "start", node)
@@ -130,7 +135,7 @@ class World:
 
     def talk(self, counts: dict[str, int]) -> None:
         """Add streams of each kind between random pairs of nodes."""
-        nodes = range(1, len(REGIONS) + 1)
+        nodes = range(1, self.nodes + 1)
         for kind, count in counts.items():
             for _ in range(count):
                 source, target = self.rng.sample(nodes, 2)
@@ -145,10 +150,10 @@ class World:
         return None if via is None else [stream.source, *via, stream.target]
 
 
-def kill_some(job: tuple[int, int, bool]) -> Found:
+def kill_some(job: tuple[int, int, bool, int]) -> Found:
     """So many random kills in one world, one after the other."""
-    seed, count, shipping = job
-    world = World(seed, loss=0.0, shipping=shipping)
+    seed, count, shipping, nodes = job
+    world = World(seed, loss=0.0, shipping=shipping, nodes=nodes)
     world.run(WARM_UP_S / 2)
     world.talk({"audio": AUDIO, "video": VIDEO, "upper": UPPER})
     world.run(WARM_UP_S)
@@ -179,7 +184,7 @@ def _kill_one(world: World, found: Found) -> None:
         found.kills["link"] += 1
     else:
         relays = [node for one in used for node in (world.path(one) or [])[1:-1]]
-        anywhere = range(1, len(REGIONS) + 1)
+        anywhere = range(1, world.nodes + 1)
         dead = rng.choice(relays if relays and rng.random() < 0.5 else anywhere)
         world.kill(dead, at)
         world.start(dead, at + DEAD_S)
@@ -221,7 +226,7 @@ def _behind(world: World, stream: Stream) -> float:
     nodes = world.path(stream, second=True)
     if nodes is not None:
         return sum(rtt_ms(a, b) for a, b in itertools.pairwise(nodes))
-    relays = set(range(1, len(REGIONS) + 1)) - {stream.source, stream.target}
+    relays = set(range(1, world.nodes + 1)) - {stream.source, stream.target}
     return min(rtt_ms(stream.source, k) + rtt_ms(k, stream.target) for k in relays)
 
 
@@ -244,9 +249,9 @@ class Healthy:
     audio_frames: int
 
 
-def healthy(seed: int, seconds: float, shipping: bool) -> Healthy:
+def healthy(seed: int, seconds: float, shipping: bool, nodes: int) -> Healthy:
     """Let a healthy world run."""
-    world = World(seed, loss=HEALTHY_LOSS, shipping=shipping)
+    world = World(seed, loss=HEALTHY_LOSS, shipping=shipping, nodes=nodes)
     sim = world.sim
     world.run(WARM_UP_S)
     quiet = sim.bytes_sent
@@ -270,7 +275,7 @@ def healthy(seed: int, seconds: float, shipping: bool) -> Healthy:
     after = sim.counters()
     return Healthy(
         simulated_s=seconds,
-        links=len(REGIONS) * (len(REGIONS) - 1) // 2,
+        links=world.links,
         wall_s=wall,
         counts={name: after[name] - counts.get(name, 0) for name in after},
         route_changes=sim.route_changes - changes,
@@ -392,14 +397,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--shipping", action="store_true", help="Python's routing in the loop")
+    parser.add_argument(
+        "--nodes", type=int, default=len(REGIONS), help="over the regions; more need --shipping"
+    )
     options = parser.parse_args()
+    if options.nodes > len(REGIONS) and not options.shipping:
+        parser.error(f"{options.nodes} nodes are more than the regions: add --shipping")
     began = time.monotonic()
     whole, rest = divmod(options.kills, KILLS_IN_A_WORLD)
     counts = [KILLS_IN_A_WORLD] * whole + ([rest] if rest else [])
-    jobs = [(options.seed + i, count, options.shipping) for i, count in enumerate(counts)]
+    how = (options.shipping, options.nodes)
+    jobs = [(options.seed + i, count, *how) for i, count in enumerate(counts)]
     found = Found()
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        waiting = pool.apply_async(healthy, (options.seed, options.healthy, options.shipping))
+        waiting = pool.apply_async(healthy, (options.seed, options.healthy, *how))
         for one in pool.imap(kill_some, jobs):
             found.add(one)
             print(f"{sum(found.kills.values())} kills", file=sys.stderr)

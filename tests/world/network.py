@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -373,6 +374,35 @@ def aws(seed: int, *, controllers: Iterable[int] = (10, 18), **weather: float) -
         [_place(region) for region in regions],
         delay,
         controllers=controllers,
+        **weather,  # type: ignore[arg-type]
+    )
+
+
+def crowd(seed: int, nodes: int, *, degree: int = 8, **weather: float) -> Network:
+    """So many nodes over the regions of the AWS matrix, each in a region of its own name and with a
+    path to its nearest and some far neighbours, ``degree`` and more in all."""
+    regions = list(COLUMNS.values())
+    matrix, rng = measured(), random.Random(seed)
+    at = [regions[i % len(regions)] for i in range(nodes)]
+
+    def rtt(a: int, b: int) -> float:
+        between = matrix.rtt_ms(at[a - 1], at[b - 1])
+        return 1.0 if at[a - 1] is at[b - 1] or between is None else between
+
+    paths = set()
+    for a in range(1, nodes + 1):
+        others = sorted((b for b in range(1, nodes + 1) if b != a), key=lambda b: rtt(a, b))
+        near, rest = others[: degree // 2], others[degree // 2 :]
+        paths |= {(min(a, b), max(a, b)) for b in near + rng.sample(rest, degree - degree // 2)}
+    places = [_place(region) for region in at]
+    for i, place in enumerate(places):
+        place.region = f"{place.region}-{i // len(regions)}"
+    return Network(
+        seed,
+        places,
+        lambda a, b: rtt(a, b) / 2 if (a, b) in paths else None,
+        controllers=(10, 18),
+        pairs=1,
         **weather,  # type: ignore[arg-type]
     )
 

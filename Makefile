@@ -61,6 +61,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy bench
 	$(BIN)/python -m mypy.stubtest fairlead._core --ignore-disjoint-bases
 	$(BIN)/lint-imports
 	cargo fmt --all --check

@@ -111,9 +111,10 @@ class World:
         if shipping:
             from tests.world.network import aws, crowd
 
-            weather = {"jitter_ms": JITTER_MS, "loss": loss}
-            more = nodes > len(REGIONS)
-            network = crowd(seed, nodes, **weather) if more else aws(seed, **weather)
+            if nodes > len(REGIONS):
+                network = crowd(seed, nodes, jitter_ms=JITTER_MS, loss=loss)
+            else:
+                network = aws(seed, jitter_ms=JITTER_MS, loss=loss)
             self.sim = network.sim
             self.links = len(network.paths)
             self.run = network.run
@@ -176,6 +177,7 @@ def _kill_one(world: World, found: Found) -> None:
     used = [stream for stream in world.streams if world.path(stream)]
     path = world.path(rng.choice(used)) or []
     dead = 0
+    hit: set[tuple[int, int]] = set()
     if rng.random() < 0.5:
         a, b = rng.choice(list(itertools.pairwise(path)))
         sim.fault(at, "cut", a, b)
@@ -188,7 +190,6 @@ def _kill_one(world: World, found: Found) -> None:
         dead = rng.choice(relays if relays and rng.random() < 0.5 else anywhere)
         world.kill(dead, at)
         world.start(dead, at + DEAD_S)
-        hit: set[tuple[int, int]] = set()
         found.kills["node"] += 1
     alone = {stream for stream in used if world.path(stream, second=True) is None}
     before = {stream: (world.path(stream), _behind(world, stream)) for stream in used}

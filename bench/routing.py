@@ -73,7 +73,8 @@ def plane(size: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     towns = rng.random((size, 2)) * 200.0
     straight = np.hypot(*(towns[:, None] - towns).transpose(2, 0, 1))
     inflated = straight * (1.0 + 0.6 * rng.random((size, size))) + 2.0
-    return np.maximum(inflated, inflated.T)
+    both: np.ndarray[Any, Any] = np.maximum(inflated, inflated.T)
+    return both
 
 
 def controller_times(size: int, rounds: int = 5) -> dict[str, float]:
@@ -182,10 +183,10 @@ def violations(count: int = POLICIES) -> dict[str, int]:
                 relays = {n for n in lawful if network.nodes[n].relay}
                 broken += len(set(table.order) - lawful)
                 for choice in (table.firsts, table.seconds):
-                    there = np.isfinite(choice.cost)
+                    there = np.asarray(np.isfinite(choice.cost))
                     paths += int(there.sum())
-                    for relay in (choice.first, choice.last):
-                        used = np.unique(relay[there & (relay != NONE)])
+                    for via in (choice.first, choice.last):
+                        used = np.unique(via[there & (via != NONE)])
                         broken += sum(table.order[place] not in relays for place in used)
             checked += len(wanted)
             a, b = rng.integers(0, size, 2)

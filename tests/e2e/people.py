@@ -99,7 +99,8 @@ class Person:
             since=since,
             within=within,
         )
-        return arguments[0]
+        track: rtc.RemoteTrack = arguments[0]
+        return track
 
     async def say(self, what: Chirp, **options: Any) -> rtc.LocalTrackPublication:
         """Publishes a microphone that repeats the chirp until the person leaves."""

@@ -345,7 +345,10 @@ class Network:
                     self.cells.take_back(gone)
                 case _:
                     assert_never(output)
-        due = max(mind.controller.deadline(), self.now + THINK_S)
+        wish = mind.controller.deadline()
+        if wish is None:
+            return
+        due = max(wish, self.now + THINK_S)
         mind.think_due = due
         self._at(due, lambda: self._think_if(node, mind, due))
 
@@ -378,7 +381,9 @@ def aws(seed: int, *, controllers: Iterable[int] = (10, 18), **weather: float) -
     )
 
 
-def crowd(seed: int, nodes: int, *, degree: int = 8, **weather: float) -> Network:
+def crowd(
+    seed: int, nodes: int, *, degree: int = 8, jitter_ms: float = 0.0, loss: float = 0.0
+) -> Network:
     """So many nodes over the regions of the AWS matrix, each in a region of its own name and with a
     path to its nearest and some far neighbours, ``degree`` and more in all."""
     regions = list(COLUMNS.values())
@@ -403,7 +408,8 @@ def crowd(seed: int, nodes: int, *, degree: int = 8, **weather: float) -> Networ
         lambda a, b: rtt(a, b) / 2 if (a, b) in paths else None,
         controllers=(10, 18),
         pairs=1,
-        **weather,  # type: ignore[arg-type]
+        jitter_ms=jitter_ms,
+        loss=loss,
     )
 
 

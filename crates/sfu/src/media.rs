@@ -385,15 +385,19 @@ impl Sfu {
             Some((*key, at))
         };
         let keys: Vec<(TrackKey, usize)> = p.subscribed.iter().filter_map(position).collect();
-        let videos = keys
-            .iter()
-            .filter(|(k, _)| {
-                self.tracks
-                    .get(k)
-                    .is_some_and(|t| t.info.kind == Kind::Video)
+        let tracks = keys.iter().filter_map(|(key, _)| self.tracks.get(key));
+        let (videos, sounds): (Vec<&Track>, Vec<&Track>) =
+            tracks.partition(|track| track.info.kind == Kind::Video);
+        let speaks = |track: &&&Track| {
+            let mut layers = track.info.layers.iter();
+            layers.any(|layer| {
+                let stream = self.streams.get(&layer.stream);
+                stream.is_some_and(|stream| stream.alive(now, true))
             })
-            .count();
-        let budget = estimate.map_or(u64::MAX, |e| share(e, videos));
+        };
+        let voices = sounds.iter().filter(speaks).count();
+        let repeats = p.losses.distances().len();
+        let budget = estimate.map_or(u64::MAX, |e| share(e, voices, repeats, videos.len()));
         let mut desired = 0;
         for (key, at) in keys {
             let Some(track) = self.tracks.get(&key) else {

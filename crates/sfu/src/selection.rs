@@ -4,8 +4,10 @@ use wire::StreamId;
 
 /// Bits per second that a layer is taken to need until it was measured, by quality.
 const NOMINAL: [u64; 3] = [200_000, 600_000, 2_000_000];
-/// Share of the estimate that video may plan with; the rest is audio, repair and error.
+/// Share of the estimate that may be planned with; the rest is repair and error.
 const USABLE: f64 = 0.85;
+/// Bits per second of a voice, and of each time that its frames are repeated.
+const VOICE: u64 = 32_000;
 
 /// A layer as the choice sees it.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +26,12 @@ impl Candidate {
     }
 }
 
-/// What of an estimate (bits per second) is left for one of `tracks` video tracks.
-pub(crate) fn share(estimate: u64, tracks: usize) -> u64 {
-    (estimate as f64 * USABLE / tracks.max(1) as f64) as u64
+/// What of an estimate (bits per second) is left for one of `tracks` video tracks when `voices`
+/// have what they need, each with its frames repeated `repeats` times.
+pub(crate) fn share(estimate: u64, voices: usize, repeats: usize, tracks: usize) -> u64 {
+    let usable = (estimate as f64 * USABLE) as u64;
+    let speech = VOICE * (voices * (1 + repeats)) as u64;
+    usable.saturating_sub(speech) / tracks.max(1) as u64
 }
 
 /// The best layer up to `max_quality` within `budget`; the lowest living one if none fits.
@@ -65,6 +70,15 @@ mod tests {
             choose(&layers([true, true, false]), 2, 10_000_000),
             Some(StreamId(1))
         );
+    }
+
+    #[test]
+    fn speech_comes_first() {
+        assert_eq!(share(1_000_000, 0, 1, 1), 850_000);
+        assert_eq!(share(1_000_000, 0, 4, 2), 425_000);
+        assert_eq!(share(1_000_000, 1, 4, 1), 690_000);
+        assert_eq!(share(1_000_000, 3, 4, 2), 185_000);
+        assert_eq!(share(100_000, 3, 4, 1), 0);
     }
 
     #[test]

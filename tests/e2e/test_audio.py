@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from livekit import rtc
 
 from tests.e2e.conftest import Ends
 from tests.e2e.people import joined
@@ -31,7 +32,17 @@ async def test_both_hear_each_other(both_ends: Ends, room: str, dual: bool) -> N
 async def test_with_and_without_redundancy(ends: Ends, room: str, red: bool) -> None:
     async with joined(ends.near, room, "ayu") as ayu, joined(ends.far, room, "ben") as ben:
         await ayu.say(chirp.JAKARTA, red=red, dtx=False)
-        await ben.hear(await ben.track_of("ayu"), chirp.JAKARTA)
+        track = await ben.track_of("ayu")
+        await ben.hear(track, chirp.JAKARTA)
+        repeats = await _repeats(track)
+        assert repeats > 50 if red else repeats == 0
+
+
+async def _repeats(track: rtc.RemoteTrack) -> int:
+    """The redundant frames that have come, as the client counts them."""
+    reports = await track.get_stats()
+    inbound = next(x.inbound_rtp for x in reports if x.HasField("inbound_rtp"))
+    return int(inbound.inbound.fec_packets_received)
 
 
 async def test_single_hears_dual_and_back(ends: Ends, room: str) -> None:

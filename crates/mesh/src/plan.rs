@@ -155,8 +155,8 @@ impl View<'_> {
         let mut known: Vec<&[NodeId]> = leased.chain([&direct[..]]).collect();
         known.retain(|path| self.policies.allow_all(tag, path));
         let health_of = |path: &&[NodeId]| self.health_of(path);
-        let mut every = known.iter().copied();
-        let silent = every.find(|path| health_of(path) == Health::Silent);
+        let is_silent = |path: &&[NodeId]| health_of(path) == Health::Silent;
+        let silent = known.iter().copied().find(is_silent);
         known.retain(|path| health_of(path) < Health::Silent);
         // Good ones first, otherwise as the lease has them.
         known.sort_by_key(|path| self.health_of(path));
@@ -172,8 +172,8 @@ impl View<'_> {
         let begin = ways.len();
         let Some(first) = known.first() else {
             // Every known way is dead: somebody near may have one, or it only seems dead.
-            let mut relays = fan(&[]);
-            relays.truncate(if lease.is_some() { MAX_FAN } else { 0 });
+            let mut relays = lease.map(|_| fan(&[])).unwrap_or_default();
+            relays.truncate(MAX_FAN);
             let apart = |path: &&[NodeId]| !relays.iter().any(|way| way[0] == path[0]);
             let silent = silent.filter(apart).map(<[NodeId]>::to_vec);
             let mut relays = relays.into_iter().chain(silent);
@@ -210,12 +210,10 @@ impl View<'_> {
         let is_leased = |path: &[NodeId]| {
             lease.is_some_and(|ways| ways.first == path || ways.second.as_deref() == Some(path))
         };
-        let fails = lease.is_some_and(|ways| {
-            let second = ways.second.as_deref();
-            let mut leased = [Some(&ways.first[..]), second].into_iter().flatten();
-            leased.any(|path| self.health_of(path) != Health::Good)
+        let bare = lease.is_some_and(|ways| {
+            let fails = |path: &[NodeId]| self.health_of(path) != Health::Good;
+            fails(&ways.first) || ways.second.as_deref().is_none_or(fails)
         });
-        let bare = fails || lease.is_some_and(|ways| ways.second.is_none());
         let may = |path: &&&[NodeId]| bare || is_leased(path);
         let second = known[1..].iter().filter(may).find(apart);
         let second = second.map(|path| path.to_vec());

@@ -11,7 +11,7 @@ use crate::redundancy::Voice;
 use crate::selection::{Candidate, choose, share};
 use crate::sfu::{Sfu, TransportKey};
 use crate::track::{Subscription, Track, TrackKey};
-use crate::transport::{Change, Mid};
+use crate::transport::Mid;
 use crate::values::{Kind, Side};
 
 /// A subscriber that waits for a keyframe asks again this often.
@@ -95,13 +95,14 @@ impl Sfu {
         let mut voice = voiced.then(|| std::mem::take(&mut stream.voice));
         let taken = voice.as_mut().map(|voice| voice.take(packet));
         let taken = taken.unwrap_or_default();
+        let holes = taken.late || !taken.recovered.is_empty();
         let mut switched = false;
         let mut forwarded = 0;
         for subscription in &mut subscriptions {
             let to = (subscription.participant, subscription.side);
             let mid = subscription.mid;
             // Who takes redundant sound has these frames in the packets that follow.
-            let plain = voiced && !self.transport(to).is_some_and(|t| t.takes_red(mid));
+            let plain = holes && !self.transport(to).is_some_and(|t| t.takes_red(mid));
             let before = taken.recovered.iter().filter(|_| plain);
             let own = (!plain || !taken.late).then_some(&**packet);
             for packet in before.chain(own) {
@@ -111,7 +112,9 @@ impl Sfu {
                 forwarded += u64::from(step.sent);
             }
         }
-        self.count_many("media_recovered", taken.recovered.len() as u64);
+        if holes {
+            self.count_many("media_recovered", taken.recovered.len() as u64);
+        }
         if let (Some(stream), Some(voice)) = (self.streams.get_mut(&id), voice) {
             stream.voice = voice;
         }
@@ -156,18 +159,16 @@ impl Sfu {
             return step;
         };
         let to = (subscription.participant, subscription.side);
-        let losses = self.participants.get(&to.0).map(|p| &p.losses);
-        let change = match (voice, losses) {
-            (Some(voice), Some(losses)) => Change::Voice(voice, losses.distances()),
-            _ if packet.format == Format::Vp8 => {
-                let patch = subscription.forwarder.pictures.patch(&packet.payload);
-                patch.map_or(Change::None, Change::Vp8)
-            }
-            _ => Change::None,
+        let patch = match packet.format {
+            Format::Vp8 => subscription.forwarder.pictures.patch(&packet.payload),
+            _ => None,
         };
-        let written = self
-            .transport(to)
-            .is_some_and(|t| t.write(now, subscription.mid, packet, placed, change));
+        let mid = subscription.mid;
+        let written = self.participants.get_mut(&to.0).is_some_and(|p| {
+            let voice = voice.map(|voice| (voice, p.losses.distances()));
+            p.transport(to.1)
+                .is_some_and(|t| t.write(now, mid, packet, placed, voice, patch))
+        });
         if !written {
             self.count("media_no_payload_type");
             return step;
@@ -385,19 +386,21 @@ impl Sfu {
             Some((*key, at))
         };
         let keys: Vec<(TrackKey, usize)> = p.subscribed.iter().filter_map(position).collect();
-        let tracks = keys.iter().filter_map(|(key, _)| self.tracks.get(key));
-        let (videos, sounds): (Vec<&Track>, Vec<&Track>) =
-            tracks.partition(|track| track.info.kind == Kind::Video);
-        let speaks = |track: &&&Track| {
-            let mut layers = track.info.layers.iter();
-            layers.any(|layer| {
-                let stream = self.streams.get(&layer.stream);
-                stream.is_some_and(|stream| stream.alive(now, true))
-            })
-        };
-        let voices = sounds.iter().filter(speaks).count();
+        let (mut videos, mut voices) = (0, 0);
+        for track in keys.iter().filter_map(|(key, _)| self.tracks.get(key)) {
+            if track.info.kind == Kind::Video {
+                videos += 1;
+                continue;
+            }
+            let mut streams = track
+                .info
+                .layers
+                .iter()
+                .filter_map(|l| self.streams.get(&l.stream));
+            voices += usize::from(streams.any(|stream| stream.alive(now, true)));
+        }
         let repeats = p.losses.distances().len();
-        let budget = estimate.map_or(u64::MAX, |e| share(e, voices, repeats, videos.len()));
+        let budget = estimate.map_or(u64::MAX, |e| share(e, voices, repeats, videos));
         let mut desired = 0;
         for (key, at) in keys {
             let Some(track) = self.tracks.get(&key) else {

@@ -3,6 +3,7 @@
 //! str0m asks to be drained after every change; this file drains it in `poll` alone, and marks
 //! itself due after each change, so that the rule can't be forgotten elsewhere.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -73,14 +74,6 @@ pub(crate) enum Sent {
     Dropped,
 }
 
-/// What is changed in a packet for a subscriber.
-pub(crate) enum Change<'a> {
-    None,
-    Vp8(str0m::rtp::Vp8Patch),
-    /// Sound that was taken, with the frames so many before it where the m-line takes them.
-    Voice(&'a mut Voice, &'static [u64]),
-}
-
 pub(crate) struct Transport {
     rtc: Rtc,
     pub(crate) deadline: Instant,
@@ -90,8 +83,6 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
-    /// Those of them that carry sound.
-    voices: Vec<Ssrc>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
     senders: HashMap<Mid, Vec<(Format, Pt)>>,
@@ -143,7 +134,6 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
-            voices: Vec::new(),
             far: false,
             senders: HashMap::new(),
             reliable: None,
@@ -344,14 +334,10 @@ impl Transport {
         mid: Mid,
         packet: &MediaPacket,
         placed: Placed,
-        change: Change<'_>,
+        voice: Option<(&mut Voice, &'static [u64])>,
+        vp8: Option<str0m::rtp::Vp8Patch>,
     ) -> bool {
-        let (sound, vp8) = match change {
-            Change::None => (None, None),
-            Change::Vp8(patch) => (None, Some(patch)),
-            Change::Voice(voice, distances) => (Some((voice, distances)), None),
-        };
-        let Some((pt, payload)) = self.payload(mid, packet, sound) else {
+        let Some((pt, payload)) = self.payload(mid, packet, voice) else {
             return false;
         };
         let mut api = self.rtc.direct_api();
@@ -374,16 +360,17 @@ impl Transport {
         true
     }
 
-    /// The payload type and payload with which this m-line takes a packet.
+    /// The payload type and payload with which this m-line takes a packet: sound from its `voice`,
+    /// with the frames so many before it where the m-line takes them.
     fn payload(
         &mut self,
         mid: Mid,
         packet: &MediaPacket,
-        sound: Option<(&mut Voice, &'static [u64])>,
+        voice: Option<(&mut Voice, &'static [u64])>,
     ) -> Option<(Pt, Arc<[u8]>)> {
         let types = self.sending(mid)?;
         let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
-        if let Some((voice, distances)) = sound {
+        if let Some((voice, distances)) = voice {
             let opus = pt(Format::Opus)?;
             let redundant = pt(Format::Red).and_then(|red| {
                 let payload = voice.redundant(packet.sequence, *opus, distances)?;
@@ -412,12 +399,14 @@ impl Transport {
 
     /// The payload types under which an m-line takes each format.
     fn sending(&mut self, mid: Mid) -> Option<&[(Format, Pt)]> {
-        if !self.senders.contains_key(&mid) {
-            let media = self.rtc.media(mid)?;
-            let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
-            self.senders.insert(mid, types);
-        }
-        self.senders.get(&mid).map(|types| &types[..])
+        Some(match self.senders.entry(mid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let media = self.rtc.media(mid)?;
+                let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
+                place.insert(types)
+            }
+        })
     }
 
     /// Send a message on a data channel, or keep it for when there is room.
@@ -579,18 +568,21 @@ impl Transport {
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
         if far != self.far {
             self.far = far;
-            for ssrc in self.voices.clone() {
-                self.ask_again(ssrc);
-            }
+            // Each is looked at anew with its next packet.
+            self.sources.clear();
         }
     }
 
-    /// Ask for what is lost of a voice, or not where it would come too late. Left to itself, str0m
-    /// asks only where retransmissions have a payload type of their own, which sound has not.
+    /// Ask for what is lost of a source if it is sound, or not where it would come too late. Left to
+    /// itself, str0m asks only where retransmissions have a payload type of their own, which sound
+    /// has not.
     fn ask_again(&mut self, ssrc: Ssrc) {
-        let far = self.far;
-        if let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc) {
-            rx.suppress_nack(far);
+        let mid = self.rtc.direct_api().stream_rx(&ssrc).map(|rx| rx.mid());
+        let media = mid.and_then(|mid| self.rtc.media(mid));
+        if media.is_some_and(|media| media.kind() == MediaKind::Audio)
+            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc)
+        {
+            rx.suppress_nack(self.far);
         }
     }
 
@@ -604,14 +596,7 @@ impl Transport {
                     return Happened::Unbound;
                 };
                 let (mid, rid) = (rx.mid(), rx.rid());
-                let audio = self
-                    .rtc
-                    .media(mid)
-                    .is_some_and(|m| m.kind() == MediaKind::Audio);
-                if audio && !self.voices.contains(&ssrc) {
-                    self.voices.push(ssrc);
-                    self.ask_again(ssrc);
-                }
+                self.ask_again(ssrc);
                 let exact = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
                 let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
                 let stream = exact.or_else(whole).map(|(_, _, s)| *s);

@@ -31,10 +31,9 @@ from rich.table import Table
 
 from bench.cpu import machine
 from fairlead.core import Simulator
-from fairlead.lab.regions import COLUMNS, measured
+from tests.world.network import REGIONS, aws, crowd, rtt_ms
 
 RESULTS = Path(__file__).parent / "results"
-REGIONS = list(COLUMNS.values())
 KILLS_IN_A_WORLD = 20
 WARM_UP_S = 12.0
 SPACING_S = 9.0
@@ -94,13 +93,6 @@ class Found:
         self.violations += other.violations
 
 
-def rtt_ms(a: int, b: int) -> float:
-    """Between two nodes of the matrix."""
-    one, other = (REGIONS[(node - 1) % len(REGIONS)] for node in (a, b))
-    rtt = measured().rtt_ms(one, other)
-    return 1.0 if one is other or rtt is None else rtt
-
-
 class World:
     """The 21 regions, or more nodes over them, with streams between random pairs."""
 
@@ -109,8 +101,6 @@ class World:
         self.nodes = nodes
         self.run: Callable[[float], None]
         if shipping:
-            from tests.world.network import aws, crowd
-
             if nodes > len(REGIONS):
                 network = crowd(seed, nodes, jitter_ms=JITTER_MS, loss=loss)
             else:

@@ -183,7 +183,7 @@ def violations(count: int = POLICIES) -> dict[str, int]:
                 relays = {n for n in lawful if network.nodes[n].relay}
                 broken += len(set(table.order) - lawful)
                 for choice in (table.firsts, table.seconds):
-                    there = np.asarray(np.isfinite(choice.cost))
+                    there = np.isfinite(choice.cost)
                     paths += int(there.sum())
                     for via in (choice.first, choice.last):
                         used = np.unique(via[there & (via != NONE)])

@@ -15,7 +15,6 @@ from fairlead.protocol import node as protocol
 from fairlead.routing.controller import Controller
 from fairlead.routing.follower import Follower, Settings
 from fairlead.routing.inputs import (
-    ControllerHeard,
     ControllerInput,
     FollowerInput,
     Heard,
@@ -23,8 +22,8 @@ from fairlead.routing.inputs import (
     NodeHeard,
     Publish,
     RegionSetsHeard,
-    RoutesHeard,
     Withdraw,
+    heard,
 )
 from fairlead.types import (
     ControllerRecord,
@@ -36,6 +35,8 @@ from fairlead.types import (
 )
 from tests.world.cells import Cells
 
+REGIONS = list(COLUMNS.values())
+"""Of the AWS matrix; nodes take them in turn."""
 CELL_S = 0.02
 """What cells add to the way between two nodes."""
 TURN_S = 0.01
@@ -337,10 +338,8 @@ class Network:
             match output:
                 case Publish(record=record):
                     self.cells.put(record)
-                    if isinstance(record, RoutesRecord):
-                        self._follow(node, RoutesHeard(record=record))
-                    elif isinstance(record, ControllerRecord):
-                        self._follow(node, ControllerHeard(record=record))
+                    if isinstance(record, RoutesRecord | ControllerRecord):
+                        self._follow(node, heard(record))
                 case Withdraw(record=gone):
                     self.cells.take_back(gone)
                 case _:
@@ -364,18 +363,10 @@ class Network:
 
 def aws(seed: int, *, controllers: Iterable[int] = (10, 18), **weather: float) -> Network:
     """One node in each region of the AWS matrix; controllers in Frankfurt and Virginia."""
-    regions = list(COLUMNS.values())
-    matrix = measured()
-
-    def delay(a: int, b: int) -> float:
-        rtt = matrix.rtt_ms(regions[a - 1], regions[b - 1])
-        assert rtt is not None
-        return rtt / 2
-
     return Network(
         seed,
-        [_place(region) for region in regions],
-        delay,
+        [_place(region) for region in REGIONS],
+        lambda a, b: rtt_ms(a, b) / 2,
         controllers=controllers,
         **weather,  # type: ignore[arg-type]
     )
@@ -386,31 +377,38 @@ def crowd(
 ) -> Network:
     """So many nodes over the regions of the AWS matrix, each in a region of its own name and with a
     path to its nearest and some far neighbours, ``degree`` and more in all."""
-    regions = list(COLUMNS.values())
-    matrix, rng = measured(), random.Random(seed)
-    at = [regions[i % len(regions)] for i in range(nodes)]
-
-    def rtt(a: int, b: int) -> float:
-        between = matrix.rtt_ms(at[a - 1], at[b - 1])
-        return 1.0 if at[a - 1] is at[b - 1] or between is None else between
-
+    rng = random.Random(seed)
     paths = set()
     for a in range(1, nodes + 1):
-        others = sorted((b for b in range(1, nodes + 1) if b != a), key=lambda b: rtt(a, b))
+        others = sorted((b for b in range(1, nodes + 1) if b != a), key=lambda b: rtt_ms(a, b))
         near, rest = others[: degree // 2], others[degree // 2 :]
         paths |= {(min(a, b), max(a, b)) for b in near + rng.sample(rest, degree - degree // 2)}
-    places = [_place(region) for region in at]
+    places = [_place(_region(node)) for node in range(1, nodes + 1)]
     for i, place in enumerate(places):
-        place.region = f"{place.region}-{i // len(regions)}"
+        place.region = f"{place.region}-{i // len(REGIONS)}"
     return Network(
         seed,
         places,
-        lambda a, b: rtt(a, b) / 2 if (a, b) in paths else None,
+        lambda a, b: rtt_ms(a, b) / 2 if (a, b) in paths else None,
         controllers=(10, 18),
         pairs=1,
         jitter_ms=jitter_ms,
         loss=loss,
     )
+
+
+def rtt_ms(a: int, b: int) -> float:
+    """Between two nodes of `aws` or `crowd`; 1 within a region."""
+    one, other = _region(a), _region(b)
+    if one is other:
+        return 1.0
+    rtt = measured().rtt_ms(one, other)
+    assert rtt is not None
+    return rtt
+
+
+def _region(node: int) -> Region:
+    return REGIONS[(node - 1) % len(REGIONS)]
 
 
 def _place(region: Region) -> Place:
@@ -429,5 +427,5 @@ def line(*delays_ms: float) -> Callable[[int, int], float | None]:
 
 def number(region: str) -> int:
     """The node of a region in `aws`."""
-    names = [known.name for known in COLUMNS.values()]
+    names = [known.name for known in REGIONS]
     return names.index(region) + 1

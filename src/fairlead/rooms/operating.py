@@ -277,6 +277,10 @@ def _check_place(ctx: Context, name: str, regions: RegionSet) -> None:
 
 
 def _regrant(ctx: Context, session: Session, grants: Grants) -> None:
+    if grants.name != session.grants.name:
+        session.own_fields.replaced(ctx.now, "name", session.grants.name)
+    if grants.metadata != session.grants.metadata:
+        session.own_fields.replaced(ctx.now, "metadata", session.grants.metadata)
     session.regrant(grants)
     ctx.changed(ctx.room_of(session), session)
     arriving.refresh_token(ctx, session)

@@ -113,8 +113,11 @@ def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -
         reason = RequestResponse.NOT_ALLOWED
         message = "the token does not allow own metadata: it lacks canUpdateOwnMetadata"
     else:
+        own = {"name": session.grants.name, "metadata": session.grants.metadata}
+        asked = {"name": update.name, "metadata": update.metadata}
+        meant = session.own_fields.meant(ctx.now, own, asked, more=bool(update.attributes))
         try:
-            operating.update_own(ctx, session, update.name, update.metadata, update.attributes)
+            operating.update_own(ctx, session, **meant, attributes=update.attributes)
             # The update comes before the response: a client whose call returns sends what it
             # knows of itself with its next one, and would undo this.
             ctx.finish(ctx.room_of(session))

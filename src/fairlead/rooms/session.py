@@ -14,6 +14,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publication import Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
@@ -102,6 +103,7 @@ class Session:
         """Its websocket is open."""
         self.parting = DisconnectReason.SIGNAL_CLOSE
         """Why it leaves when its grace ends."""
+        self.own_fields = OwnFields()
         self.publications = Publications()
         self.offers = ClientOffers()
         self.client_lines = ClientLines()

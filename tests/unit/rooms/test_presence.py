@@ -110,6 +110,30 @@ def test_own_metadata() -> None:
     assert ben.last("request_response").reason == RequestResponse.NOT_ALLOWED
 
 
+def test_an_update_with_a_value_just_replaced_does_not_undo_the_last() -> None:
+    stage = Stage()
+    ann = stage.join("ann", *LAYOUT, grants={"can_update_own_metadata": True})
+    ben = stage.join("ben", *LAYOUT)
+
+    def say(name: str, metadata: str, **attributes: str) -> tuple[str, str]:
+        ann.say(update_metadata={"name": name, "metadata": metadata, "attributes": attributes})
+        info = ben.last("update").participants[0]
+        return info.name, info.metadata
+
+    assert say("Ann", "m0") == ("Ann", "m0")
+    stage.pass_time(10)
+    assert say("Bea", "m0") == ("Bea", "m0")
+    # The client did not take in that it is Bea, and changes its metadata; then an attribute.
+    assert say("Ann", "m1") == ("Bea", "m1")
+    assert say("Ann", "m0", key="1") == ("Bea", "m1")
+    # Alone, or later, a former value is a wish like any other.
+    assert say("Ann", "m1") == ("Ann", "m1")
+    stage.pass_time(10)
+    assert say("Bea", "m2") == ("Bea", "m2")
+    # Both are stale and nothing else changes: one of them must be meant.
+    assert say("Ann", "m1") == ("Ann", "m1")
+
+
 def test_pings() -> None:
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)

@@ -118,8 +118,10 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True):
 
     peer: int
     up: bool
-    """Whether it carries anything; a suspect link does."""
+    """Whether it carries anything; a suspect link does, and one on hold."""
     suspect: bool = False
+    held: bool = False
+    """It fell and works again: for those who have no other way until it has proved itself."""
     rtt_ms: float | None
     """Median; None before the first round trip."""
     rtt_p95_ms: float | None = None

@@ -28,6 +28,7 @@ from fairlead.routing.inputs import (
 from fairlead.types import (
     ControllerRecord,
     LinksRecord,
+    LinkState,
     NodeRecord,
     RegionSetsRecord,
     RoutesRecord,
@@ -85,6 +86,7 @@ class _Mind:
     controller: Controller | None
     heard: list[FollowerInput] = field(default_factory=list)
     """What the follower takes in its next turn."""
+    links: list[LinkState] = field(default_factory=list)
     turning: bool = False
     due: float | None = None
     """For when the follower's deadline is on the agenda."""
@@ -214,6 +216,10 @@ class Network:
         """A living node's, to be looked at."""
         return self._minds[node].follower
 
+    def links(self, node: int) -> list[LinkState]:
+        """What a living node last said of its links."""
+        return self._minds[node].links
+
     def controller(self, node: int) -> Controller | None:
         """A living node's, to be looked at."""
         return self._minds[node].controller
@@ -297,9 +303,11 @@ class Network:
         for output in mind.follower.handle_all(self.now, events):
             match output:
                 case Publish(record=record):
-                    if mind.controller is not None and isinstance(record, LinksRecord):
-                        mind.waiting.append(LinksHeard(record=record))
-                        self._think(node)
+                    if isinstance(record, LinksRecord):
+                        mind.links = record.links
+                        if mind.controller is not None:
+                            mind.waiting.append(LinksHeard(record=record))
+                            self._think(node)
                     self.cells.put(record)
                 case (
                     protocol.AddPeer()

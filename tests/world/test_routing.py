@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,30 @@ def test_a_cut_path_is_left_and_everybody_hears_again(seed: int) -> None:
     assert route is not None
     assert route[0] == [SINGAPORE]
     network.settle()
+    assert network.sim.violations == []
+
+
+def test_a_link_on_hold_carries_when_the_relay_beside_it_dies() -> None:
+    """Sao Paulo has two links; one fell three times and is on hold for 20 s when the node at the
+    other's far end dies."""
+    network = five(5)
+    pairs = [
+        (source, target)
+        for source, target in itertools.permutations(NODES, 2)
+        if SAOPAULO in (source, target) and FRANKFURT not in (source, target)
+    ]
+    voices = talking(network, *pairs)
+    for cut in (20.0, 35.0, 55.0):
+        network.sim.fault(cut, "cut", VIRGINIA, SAOPAULO)
+        network.sim.fault(cut + 5.0, "mend", VIRGINIA, SAOPAULO)
+    network.kill(FRANKFURT, 67.0)
+    network.run(70.0)
+    held = {link.peer: link.held for link in network.links(SAOPAULO)}
+    assert held[VIRGINIA]
+    network.run(80.0)
+    for (source, target), voice in voices.items():
+        figures = network.figures(target, voice, 12.0, 79.0)
+        assert figures.lost == 0, (source, target, figures)
     assert network.sim.violations == []
 
 

@@ -253,7 +253,6 @@ impl View<'_> {
             let fits = |path: &Vec<NodeId>| {
                 path.len() <= usize::from(longest)
                     && path[0] != root
-                    && self.health_of(path) <= Health::Held
                     && !path.contains(&origin)
                     && !path.contains(&self.node)
                     && TreeBuf::chain(path).is_some()
@@ -276,18 +275,20 @@ impl View<'_> {
         grow(paths, longest - 1)
     }
 
-    /// The ways that this node knows or may try to another.
+    /// The ways that this node knows to another, and then those that it may try.
     fn own_ways(&self, tag: u32, target: NodeId) -> Vec<Vec<NodeId>> {
         let lease = self.routes.get(tag, target);
         let leased = lease.map(|ways| {
             let second = ways.second.clone();
             [Some(ways.first.clone()), second].into_iter().flatten()
         });
-        let near = self.near.iter().filter(|near| **near != target);
-        let tried = near.take(MAX_FAN).map(|near| vec![*near, target]);
         let known = leased.into_iter().flatten().chain([vec![target]]);
-        let mut ways: Vec<Vec<NodeId>> = known.chain(tried).collect();
+        let mut ways: Vec<Vec<NodeId>> = known.collect();
+        ways.retain(|path| self.health_of(path) <= Health::Held);
         ways.sort_by_key(|path| self.health_of(path));
+        // Whether a neighbour reaches it is not known: a way on hold that does comes first.
+        let near = self.near.iter().filter(|near| **near != target);
+        ways.extend(near.take(MAX_FAN).map(|near| vec![*near, target]));
         ways
     }
 

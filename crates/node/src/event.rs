@@ -66,6 +66,7 @@ pub struct Level {
 pub struct Link {
     pub node: u16,
     pub state: &'static str,
+    pub held: bool,
     pub fault: Option<&'static str>,
     pub rtt_ms: Option<f64>,
     pub rtt_min_ms: Option<f64>,

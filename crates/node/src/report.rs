@@ -36,6 +36,7 @@ fn link(l: LinkReport) -> Link {
     Link {
         node: l.node.0,
         state: state_name(l.state),
+        held: l.held,
         fault: l.fault.map(|fault| match fault {
             Fault::In => "in",
             Fault::Out => "out",

@@ -50,6 +50,7 @@ fn events() -> Vec<Event> {
             links: vec![Link {
                 node: 2,
                 state: "up",
+                held: false,
                 fault: Some("out"),
                 rtt_ms: Some(161.5),
                 rtt_min_ms: Some(160.0),

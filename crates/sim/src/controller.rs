@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use node::{Command, Link, Policy, Route};
 
+/// What a link on hold costs on top: it is for those who have no other way.
+const HELD: Duration = Duration::from_secs(2);
+
 #[derive(Default)]
 pub(crate) struct Controller {
     /// One-way delay of each path that exists, by lower and higher node.
     delays: BTreeMap<(u16, u16), Duration>,
-    /// Who says that its link to whom is up.
-    up: BTreeSet<(u16, u16)>,
+    /// Who says that its link to whom works, and whether it is on hold.
+    works: BTreeMap<(u16, u16), bool>,
     /// Where frames may be under each tag.
     policies: BTreeMap<u32, BTreeSet<u16>>,
 }
@@ -29,17 +32,21 @@ impl Controller {
     pub(crate) fn report(&mut self, node: u16, links: &[Link]) -> bool {
         let mut changed = false;
         for link in links {
-            changed |= match link.state {
-                "up" | "suspect" => self.up.insert((node, link.node)),
-                _ => self.up.remove(&(node, link.node)),
+            let ends = (node, link.node);
+            let works = link.held || matches!(link.state, "up" | "suspect");
+            let now = works.then_some(link.held);
+            let before = match now {
+                Some(held) => self.works.insert(ends, held),
+                None => self.works.remove(&ends),
             };
+            changed |= before != now;
         }
         changed
     }
 
     /// A restarted node has told nothing yet.
     pub(crate) fn forget(&mut self, node: u16) {
-        self.up.retain(|(from, _)| *from != node);
+        self.works.retain(|(from, _), _| *from != node);
     }
 
     /// What each node is told.
@@ -81,8 +88,8 @@ impl Controller {
     /// Microseconds of each link that works, by place in `nodes`.
     fn costs(&self, nodes: &[u16]) -> Vec<Vec<Option<u64>>> {
         let cost = |a: u16, b: u16| {
-            let both = self.up.contains(&(a, b)) && self.up.contains(&(b, a));
-            let delay = self.delays.get(&pair(a, b)).filter(|_| both)?;
+            let held = *self.works.get(&(a, b))? || *self.works.get(&(b, a))?;
+            let delay = *self.delays.get(&pair(a, b))? + if held { HELD } else { Duration::ZERO };
             Some(delay.as_micros() as u64)
         };
         let row = |a: &u16| nodes.iter().map(|b| cost(*a, *b)).collect();

@@ -368,6 +368,8 @@ class Link(Message, frozen=True, kw_only=True):
     node: int
     state: LinkStateName
     """Suspect: silent too long; all of it is doubled. Down: nothing is sent on it."""
+    held: bool = False
+    """Down, but it carries again: until it has proved itself, for those with no other way."""
     fault: Literal["in", "out", "both"] | None = None
     """Which way fails while it is suspect or down."""
     rtt_ms: float | None

@@ -29,6 +29,8 @@ DELAY_BUDGET_MS = 400.0
 """One way; a slower path is used only if there is no other (ITU-T G.114's limit)."""
 
 
+HELD_MS = 2_000.0
+"""What a link on hold costs on top: more than any way that can be heard."""
 FULL_MS = 10_000.0
 """What such a link costs on top."""
 
@@ -44,13 +46,15 @@ class Parts:
     price: Matrix
     unsteady: Matrix
     """It fell lately."""
+    held: Matrix
+    """It is on hold."""
     probation: Matrix
     """It is new or came back, and has carried little since."""
 
     def total(self) -> Matrix:
         """The sum."""
-        parts = (self.jitter, self.loss, self.use, self.price, self.unsteady, self.probation)
-        return self.delay + sum(parts, np.zeros_like(self.delay))
+        parts = (self.jitter, self.loss, self.use, self.price, self.unsteady, self.held)
+        return self.delay + sum(parts, self.probation)
 
 
 def parts_of(figures: Figures, believed: tuple[Matrix, ...]) -> Parts:
@@ -67,5 +71,6 @@ def parts_of(figures: Figures, believed: tuple[Matrix, ...]) -> Parts:
         use=use,
         price=PRICE_MS * figures.price,
         unsteady=flaps,
+        held=np.where(figures.held, HELD_MS, 0.0),
         probation=np.zeros_like(delay),
     )

@@ -133,6 +133,7 @@ def _gains(weighed: Weighed, chosen: Chosen) -> str:
         ("jitter", "direct is less even"),
         ("price", "direct costs more"),
         ("unsteady", "direct fell lately"),
+        ("held", "direct fell and is on hold"),
         ("probation", "direct must prove itself again"),
     ):
         if float(getattr(weighed.parts, name)[at]) - relayed[name] >= GAIN_MS / 2:
@@ -197,7 +198,7 @@ def _loss(weighed: Weighed, source: int, via: Via, destination: int) -> float:
 
 def _parts(weighed: Weighed, source: int, via: Via, destination: int) -> dict[str, float]:
     hops = _hops(weighed, source, via, destination)
-    names = ("delay", "jitter", "loss", "use", "price", "unsteady", "probation")
+    names = ("delay", "jitter", "loss", "use", "price", "unsteady", "held", "probation")
     parts = {name: float(sum(getattr(weighed.parts, name)[hop] for hop in hops)) for name in names}
     parts["relays"] = RELAY_COST_MS * len(via)
     return parts if hops and np.isfinite(parts["delay"]) else {}

@@ -49,6 +49,8 @@ class Figures:
     """Per GB."""
     labels: Labels
     suspect: Flags
+    held: Flags
+    """It fell and works again, but only those without another way should take it."""
     down: Flags
     """Known not to work."""
     contradicted: Flags
@@ -65,6 +67,7 @@ class _Report:
     """One row for each figure, one column for each peer."""
     up: Flags
     suspect: Flags
+    held: Flags
     labels: Labels
 
 
@@ -127,7 +130,7 @@ class Links:
         size = len(index)
         said = np.full((8, size, size), np.nan)  # writer, peer; nan: nothing was said
         listed = np.zeros((size, size), dtype=bool)
-        down, suspect = listed.copy(), listed.copy()
+        down, suspect, held = listed.copy(), listed.copy(), listed.copy()
         labels = np.zeros((size, size), dtype=np.uint64)
         positions = np.full(1 << 16, -1, dtype=np.int64)
         positions[list(order)] = np.arange(size)
@@ -141,6 +144,7 @@ class Links:
             listed[row, columns] = True
             down[row, columns] = ~report.up[known]
             suspect[row, columns] = report.suspect[known]
+            held[row, columns] = report.held[known]
             labels[row, columns] = report.labels[known]
         with np.errstate(invalid="ignore"):
             apart = np.abs(said[_RTT] - said[_RTT].T)
@@ -149,7 +153,7 @@ class Links:
         if (own := index.get(self._own)) is not None:
             agreed[own, :] |= np.isfinite(said[_RTT, own])
             agreed[:, own] |= agreed[own, :]
-            for matrix in (said[_RTT], down, suspect, listed):
+            for matrix in (said[_RTT], down, suspect, held, listed):
                 matrix[:, own] = matrix[own, :]
         rtt = said[_RTT]
         longer = np.fmax(rtt, rtt.T)
@@ -172,6 +176,7 @@ class Links:
             price=_either(said[_PRICE], 0.0),
             labels=labels | labels.T,
             suspect=suspect | suspect.T,
+            held=held | held.T,
             down=down,
             contradicted=contradicted,
             agreed=agreed,
@@ -224,6 +229,7 @@ class Links:
             values=np.array(values, dtype=np.float64).reshape(len(links), 8).T,
             up=np.array([link.up for link in links.values()], dtype=bool),
             suspect=np.array([link.suspect for link in links.values()], dtype=bool),
+            held=np.array([link.held for link in links.values()], dtype=bool),
             labels=np.array([self._label(link.risks) for link in links.values()], dtype=np.uint64),
         )
 

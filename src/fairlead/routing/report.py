@@ -44,9 +44,10 @@ def link_state(link: Link, terms: LinkTerms) -> LinkState:
     capacities = [kbps for kbps in (link.capacity_kbps, terms.capacity_kbps) if kbps is not None]
     return LinkState(
         peer=link.node,
-        up=link.state != "down",
+        up=link.held or link.state != "down",
         suspect=link.state == "suspect",
-        rtt_ms=link.rtt_ms if link.state in ("up", "suspect") else None,
+        held=link.held,
+        rtt_ms=link.rtt_ms if link.held or link.state in ("up", "suspect") else None,
         rtt_p95_ms=link.rtt_p95_ms,
         jitter_ms=link.jitter_ms,
         loss=link.loss,
@@ -74,12 +75,16 @@ def is_urgent(before: LinksRecord | None, after: LinksRecord) -> bool:
     return _states(before) != _states(after)
 
 
-def _states(record: LinksRecord) -> dict[int, tuple[bool, bool]]:
-    return {link.peer: (link.up, link.suspect) for link in record.links}
+def _states(record: LinksRecord) -> dict[int, tuple[bool, ...]]:
+    return {link.peer: _state(link) for link in record.links}
+
+
+def _state(link: LinkState) -> tuple[bool, ...]:
+    return link.up, link.suspect, link.held
 
 
 def _differs(old: LinkState | None, new: LinkState) -> bool:
-    if old is None or (old.up, old.suspect) != (new.up, new.suspect):
+    if old is None or _state(old) != _state(new):
         return True
     if (old.capacity_kbps, old.price_per_gb, old.risks) != (
         new.capacity_kbps,

@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from fairlead.routing.cost import RELAY_COST_MS
 from fairlead.routing.links import Flags, Labels, Matrix
-from fairlead.routing.paths import NONE, Choice, Indices, over_one
+from fairlead.routing.paths import NONE, Choice, Indices, costs_of, over_one
 
 CABLE_MS, PROVIDER_MS, COUNTRY_MS = 4000.0, 1500.0, 600.0
 """Charged for sharing, on top of the cost: more than any lawful difference in delay."""
+PART_MS = 50.0
+"""How much longer a first path may be for the sake of a second one."""
 CANDIDATES = 16
 """Entry and exit relays tried with each other where the second path needs two."""
 CHUNK = 4_000_000
@@ -58,6 +60,40 @@ def second_paths(
     if missing.any() and len(inner) > 1:
         _over_two(direct, firsts, first_labels, risks, inner, rows, missing, seconds, charges)
     return seconds, charges
+
+
+def part_ways(
+    costs: Matrix,
+    firsts: Choice,
+    risks: Risks,
+    relays: Flags | None,
+    rows: Indices,
+    seconds: Choice,
+    charges: Matrix,
+) -> None:
+    """Where a first path over two relays leaves nobody for a second one, take it over one of the
+    two, if that has a second path and is hardly longer."""
+    bare = np.isfinite(firsts.cost) & ~np.isfinite(seconds.cost) & (firsts.last != NONE)
+    if not bare.any():
+        return
+    most = firsts.cost + PART_MS
+    for relay in (firsts.first.copy(), firsts.last.copy()):
+        single = Choice(relay, np.full_like(relay, NONE), np.full(firsts.cost.shape, np.inf))
+        single.cost = np.where(bare, costs_of(costs, single, rows), np.inf)
+        at = np.flatnonzero((single.cost <= most).any(axis=1))
+        if not len(at):
+            continue
+        some = Choice(single.first[at], single.last[at], single.cost[at])
+        behind, charge = second_paths(costs, some, risks, relays, rows[at])
+        better = (some.cost <= most[at]) & np.isfinite(behind.cost)
+        # Of the two the one whose pair of paths is shorter in all.
+        taken = np.isfinite(seconds.cost[at])
+        better &= ~taken | (some.cost + behind.cost < firsts.cost[at] + seconds.cost[at])
+        for whole, news in ((firsts, some), (seconds, behind)):
+            part = Choice(whole.first[at], whole.last[at], whole.cost[at])
+            part.take(better, news)
+            whole.first[at], whole.last[at], whole.cost[at] = part.first, part.last, part.cost
+        charges[at] = np.where(better, charge, charges[at])
 
 
 def charges_of(seconds: Choice, firsts: Choice, risks: Risks, rows: Indices) -> Matrix:

@@ -12,7 +12,7 @@ from fairlead.routing.damping import worth_moving
 from fairlead.routing.links import Matrix
 from fairlead.routing.network import Weighed
 from fairlead.routing.paths import NONE, Choice, Indices, best_paths, costs_of
-from fairlead.routing.second import Risks, charges_of, second_paths
+from fairlead.routing.second import Risks, charges_of, part_ways, second_paths
 from fairlead.routing.trees import graft
 
 Via = tuple[int, ...]
@@ -150,6 +150,7 @@ class Tables:
             firsts.take(stay, kept)
         self.doubled += graft(cost, firsts, rows)
         seconds, charges = second_paths(cost, firsts, risks, relays, rows)
+        part_ways(cost, firsts, risks, relays, rows, seconds, charges)
         if before is not None:
             kept = _now(cost, relays, before[1], rows)
             paid = charges_of(kept, firsts, risks, rows)  # inf where they share a relay or link

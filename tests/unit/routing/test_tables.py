@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,6 +132,38 @@ def test_a_link_that_came_back_is_on_probation_and_no_only_path_is_lost() -> Non
     for record in records(alone):
         net.links_heard(record)
     assert Tables().compute(net.weigh(101.0), {})[0].path(1, 2) == ((), None, 0.0)
+
+
+def test_a_link_on_hold_is_for_those_who_have_no_other_way() -> None:
+    tables, net = Tables(), network(triangle(60.0))
+
+    def path(over: float, held: bool) -> tuple[tuple[int, ...], tuple[int, ...] | None, float]:
+        for record in records(triangle(60.0)):
+            links = [
+                msgspec.structs.replace(link, held=held)
+                if {record.node, link.peer} == {1, 3}
+                else msgspec.structs.replace(link, up=np.isfinite(over), rtt_ms=over)
+                for link in record.links
+            ]
+            net.links_heard(LinksRecord(node=record.node, links=links))
+        found = tables.compute(net.weigh(10.0), {})[0].path(1, 3)
+        assert found is not None
+        return found
+
+    assert path(50.0, held=False) == ((), (2,), 0.0)
+    assert path(50.0, held=True) == ((2,), (), 0.0)
+    assert path(INF, held=True) == ((), None, 0.0)
+
+
+def test_a_first_path_leaves_a_relay_for_the_second() -> None:
+    # Over 2 and 3 is the shortest from 1 to 4, and only these two join them.
+    rtts = [[INF, 10, 60, INF], [10, INF, 10, 300], [60, 10, INF, 10], [INF, 300, 10, INF]]
+    path = Tables().compute(network(symmetric(rtts)).weigh(0.0), {})[0].path(1, 4)
+    assert path == ((3,), (2,), 0.0)
+    # Not where that is much longer.
+    rtts[0][2] = rtts[2][0] = 160
+    path = Tables().compute(network(symmetric(rtts)).weigh(0.0), {})[0].path(1, 4)
+    assert path == ((2, 3), None, 0.0)
 
 
 def test_data_vouches_sooner_than_time() -> None:

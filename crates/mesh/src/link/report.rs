@@ -42,6 +42,8 @@ pub enum Fault {
 pub struct LinkReport {
     pub node: NodeId,
     pub state: LinkState,
+    /// Down, but it carries again: for those who have no other way.
+    pub held: bool,
     /// While it is suspect or down.
     pub fault: Option<Fault>,
     /// Median of the last samples; None before the first.
@@ -90,6 +92,7 @@ impl Link {
         LinkReport {
             node: self.node,
             state: self.state,
+            held: self.carries() && !self.is_up(),
             fault: self.fault,
             rtt: rounds.map(|[_, median, _]| median),
             rtt_min: rounds.map(|[least, _, _]| least),

@@ -258,7 +258,10 @@ fn a_detour_takes_a_held_link_where_there_is_no_better_one() {
         network.view(false, |view| ways(&view.around(origin, tree.as_tree())))
     };
     assert_eq!(around(&network), [vec![3, 9]]);
+    // Whether 4 reaches it nobody knows.
     network.set(4, Health::Good);
+    assert_eq!(around(&network), [vec![3, 9]]);
+    network.set(3, Health::Suspect);
     assert_eq!(around(&network), [vec![4, 9]]);
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use node::{Command, Link, Policy, Route};
 
-/// What a link on hold costs on top: it is for those who have no other way.
-const HELD: Duration = Duration::from_secs(2);
+/// What a link on hold costs a first way on top, and a second one, in microseconds.
+const HELD: [u64; 2] = [2_000_000, 60_000];
 
 #[derive(Default)]
 pub(crate) struct Controller {
@@ -85,12 +85,12 @@ impl Controller {
         told.collect()
     }
 
-    /// Microseconds of each link that works, by place in `nodes`.
-    fn costs(&self, nodes: &[u16]) -> Vec<Vec<Option<u64>>> {
+    /// Microseconds of each link that works, in a first way and in a second, by place in `nodes`.
+    fn costs(&self, nodes: &[u16]) -> Vec<Vec<Option<[u64; 2]>>> {
         let cost = |a: u16, b: u16| {
             let held = *self.works.get(&(a, b))? || *self.works.get(&(b, a))?;
-            let delay = *self.delays.get(&pair(a, b))? + if held { HELD } else { Duration::ZERO };
-            Some(delay.as_micros() as u64)
+            let delay = self.delays.get(&pair(a, b))?.as_micros() as u64;
+            Some(HELD.map(|extra| delay + if held { extra } else { 0 }))
         };
         let row = |a: &u16| nodes.iter().map(|b| cost(*a, *b)).collect();
         nodes.iter().map(row).collect()
@@ -101,30 +101,24 @@ type Relay = Option<usize>;
 
 /// The best way and the best other one, each direct or over one relay.
 fn two_ways(
-    costs: &[Vec<Option<u64>>],
+    costs: &[Vec<Option<[u64; 2]>>],
     members: &[usize],
     from: usize,
     to: usize,
 ) -> Option<(Relay, Option<Relay>)> {
-    let mut first: Option<(u64, Relay)> = None;
-    let mut second: Option<(u64, Relay)> = None;
-    let mut offer = |cost: u64, relay: Relay| {
-        if first.is_none_or(|(best, _)| cost < best) {
-            second = first;
-            first = Some((cost, relay));
-        } else if second.is_none_or(|(best, _)| cost < best) {
-            second = Some((cost, relay));
-        }
+    let over = |relay: &usize| {
+        let ([a, c], [b, d]) = (costs[from][*relay]?, costs[*relay][to]?);
+        Some(([a + b, c + d], Some(*relay)))
     };
-    if let Some(cost) = costs[from][to] {
-        offer(cost, None);
-    }
-    for relay in members {
-        if let (Some(there), Some(on)) = (costs[from][*relay], costs[*relay][to]) {
-            offer(there + on, Some(*relay));
-        }
-    }
-    first.map(|(_, relay)| (relay, second.map(|(_, relay)| relay)))
+    let direct = costs[from][to].map(|cost| (cost, None));
+    let ways: Vec<([u64; 2], Relay)> = direct
+        .into_iter()
+        .chain(members.iter().filter_map(over))
+        .collect();
+    let (_, first) = *ways.iter().min_by_key(|([cost, _], _)| *cost)?;
+    let others = ways.iter().filter(|(_, relay)| *relay != first);
+    let second = others.min_by_key(|([_, cost], _)| *cost);
+    Some((first, second.map(|(_, relay)| *relay)))
 }
 
 pub(crate) fn pair(a: u16, b: u16) -> (u16, u16) {

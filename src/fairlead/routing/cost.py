@@ -30,7 +30,10 @@ DELAY_BUDGET_MS = 400.0
 
 
 HELD_MS = 2_000.0
-"""What a link on hold costs on top: more than any way that can be heard."""
+"""What a link on hold costs a first path on top: more than any way that can be heard."""
+HELD_COPY_MS = 60.0
+"""And a second one. A copy may be lost; one that comes late makes the listener wait when the first
+path fails."""
 FULL_MS = 10_000.0
 """What such a link costs on top."""
 
@@ -52,9 +55,13 @@ class Parts:
     """It is new or came back, and has carried little since."""
 
     def total(self) -> Matrix:
-        """The sum."""
+        """The sum, for first paths."""
         parts = (self.jitter, self.loss, self.use, self.price, self.unsteady, self.held)
         return self.delay + sum(parts, self.probation)
+
+    def spare(self) -> Matrix:
+        """The sum, for second paths."""
+        return self.total() - np.where(self.held > 0, HELD_MS - HELD_COPY_MS, 0.0)
 
 
 def parts_of(figures: Figures, believed: tuple[Matrix, ...]) -> Parts:

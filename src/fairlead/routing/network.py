@@ -26,6 +26,9 @@ class Weighed:
     figures: Figures
     parts: Parts
     cost: Matrix
+    """Of first paths."""
+    spare: Matrix
+    """Of second paths."""
     relays: Flags
     risks: Risks
     doubts: list[Doubt]
@@ -128,6 +131,7 @@ class Network:
             figures=figures,
             parts=parts,
             cost=parts.total(),
+            spare=parts.spare(),
             relays=np.array([node.relay for node in nodes], dtype=bool),
             risks=Risks(
                 figures.labels,

@@ -63,7 +63,7 @@ def second_paths(
 
 
 def part_ways(
-    costs: Matrix,
+    costs: tuple[Matrix, Matrix],
     firsts: Choice,
     risks: Risks,
     relays: Flags | None,
@@ -72,19 +72,20 @@ def part_ways(
     charges: Matrix,
 ) -> None:
     """Where a first path over two relays leaves nobody for a second one, take it over one of the
-    two, if that has a second path and is hardly longer."""
+    two, if that has a second path and is hardly longer. ``costs`` are of first and of second
+    paths."""
     bare = np.isfinite(firsts.cost) & ~np.isfinite(seconds.cost) & (firsts.last != NONE)
     if not bare.any():
         return
     most = firsts.cost + PART_MS
     for relay in (firsts.first.copy(), firsts.last.copy()):
         single = Choice(relay, np.full_like(relay, NONE), np.full(firsts.cost.shape, np.inf))
-        single.cost = np.where(bare, costs_of(costs, single, rows), np.inf)
+        single.cost = np.where(bare, costs_of(costs[0], single, rows), np.inf)
         at = np.flatnonzero((single.cost <= most).any(axis=1))
         if not len(at):
             continue
         some = Choice(single.first[at], single.last[at], single.cost[at])
-        behind, charge = second_paths(costs, some, risks, relays, rows[at])
+        behind, charge = second_paths(costs[1], some, risks, relays, rows[at])
         better = (some.cost <= most[at]) & np.isfinite(behind.cost)
         # Of the two the one whose pair of paths is shorter in all.
         taken = np.isfinite(seconds.cost[at])

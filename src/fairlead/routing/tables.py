@@ -130,7 +130,8 @@ class Tables:
         index = {node: place for place, node in enumerate(order)}
         places = np.array([weighed.index[node] for node in order], dtype=np.intp)
         square = np.ix_(places, places)
-        cost, relays = weighed.cost[square], weighed.relays[places]
+        cost, spare = weighed.cost[square], weighed.spare[square]
+        relays = weighed.relays[places]
         risks = Risks(
             weighed.risks.links[square],
             weighed.risks.provider[places],
@@ -149,10 +150,10 @@ class Tables:
             stay = np.isfinite(kept.cost) & ~worth_moving(kept.cost, firsts.cost)
             firsts.take(stay, kept)
         self.doubled += graft(cost, firsts, rows)
-        seconds, charges = second_paths(cost, firsts, risks, relays, rows)
-        part_ways(cost, firsts, risks, relays, rows, seconds, charges)
+        seconds, charges = second_paths(spare, firsts, risks, relays, rows)
+        part_ways((cost, spare), firsts, risks, relays, rows, seconds, charges)
         if before is not None:
-            kept = _now(cost, relays, before[1], rows)
+            kept = _now(spare, relays, before[1], rows)
             paid = charges_of(kept, firsts, risks, rows)  # inf where they share a relay or link
             stay = np.isfinite(kept.cost) & (paid <= charges)
             stay &= ~worth_moving(kept.cost, seconds.cost)

@@ -120,8 +120,7 @@ impl End {
     fn patience(&self, wait: Duration) -> Duration {
         let due = self.mesh.deadline();
         let until = due.map_or(wait, |at| at.saturating_duration_since(Instant::now()));
-        // Zero would mean for ever.
-        until.min(wait).max(Duration::from_micros(50))
+        until.min(wait)
     }
 
     fn keep_time(&mut self) {

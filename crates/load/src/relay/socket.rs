@@ -2,8 +2,11 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
 /// As in the node: the burst that a path sees.
@@ -18,6 +21,9 @@ const BUFFER_BYTES: usize = 65_536;
 pub(super) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
+    /// A read timeout of the socket would be as coarse as the system's tick, 4 ms and more.
+    poll: Poll,
+    events: Events,
     buffers: Vec<u8>,
 }
 
@@ -26,7 +32,11 @@ impl Socket {
     pub(super) fn open() -> io::Result<Socket> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
-        socket.set_nonblocking(false)?;
+        socket.set_nonblocking(true)?;
+        let poll = Poll::new()?;
+        let readable = Interest::READABLE;
+        let mut source = SourceFd(&socket.as_raw_fd());
+        poll.registry().register(&mut source, Token(0), readable)?;
         let buffer = socket2::SockRef::from(&socket);
         // Best effort: the system's own limit may be lower.
         let _ = buffer.set_recv_buffer_size(SOCKET_BUFFER);
@@ -34,6 +44,8 @@ impl Socket {
         Ok(Socket {
             socket,
             state,
+            poll,
+            events: Events::with_capacity(1),
             buffers: vec![0; BUFFERS * BUFFER_BYTES],
         })
     }
@@ -42,26 +54,30 @@ impl Socket {
         self.socket.local_addr()
     }
 
-    /// Wait for datagrams, no longer than this (over zero), and call `each` with the sender, the
+    /// Wait for datagrams, no longer than this, and call `each` with the sender, the
     /// bytes of runs of datagrams and the size of all but a run's last one.
     pub(super) fn receive(
         &mut self,
         wait: Duration,
         mut each: impl FnMut(&Outlet<'_>, SocketAddr, &mut [u8], usize) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.socket.set_read_timeout(Some(wait))?;
         let mut metas = [RecvMeta::default(); BUFFERS];
         let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
         let mut slices: [IoSliceMut<'_>; BUFFERS] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let count = match self
+        let mut recv = || match self
             .state
             .recv((&self.socket).into(), &mut slices, &mut metas)
         {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
         };
+        let mut count = recv()?;
+        if count == 0 {
+            self.poll.poll(&mut self.events, Some(wait))?;
+            count = recv()?;
+        }
         let outlet = Outlet {
             socket: &self.socket,
             state: &self.state,

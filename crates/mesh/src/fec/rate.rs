@@ -40,14 +40,20 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// A numbered datagram was sent, the latest of `window` that parity would cover: whether a
-    /// parity datagram is due now.
-    pub(crate) fn on_sent(&mut self, now: Instant, hop: Hop, window: usize) -> bool {
+    /// A numbered datagram was sent, the latest of `window` that parity would cover: how many a
+    /// parity datagram that is due now covers, None if none is.
+    pub(crate) fn on_sent(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        window: impl FnOnce() -> usize,
+    ) -> Option<usize> {
         self.watch(now, hop);
         // Where a queue stands, more bytes are what gets lost: parity would only feed it.
         if self.until.is_none() || hop.queue > STANDING {
-            return false;
+            return None;
         }
+        let window = window();
         self.credit += rate(hop, window);
         self.bare += 1;
         // Each datagram is covered at least once, however few there are in a window.
@@ -56,7 +62,7 @@ impl Rate {
             self.credit = (self.credit - 1.0).max(0.0);
             self.bare = 0;
         }
-        due
+        due.then_some(window)
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -117,7 +123,7 @@ mod tests {
             (81, 0.0, true),
         ] {
             let mut rate = Rate::default();
-            rate.on_sent(Instant::now(), hop(rtt, loss), 20);
+            rate.on_sent(Instant::now(), hop(rtt, loss), || 20);
             assert_eq!(rate.is_on(), on, "{rtt} ms, {loss}");
         }
     }
@@ -126,11 +132,11 @@ mod tests {
     fn off_only_well_below_the_limits_and_after_a_while() {
         let (t, s) = (Instant::now(), Duration::from_secs(1));
         let mut rate = Rate::default();
-        rate.on_sent(t, hop(20, 0.03), 20);
-        rate.on_sent(t + 9 * s, hop(20, 0.015), 20);
-        rate.on_sent(t + 18 * s, hop(20, 0.0), 20);
+        rate.on_sent(t, hop(20, 0.03), || 20);
+        rate.on_sent(t + 9 * s, hop(20, 0.015), || 20);
+        rate.on_sent(t + 18 * s, hop(20, 0.0), || 20);
         assert!(rate.is_on());
-        rate.on_sent(t + 19 * s, hop(20, 0.0), 20);
+        rate.on_sent(t + 19 * s, hop(20, 0.0), || 20);
         assert!(!rate.is_on());
     }
 
@@ -138,7 +144,7 @@ mod tests {
     fn more_for_more_loss_longer_bursts_and_shorter_windows_within_a_cap() {
         let share = |hop, window| {
             let mut rate = Rate::default();
-            let due = (0..10_000).filter(|_| rate.on_sent(Instant::now(), hop, window));
+            let due = (0..10_000).filter_map(|_| rate.on_sent(Instant::now(), hop, || window));
             due.count() as f32 / 10_000.0
         };
         let base = share(hop(20, 0.05), 50);

@@ -202,10 +202,10 @@ impl Link {
             queue: self.measure.peer_queue(),
         };
         let span = rtt.clamp(LEAST_SPAN, MOST_SPAN);
-        let window = self.outgoing.window(ctx.now, span);
-        if !self.repairs.rate.on_sent(ctx.now, hop, window) {
+        let window = || self.outgoing.window(ctx.now, span);
+        let Some(window) = self.repairs.rate.on_sent(ctx.now, hop, window) else {
             return;
-        }
+        };
         let Some(session) = &mut self.current else {
             return;
         };

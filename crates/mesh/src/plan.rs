@@ -34,6 +34,8 @@ pub(crate) struct View<'a> {
     pub(crate) health: &'a dyn Fn(NodeId) -> Health,
     /// Neighbours in good health, the nearest first.
     pub(crate) near: &'a [NodeId],
+    /// Those on hold.
+    pub(crate) held: &'a [NodeId],
     /// Two links of this node or more have just failed.
     pub(crate) sick: bool,
 }
@@ -160,15 +162,16 @@ impl View<'_> {
         known.retain(|path| health_of(path) < Health::Silent);
         // Good ones first, otherwise as the lease has them.
         known.sort_by_key(|path| self.health_of(path));
-        let fan = |taken: &[Way]| -> Vec<Vec<NodeId>> {
+        let over = |relays: &[NodeId], taken: &[Way]| -> Vec<Vec<NodeId>> {
             let free = |n: &&NodeId| {
                 **n != target
                     && self.policies.allow(tag, **n)
                     && !taken.iter().any(|way| way.path[0] == **n)
             };
-            let relays = self.near.iter().filter(free);
+            let relays = relays.iter().filter(free);
             relays.map(|relay| vec![*relay, target]).collect()
         };
+        let fan = |taken: &[Way]| over(self.near, taken);
         let begin = ways.len();
         let Some(first) = known.first() else {
             // Every known way is dead: somebody near may have one, or it only seems dead.
@@ -176,7 +179,9 @@ impl View<'_> {
             relays.truncate(MAX_FAN);
             let apart = |path: &&[NodeId]| !relays.iter().any(|way| way[0] == path[0]);
             let silent = silent.filter(apart).map(<[NodeId]>::to_vec);
-            let mut relays = relays.into_iter().chain(silent);
+            let held = lease.map(|_| over(self.held, &[])).unwrap_or_default();
+            let last = silent.into_iter().chain(held).collect::<Vec<_>>();
+            let mut relays = relays.into_iter().chain(last).take(MAX_FAN);
             let Some(path) = relays.next() else {
                 return Err(match lease {
                     Some(_) => Count::DropNextHopDown,

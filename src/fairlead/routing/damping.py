@@ -24,6 +24,12 @@ FLAP_MS = 20.0
 FLAP_HALF_S = 120.0
 """Half-life of that."""
 FLAP_MOST_MS = 300.0
+SICK_S = 4.0
+"""In this time a dead node's quiet links are found dead too."""
+SICK_LINKS = 2
+"""A node that lost so many links in that time is taken for dying."""
+SICK_MS = 500.0
+"""What each of its other links costs more meanwhile."""
 
 
 class Damping:
@@ -34,6 +40,8 @@ class Damping:
         self._at: float | None = None
         self._delay = self._tail = self._loss = self._flaps = np.zeros((0, 0))
         self._down = self._suspect = np.zeros((0, 0), dtype=bool)
+        self._fell = np.zeros((0, 0))
+        """When each link went down last."""
 
     def believe(self, now: float, figures: Figures, delay: Matrix) -> tuple[Matrix, ...]:
         """``delay`` (ms one way, inf where no link works), jitter, loss and a penalty for flaps, as
@@ -55,7 +63,11 @@ class Damping:
         self._flaps += FLAP_MS * fell + 0.25 * FLAP_MS * doubted
         np.minimum(self._flaps, FLAP_MOST_MS, out=self._flaps)
         self._down, self._suspect = figures.down, figures.suspect
-        return self._delay, self._tail, self._loss, self._flaps
+        self._fell[fell] = now
+        lost = (figures.down & (now - self._fell < SICK_S)).sum(axis=1)
+        sick = lost >= SICK_LINKS
+        dying = SICK_MS * (sick[:, None] | sick[None, :])
+        return self._delay, self._tail, self._loss, self._flaps + dying
 
     def _carry(self, order: tuple[int, ...]) -> None:
         if order == self._order:
@@ -65,6 +77,7 @@ class Damping:
         self._tail = carried(self._tail, self._order, order, nan)
         self._loss = carried(self._loss, self._order, order, nan)
         self._flaps = carried(self._flaps, self._order, order, 0.0)
+        self._fell = carried(self._fell, self._order, order, -np.inf)
         # What was down when it was first seen has not fallen.
         self._down = carried(self._down.astype(float), self._order, order, 1.0) > 0
         self._suspect = carried(self._suspect.astype(float), self._order, order, 1.0) > 0

@@ -19,8 +19,8 @@ from fairlead.routing.paths import NONE, Choice, Indices, costs_of, over_one
 
 CABLE_MS, PROVIDER_MS, COUNTRY_MS = 4000.0, 1500.0, 600.0
 """Charged for sharing, on top of the cost: more than any lawful difference in delay."""
-PART_MS = 50.0
-"""How much longer a first path may be for the sake of a second one."""
+PART_MS = 100.0
+"""How much dearer a first path may be for the sake of a second one; a link on hold is 60 of it."""
 CANDIDATES = 16
 """Entry and exit relays tried with each other where the second path needs two."""
 CHUNK = 4_000_000
@@ -63,7 +63,7 @@ def second_paths(
 
 
 def part_ways(
-    costs: tuple[Matrix, Matrix],
+    costs: Matrix,
     firsts: Choice,
     risks: Risks,
     relays: Flags | None,
@@ -72,20 +72,20 @@ def part_ways(
     charges: Matrix,
 ) -> None:
     """Where a first path over two relays leaves nobody for a second one, take it over one of the
-    two, if that has a second path and is hardly longer. ``costs`` are of first and of second
-    paths."""
+    two, if that has a second path and is hardly longer. ``costs`` are those of second paths: with
+    another copy beside it, a first one may take a link on hold as well."""
     bare = np.isfinite(firsts.cost) & ~np.isfinite(seconds.cost) & (firsts.last != NONE)
     if not bare.any():
         return
     most = firsts.cost + PART_MS
     for relay in (firsts.first.copy(), firsts.last.copy()):
         single = Choice(relay, np.full_like(relay, NONE), np.full(firsts.cost.shape, np.inf))
-        single.cost = np.where(bare, costs_of(costs[0], single, rows), np.inf)
+        single.cost = np.where(bare, costs_of(costs, single, rows), np.inf)
         at = np.flatnonzero((single.cost <= most).any(axis=1))
         if not len(at):
             continue
         some = Choice(single.first[at], single.last[at], single.cost[at])
-        behind, charge = second_paths(costs[1], some, risks, relays, rows[at])
+        behind, charge = second_paths(costs, some, risks, relays, rows[at])
         better = (some.cost <= most[at]) & np.isfinite(behind.cost)
         # Of the two the one whose pair of paths is shorter in all.
         taken = np.isfinite(seconds.cost[at])

@@ -161,7 +161,7 @@ def test_a_first_path_leaves_a_relay_for_the_second() -> None:
     path = Tables().compute(network(symmetric(rtts)).weigh(0.0), {})[0].path(1, 4)
     assert path == ((3,), (2,), 0.0)
     # Not where that is much longer.
-    rtts[0][2] = rtts[2][0] = 160
+    rtts[0][2] = rtts[2][0] = 260
     path = Tables().compute(network(symmetric(rtts)).weigh(0.0), {})[0].path(1, 4)
     assert path == ((2, 3), None, 0.0)
 
@@ -201,6 +201,33 @@ def test_flaps_cost_and_are_forgiven() -> None:
     now = net.weigh(6.0).parts.unsteady[0, 2]
     assert 90.0 < now <= 100.0
     assert net.weigh(6.0 + 1200.0).parts.unsteady[0, 2] < 1.0
+
+
+def test_a_node_that_loses_two_links_at_once_is_left_before_the_others_are_found_dead() -> None:
+    # From 1 to 4 over 2 or, a little longer, over 3. 5 and 6 have links with both.
+    def rtts(dead: list[tuple[int, int]]) -> Matrix:
+        matrix = np.full((6, 6), INF)
+        for relay, rtt in ((2, 10.0), (3, 40.0)):
+            for other in (1, 4, 5, 6):
+                matrix[relay - 1, other - 1] = matrix[other - 1, relay - 1] = rtt
+        for a, b in dead:
+            matrix[a - 1, b - 1] = matrix[b - 1, a - 1] = INF
+        return matrix
+
+    tables, net = Tables(), network(rtts([]))
+
+    def first(now: float, dead: list[tuple[int, int]]) -> tuple[int, ...]:
+        for record in records(rtts(dead)):
+            net.links_heard(record)
+        found = tables.compute(net.weigh(now), {})[0].path(1, 4)
+        assert found is not None
+        return found[0]
+
+    assert first(0.0, []) == (2,)
+    assert first(10.0, [(2, 5)]) == (2,)
+    assert first(11.0, [(2, 5), (2, 6)]) == (3,)
+    # It lives: what it lost, it lost for itself.
+    assert first(30.0, [(2, 5), (2, 6)]) == (2,)
 
 
 def test_a_full_link_is_left_while_there_is_another_way() -> None:

@@ -131,21 +131,21 @@ impl Mesh {
 
     pub(super) fn view<R>(&self, now: Instant, call: impl FnOnce(&View<'_>) -> R) -> R {
         let health = |node| self.links.get(&node).map_or(Health::Down, health);
-        let good = self
-            .links
-            .values()
-            .filter(|l| health(l.node) == Health::Good);
-        let mut near: Vec<(Duration, NodeId)> = good
-            .map(|link| (link.measure.rtt().unwrap_or(Duration::MAX), link.node))
-            .collect();
-        near.sort_unstable();
-        let near: Vec<NodeId> = near.into_iter().map(|(_, node)| node).collect();
+        let near = |wanted: Health| -> Vec<NodeId> {
+            let those = self.links.values().filter(|l| health(l.node) == wanted);
+            let mut near: Vec<(Duration, NodeId)> = those
+                .map(|link| (link.measure.rtt().unwrap_or(Duration::MAX), link.node))
+                .collect();
+            near.sort_unstable();
+            near.into_iter().map(|(_, node)| node).collect()
+        };
         call(&View {
             node: self.config.node,
             routes: &self.routes,
             policies: &self.policies,
             health: &health,
-            near: &near,
+            near: &near(Health::Good),
+            held: &near(Health::Held),
             sick: self.sick(now),
         })
     }

@@ -52,14 +52,17 @@ impl Network {
 
     fn view<R>(&self, sick: bool, call: impl FnOnce(&View<'_>) -> R) -> R {
         let health = |n: NodeId| self.health.get(&n).copied().unwrap_or(Health::Down);
-        let good = |n: &&NodeId| health(**n) == Health::Good;
-        let near: Vec<NodeId> = self.health.keys().filter(good).copied().collect();
+        let those = |wanted: Health| -> Vec<NodeId> {
+            let all = self.health.keys().copied();
+            all.filter(|n| health(*n) == wanted).collect()
+        };
         call(&View {
             node: ME,
             routes: &self.routes,
             policies: &self.policies,
             health: &health,
-            near: &near,
+            near: &those(Health::Good),
+            held: &those(Health::Held),
             sick,
         })
     }
@@ -263,6 +266,21 @@ fn a_detour_takes_a_held_link_where_there_is_no_better_one() {
     assert_eq!(around(&network), [vec![3, 9]]);
     network.set(3, Health::Suspect);
     assert_eq!(around(&network), [vec![4, 9]]);
+}
+
+#[test]
+fn where_every_known_way_is_dead_a_link_on_hold_is_tried_too() {
+    let mut network = Network::new(&[(9, &[2, 3], None)]);
+    for node in [2, 3, 5, 6, 9] {
+        network.set(node, Health::Down);
+    }
+    network.set(2, Health::Silent);
+    network.set(4, Health::Held);
+    let plan = network.plan(&[9]);
+    assert_eq!(level(&plan, Class::Rest), [vec![2, 3, 9]]);
+    assert_eq!(level(&plan, Class::Audio), [vec![2, 3, 9], vec![4, 9]]);
+    network.set(2, Health::Down);
+    assert_eq!(level(&network.plan(&[9]), Class::Rest), [vec![4, 9]]);
 }
 
 #[test]

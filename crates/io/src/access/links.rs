@@ -34,7 +34,8 @@ pub enum Way {
     Down,
 }
 
-/// What became of the packets of one way.
+/// What became of the packets of one way. The kernel keeps 500 for a thread that is late and drops
+/// the rest, which is in the device's own counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkTally {
     /// The device at the other end took it.

@@ -2,7 +2,7 @@
 
 from typing import Self, final
 
-__all__ = ["OPTIMIZED", "SOURCE_HASH", "Node", "Simulator"]
+__all__ = ["OPTIMIZED", "SOURCE_HASH", "AccessNetwork", "Node", "Simulator"]
 
 OPTIMIZED: bool
 SOURCE_HASH: str
@@ -34,6 +34,58 @@ class Node:
     def mesh_ports(self) -> list[int]: ...
     @property
     def public_key(self) -> bytes: ...
+
+@final
+class AccessNetwork:
+    """The access networks of the field lab: a thread that moves IPv4 packets between pairs of TUN
+    devices and does to them what weak networks do. One seed has one schedule of what goes wrong.
+
+    Devices last as long as this does, and until then may be moved into network namespaces. Every
+    method raises ValueError on a link or a value that can't be, and once this is closed.
+    """
+
+    def __new__(cls, seed: int) -> Self: ...
+    def add_link(self, inside: str, outside: str) -> int:
+        """Make two devices in the caller's network namespace, down and without address, and join
+        them without weather; returns the link. Raises OSError where they can't be made: without
+        root, without /dev/net/tun, or under a name that is taken."""
+
+    def set(
+        self,
+        link: int,
+        way: str,
+        *,
+        delay_ms: float = 0.0,
+        jitter_ms: float = 0.0,
+        loss: float = 0.0,
+        burst: float = 1.0,
+        outage_every_ms: float | None = None,
+        outage_ms: float | None = None,
+        rate_kbps: int | None = None,
+        queue_ms: float | None = None,
+        cut: bool = False,
+        hold: bool = False,
+    ) -> None:
+        """Change the weather of one way, ``up`` (inside to outside) or ``down``, from now on and
+        for what waits; what isn't named is none.
+
+        Packets take ``delay_ms`` and up to ``jitter_ms`` more or less (a truncated Gaussian), in
+        order. A share of ``loss`` is lost in bursts of so many packets. Outages come every so often
+        and last so long, both means: all is lost meanwhile, or ``loss`` of it where that is named.
+        A rate counts IP bytes and has a queue of 300 ms, or ``queue_ms``, that drops the newest.
+        ``cut`` loses all; ``hold`` keeps all, and floods it out when it ends.
+        """
+
+    def tally(self, link: int, way: str) -> dict[str, int]:
+        """Packets so far: ``delivered``, ``lost`` (by the weather), ``dropped`` (the queue was
+        full), ``refused`` (the device was down), ``not_ipv4`` (dropped unseen), and ``under_way``
+        now; ``gone`` is 1 once a device of the link was deleted, which ends the link."""
+
+    def lateness(self) -> tuple[float, float, float]:
+        """How many milliseconds late packets left since this was last asked: median, p99, most."""
+
+    def close(self) -> None:
+        """End the thread and take the devices away; a second call does nothing."""
 
 @final
 class Simulator:

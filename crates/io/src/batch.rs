@@ -1,6 +1,6 @@
 //! Many datagrams in one system call: sendmmsg, with runs to one destination as GSO segments.
 //!
-//! The only unsafe code of the packet path. `quinn-udp` sends to one destination per call; fan-out
+//! The only unsafe code of a node's packet path. `quinn-udp` sends to one destination per call; fan-out
 //! to many subscribers needs one call for all of them.
 #![expect(
     unsafe_code,

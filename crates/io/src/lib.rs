@@ -7,6 +7,7 @@
     allow(clippy::disallowed_methods, reason = "tests play the clients")
 )]
 
+pub mod access;
 mod addresses;
 mod batch;
 mod clock;

@@ -1,4 +1,4 @@
-//! One direction of a path with weather: delay, jitter, loss, rate, cuts. Sans-IO.
+//! One direction of a path with weather: delay, jitter, loss, rate, cuts, holds. Sans-IO.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -14,16 +14,18 @@
 //!
 //! The shell pushes what is sent, and whenever [`Path::deadline`] has come pops until there is
 //! nothing more. [`Path::set`] changes the weather for what is pushed from then on; what is under
-//! way still arrives when it was to, but for a cut, which takes it too.
+//! way still arrives when it was to, but for a cut, which takes it too. [`Path::set_at`] also moves
+//! what waits for the rate to the new one, for whoever asks for the deadline again afterwards.
 //!
-//! Which packets are lost is decided by the `str0m-netem` crate. Its delays and its queue are not
+//! Which packets are lost is decided by the `str0m-netem` crate, but for outages. Its delays and its queue are not
 //! used: that queue counts bytes in flight as queued, and a change of weather there restarts the
 //! random sequence.
 
 mod loss;
+mod outage;
 mod path;
 mod wander;
 mod weather;
 
 pub use path::{Path, Tally};
-pub use weather::{Loss, Wander, Weather};
+pub use weather::{Loss, Spread, Wander, Weather};

@@ -1,15 +1,17 @@
-//! Whether a packet is lost: the loss models of `str0m-netem`, one verdict at a time.
+//! Whether a packet is lost: outages in time, or the loss models of `str0m-netem`, one verdict at a
+//! time.
 
 use std::time::Instant;
 
 use str0m_netem::{GilbertElliot, Input, LossModel, Netem, NetemConfig, Output, Probability};
 use str0m_netem::{RandomLoss, WithLen};
 
+use crate::outage::Outages;
 use crate::weather::Loss;
 
 /// A packet as far as its loss is concerned.
 #[derive(Clone)]
-struct Token;
+pub(crate) struct Token;
 
 impl WithLen for Token {
     fn len(&self) -> usize {
@@ -17,13 +19,17 @@ impl WithLen for Token {
     }
 }
 
-pub(crate) struct Losses(Option<Netem<Token>>);
+pub(crate) enum Losses {
+    None,
+    ByPacket(Box<Netem<Token>>),
+    ByTime(Outages),
+}
 
 impl Losses {
     pub(crate) fn new(loss: Loss, seed: u64) -> Losses {
         let share = |p: f32| Probability::new(if p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) });
         let model: LossModel = match loss {
-            Loss::None => return Losses(None),
+            Loss::None => return Losses::None,
             Loss::Random(p) => RandomLoss::new(share(p)).into(),
             Loss::Bursts {
                 good_packets,
@@ -45,13 +51,26 @@ impl Losses {
                 .loss_in_good(share(good_loss))
                 .loss_in_bad(share(bad_loss))
                 .into(),
+            Loss::Outages { every, last, share } => {
+                return Losses::ByTime(Outages::new(every, last, share, seed));
+            }
         };
-        Losses(Some(Netem::new(NetemConfig::new().loss(model).seed(seed))))
+        let config = NetemConfig::new().loss(model).seed(seed);
+        Losses::ByPacket(Box::new(Netem::new(config)))
+    }
+
+    /// Begin what goes by time.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if let Losses::ByTime(outages) = self {
+            outages.begin(now);
+        }
     }
 
     pub(crate) fn is_lost(&mut self, now: Instant) -> bool {
-        let Some(netem) = &mut self.0 else {
-            return false;
+        let netem = match self {
+            Losses::None => return false,
+            Losses::ByTime(outages) => return outages.is_lost(now),
+            Losses::ByPacket(netem) => netem,
         };
         netem.handle_input(Input::Packet(now, Token));
         let mut lost = true;

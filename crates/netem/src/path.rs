@@ -5,10 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::loss::Losses;
 use crate::wander::Walk;
-use crate::weather::Weather;
+use crate::weather::{Spread, Weather};
 
 /// The most items under way, whatever the weather; what comes on top is dropped.
 const MAX_UNDER_WAY: usize = 100_000;
+
+/// Draws of a truncated distribution before its bound is taken; one in twenty is outside.
+const MAX_DRAWS: usize = 8;
+
+/// Sets the seeds of later loss models apart from those of the first (2^64 over the golden ratio).
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What became of everything that was pushed; the rest is still under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,15 +30,24 @@ pub struct Tally {
 pub struct Path<T> {
     weather: Weather,
     rng: fastrand::Rng,
+    /// Of the loss models that [`Path::set_at`] brings: how much was sent must not change them.
+    seeds: fastrand::Rng,
     losses: Losses,
     /// When the bottleneck has sent everything that it has.
     idle_at: Option<Instant>,
     /// The latest arrival so far.
     last_due: Option<Instant>,
     /// By arrival; those that arrive together in the order in which they were sent.
-    under_way: VecDeque<(Instant, T)>,
+    under_way: VecDeque<Item<T>>,
     walk: Walk,
     tally: Tally,
+}
+
+struct Item<T> {
+    due: Instant,
+    /// When the bottleneck has sent it.
+    departs: Instant,
+    item: T,
 }
 
 impl<T> Path<T> {
@@ -44,6 +59,7 @@ impl<T> Path<T> {
         Path {
             weather,
             rng,
+            seeds: fastrand::Rng::with_seed(seed ^ SEED_STEP),
             losses,
             idle_at: None,
             last_due: None,
@@ -58,15 +74,68 @@ impl<T> Path<T> {
         if weather.loss != self.weather.loss {
             self.losses = Losses::new(weather.loss, self.rng.u64(..));
         }
-        if weather.cut {
-            self.tally.lost += self.under_way.len() as u64;
-            self.under_way.clear();
-        }
         if weather.rate != self.weather.rate {
             self.idle_at = None;
         }
         self.last_due = None;
+        self.change(weather);
+    }
+
+    /// Change the weather at `now`, and the times of what is under way with it: what waits for the
+    /// rate leaves at the new one, and where the delay stays, so does the order. Ask for the
+    /// deadline again. Outages begin now; the schedule of the n-th change is the same for one seed.
+    pub fn set_at(&mut self, now: Instant, weather: Weather) {
+        let before = self.weather;
+        if weather.loss != before.loss {
+            self.losses = Losses::new(weather.loss, self.seeds.u64(..));
+            self.losses.begin(now);
+        }
+        self.change(weather);
+        if weather.cut {
+            self.idle_at = None;
+        }
+        if weather.rate != before.rate {
+            self.settle(now, before.rate);
+        }
+        if before.hold && !weather.hold {
+            for item in &mut self.under_way {
+                item.due = item.due.max(now);
+            }
+        }
+        let last = self.under_way.back().map(|item| item.due);
+        self.last_due = last.filter(|_| weather.delay == before.delay);
+    }
+
+    fn change(&mut self, weather: Weather) {
+        if weather.cut {
+            self.tally.lost += self.under_way.len() as u64;
+            self.under_way.clear();
+        }
         self.weather = weather;
+    }
+
+    /// Let what waits for the rate of `before` leave at that of now instead.
+    fn settle(&mut self, now: Instant, before: Option<u64>) {
+        let before = before.map_or(0.0, |rate| rate.max(1) as f64);
+        let after = self.weather.rate.map(|rate| rate.max(1) as f64);
+        // Nothing waits where there was no rate, and everything leaves where there is none.
+        let slower = after.map_or(0.0, |after| before / after);
+        let items = self.under_way.make_contiguous();
+        items.sort_by_key(|item| item.departs);
+        let (mut begun, mut at, mut last_due) = (now, now, now);
+        for item in items.iter_mut().filter(|item| item.departs > now) {
+            let on_the_way = item.due - item.departs;
+            at += (item.departs - begun).mul_f64(slower);
+            begun = item.departs;
+            item.departs = at;
+            item.due = at + on_the_way;
+            if !self.weather.reorder {
+                item.due = item.due.max(last_due);
+            }
+            last_due = item.due;
+        }
+        items.sort_by_key(|item| item.due);
+        self.idle_at = (at > now).then_some(at);
     }
 
     pub fn weather(&self) -> Weather {
@@ -98,10 +167,11 @@ impl<T> Path<T> {
             due = self.last_due.map_or(due, |last| due.max(last));
         }
         self.last_due = Some(due);
-        let behind = |(at, _): &&(Instant, T)| *at > due;
+        let behind = |item: &&Item<T>| item.due > due;
         let later = self.under_way.iter().rev().take_while(behind).count();
         let place = self.under_way.len() - later;
-        self.under_way.insert(place, (due, item));
+        let item = Item { due, departs, item };
+        self.under_way.insert(place, item);
     }
 
     /// When an item that comes now leaves the bottleneck; None if there is no room for it.
@@ -129,19 +199,37 @@ impl<T> Path<T> {
         if jitter.is_zero() {
             return delay;
         }
-        (delay + jitter.mul_f64(2.0 * self.rng.f64())).saturating_sub(jitter)
+        let share = match self.weather.spread {
+            Spread::Even => 2.0 * self.rng.f64(),
+            Spread::Gaussian => 1.0 + self.gaussian(),
+        };
+        (delay + jitter.mul_f64(share)).saturating_sub(jitter)
     }
 
-    /// When the next item arrives.
+    /// Normal around 0 with a deviation of half, within -1 and 1 (Box and Muller's way).
+    fn gaussian(&mut self) -> f64 {
+        let mut value = 0.0;
+        for _ in 0..MAX_DRAWS {
+            let (u, v) = (1.0 - self.rng.f64(), self.rng.f64());
+            value = 0.5 * (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+            if (-1.0..=1.0).contains(&value) {
+                break;
+            }
+        }
+        value.clamp(-1.0, 1.0)
+    }
+
+    /// When the next item arrives; None while nothing is under way, and on hold.
     pub fn deadline(&self) -> Option<Instant> {
-        self.under_way.front().map(|(due, _)| *due)
+        let next = self.under_way.front().map(|item| item.due);
+        next.filter(|_| !self.weather.hold)
     }
 
     /// An item that has arrived by `now`, in order of arrival.
     pub fn pop(&mut self, now: Instant) -> Option<T> {
-        self.under_way.front().filter(|(due, _)| *due <= now)?;
+        self.deadline().filter(|due| *due <= now)?;
         self.tally.delivered += 1;
-        self.under_way.pop_front().map(|(_, item)| item)
+        self.under_way.pop_front().map(|item| item.item)
     }
 }
 
@@ -234,6 +322,131 @@ mod tests {
             dropped: 0,
         };
         assert_eq!(path.tally(), tally);
+    }
+
+    #[test]
+    fn a_hold_keeps_all_and_floods_it_out_in_order() {
+        let t = Instant::now();
+        let mut path = Path::new(Weather::delayed(ms(40)), 1);
+        let held = Weather {
+            hold: true,
+            ..path.weather()
+        };
+        path.push(t, 0, 10);
+        path.set_at(t + ms(1), held);
+        for i in 1..50 {
+            path.push(t + ms(i), i, 10);
+        }
+        assert_eq!((path.deadline(), path.pop(t + ms(80))), (None, None));
+        path.set_at(t + ms(80), Weather::delayed(ms(40)));
+        path.push(t + ms(80), 50, 10);
+        // 41 were due by then, and none is late for having been held.
+        assert_eq!(path.deadline(), Some(t + ms(80)));
+        let mut flood = Vec::new();
+        while let Some(i) = path.pop(t + ms(80)) {
+            flood.push(i);
+        }
+        assert_eq!(flood, (0..=40).collect::<Vec<_>>());
+        assert_eq!(path.deadline(), Some(t + ms(81)));
+        assert_eq!((path.under_way(), path.tally().lost), (10, 0));
+    }
+
+    fn narrow(rate: u64) -> Weather {
+        Weather {
+            rate: Some(rate),
+            ..Weather::delayed(ms(100))
+        }
+    }
+
+    #[test]
+    fn what_waits_leaves_at_the_new_rate() {
+        let t = Instant::now();
+        let arrivals = |then: Weather| -> Vec<(u64, u128)> {
+            let mut path = Path::new(narrow(800_000), 1); // 10 ms a packet
+            for i in 0..4 {
+                path.push(t, i, 1_000);
+            }
+            // The first has left, the second is half sent.
+            path.set_at(t + ms(15), then);
+            path.push(t + ms(15), 4, 1_000);
+            let next = |_| path.deadline().map(|due| (path.pop(due).unwrap(), due));
+            let got = (0..5).map_while(next);
+            got.map(|(i, due)| (i, (due - t).as_millis())).collect()
+        };
+        let slower = arrivals(narrow(400_000));
+        assert_eq!(slower, [(0, 110), (1, 125), (2, 145), (3, 165), (4, 185)]);
+        let faster = arrivals(narrow(1_600_000));
+        assert_eq!(faster, [(0, 110), (1, 117), (2, 122), (3, 127), (4, 132)]);
+        let free = arrivals(Weather::delayed(ms(100)));
+        assert_eq!(free, [(0, 110), (1, 115), (2, 115), (3, 115), (4, 115)]);
+    }
+
+    #[test]
+    fn a_queue_of_time_holds_that_time() {
+        assert_eq!(Weather::queue_of(ms(300), 1_000_000), 37_500);
+        assert_eq!(Weather::queue_of(ms(1), 64_000), 1_500);
+    }
+
+    /// Which of `n` packets were lost, `gap` apart, where outages begin at the start.
+    fn lost_in_outages(seed: u64, n: u32, gap: Duration, share: f32) -> Vec<bool> {
+        let loss = Loss::Outages {
+            every: ms(2_000),
+            last: ms(120),
+            share,
+        };
+        let (t, mut path) = (Instant::now(), Path::new(Weather::default(), seed));
+        path.set_at(
+            t,
+            Weather {
+                loss,
+                ..Weather::default()
+            },
+        );
+        let lost = (0..n).map(|i| {
+            path.push(t + gap * i, (), 100);
+            path.pop(t + gap * i).is_none()
+        });
+        lost.collect()
+    }
+
+    #[test]
+    fn outages_last_in_time_and_lose_their_share() {
+        let lost = lost_in_outages(5, 1_000_000, ms(10), 0.9);
+        let share = lost.iter().filter(|lost| **lost).count() as f64 / lost.len() as f64;
+        // 120 of 2,120 ms, nine in ten of it; some 4,700 outages.
+        assert!((0.045..0.058).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn the_schedule_of_outages_is_the_seeds_whatever_is_sent() {
+        let dense = lost_in_outages(5, 100_000, ms(1), 1.0);
+        let sparse = lost_in_outages(5, 10_000, ms(10), 1.0);
+        let seen: Vec<bool> = dense.into_iter().step_by(10).collect();
+        assert_eq!(seen, sparse);
+        assert!(sparse.iter().any(|lost| *lost));
+        assert_ne!(sparse, lost_in_outages(6, 10_000, ms(10), 1.0));
+    }
+
+    #[test]
+    fn gaussian_jitter_is_dense_in_the_middle_and_bounded() {
+        let weather = Weather {
+            jitter: ms(30),
+            spread: Spread::Gaussian,
+            reorder: true,
+            ..Weather::delayed(ms(50))
+        };
+        let got = send(&mut Path::new(weather, 4), Instant::now(), 20_000, ms(1));
+        let took: Vec<f64> = got
+            .iter()
+            .map(|(i, at)| (*at - ms(1) * *i as u32).as_secs_f64() * 1e3)
+            .collect();
+        assert!(took.iter().all(|ms| (20.0..=80.0).contains(ms)));
+        let n = took.len() as f64;
+        let mean = took.iter().sum::<f64>() / n;
+        let deviation = (took.iter().map(|ms| (ms - mean).powi(2)).sum::<f64>() / n).sqrt();
+        // Cut off at two deviations, 15 ms become 13.2.
+        assert!((49.7..50.3).contains(&mean), "{mean}");
+        assert!((12.9..13.5).contains(&deviation), "{deviation}");
     }
 
     #[test]

@@ -23,6 +23,23 @@ pub enum Loss {
         good_loss: f32,
         bad_loss: f32,
     },
+    /// Bursts in time: nothing is lost in the good state, this share in the bad one; they last so
+    /// long on average, exponentially spread. One seed has one schedule, whatever is sent.
+    Outages {
+        every: Duration,
+        last: Duration,
+        share: f32,
+    },
+}
+
+/// How jitter is spread between its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    #[default]
+    Even,
+    /// Normal with half of the bound as its deviation, without what is beyond the bound
+    /// (RFC 8867, RFC 8868 section 4.4).
+    Gaussian,
 }
 
 /// A delay that wanders: a random walk above the least delay, as routes and queues of others
@@ -44,9 +61,9 @@ impl Wander {
 pub struct Weather {
     /// One way.
     pub delay: Duration,
-    /// Each packet takes up to this much longer or shorter, evenly spread, but never less than
-    /// nothing.
+    /// Each packet takes up to this much longer or shorter, but never less than nothing.
     pub jitter: Duration,
+    pub spread: Spread,
     /// How the delay itself moves.
     pub wander: Option<Wander>,
     /// Whether jitter lets a packet overtake another. On most real paths it does not.
@@ -60,11 +77,24 @@ pub struct Weather {
     pub max_bytes: usize,
     /// Nothing arrives.
     pub cut: bool,
+    /// Nothing arrives until it ends: as at a base station that buffers. Then all that is due
+    /// arrives at once, in order.
+    pub hold: bool,
 }
 
 impl Weather {
     /// Enough for 100 ms at 20 Mb/s.
     pub const QUEUE_BYTES: usize = 250_000;
+
+    /// A full packet of most networks.
+    const PACKET_BYTES: usize = 1_500;
+
+    /// What waits for so long at a rate of so many bits a second, in bytes; never less than a
+    /// full packet, for nothing would pass.
+    pub fn queue_of(time: Duration, rate: u64) -> usize {
+        let bytes = time.as_secs_f64() * rate as f64 / 8.0;
+        (bytes.round() as usize).max(Weather::PACKET_BYTES)
+    }
 
     /// Perfect but for its delay.
     pub fn delayed(delay: Duration) -> Weather {
@@ -81,6 +111,7 @@ impl Default for Weather {
         Weather {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
+            spread: Spread::Even,
             wander: None,
             reorder: false,
             loss: Loss::None,
@@ -88,6 +119,7 @@ impl Default for Weather {
             queue_bytes: Weather::QUEUE_BYTES,
             max_bytes: usize::MAX,
             cut: false,
+            hold: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The one door between Python and the packet path: commands down, events up, no packet.
 
+mod access;
 mod simulator;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ use pyo3::types::PyBytes;
 mod _core {
     #[pymodule_export]
     use super::Node;
+    #[pymodule_export]
+    use super::access::AccessNetwork;
     #[pymodule_export]
     use super::simulator::Simulator;
 

@@ -319,7 +319,7 @@ fn fault(kind: &str, a: u16, b: u16, value: f64) -> PyResult<Fault> {
     })
 }
 
-fn losses(share: f64, burst: f64) -> PyResult<Loss> {
+pub(crate) fn losses(share: f64, burst: f64) -> PyResult<Loss> {
     if !(0.0..=1.0).contains(&share) {
         return Err(wrong("loss", share, "0.0 to 1.0"));
     }
@@ -349,6 +349,6 @@ fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| wrong(name, value, "0 or more"))
 }
 
-fn wrong(name: &str, value: impl std::fmt::Display, allowed: &str) -> PyErr {
+pub(crate) fn wrong(name: &str, value: impl std::fmt::Display, allowed: &str) -> PyErr {
     PyValueError::new_err(format!("{name} is {value}; allowed: {allowed}"))
 }

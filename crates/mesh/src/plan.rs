@@ -265,9 +265,9 @@ impl View<'_> {
             };
             let clear =
                 |path: &Vec<NodeId>| fits(path) && (stop.node == root || !path.contains(&root));
-            let own = self.own_ways(tag, stop.node);
+            let own = self.own_ways(tag, stop.node, hops);
             let path = own.into_iter().find(clear).or_else(|| {
-                let joined = self.own_ways(tag, root).into_iter().map(|mut path| {
+                let joined = self.own_ways(tag, root, hops).into_iter().map(|mut path| {
                     path.extend(&chain[1..]);
                     path
                 });
@@ -280,8 +280,9 @@ impl View<'_> {
         grow(paths, longest - 1)
     }
 
-    /// The ways that this node knows to another, and then those that it may try.
-    fn own_ways(&self, tag: u32, target: NodeId) -> Vec<Vec<NodeId>> {
+    /// The ways that this node knows to another, and then those that it may try for a frame that
+    /// has crossed `hops` links.
+    fn own_ways(&self, tag: u32, target: NodeId, hops: u8) -> Vec<Vec<NodeId>> {
         let lease = self.routes.get(tag, target);
         let leased = lease.map(|ways| {
             let second = ways.second.clone();
@@ -292,7 +293,9 @@ impl View<'_> {
         ways.retain(|path| self.health_of(path) <= Health::Held);
         ways.sort_by_key(|path| self.health_of(path));
         // Whether a neighbour reaches it is not known: a way on hold that does comes first.
-        let near = self.near.iter().filter(|near| **near != target);
+        // From a relay a neighbour on hold may be where the frame came from.
+        let held = if hops == 0 { self.held } else { &[] };
+        let near = self.near.iter().chain(held).filter(|near| **near != target);
         ways.extend(near.take(MAX_FAN).map(|near| vec![*near, target]));
         ways
     }

@@ -54,9 +54,11 @@ class Damping:
         self._tail = _held(self._tail, figures.tail, good)
         worse = 1.0 - np.exp(-passed / LOSS_WORSE_S)
         better = 1.0 - np.exp(-passed / LOSS_BETTER_S)
-        before = np.where(np.isnan(self._loss), figures.loss, self._loss)
+        # What a dead link loses says nothing of it alive: the hold and the penalty see to that.
+        dead = figures.down | figures.held
+        before = np.where(np.isnan(self._loss), np.where(dead, 0.0, figures.loss), self._loss)
         step = np.where(figures.loss > before, worse, better)
-        self._loss = before + (figures.loss - before) * step
+        self._loss = before + (figures.loss - before) * np.where(dead, 0.0, step)
         self._flaps *= 0.5 ** (passed / FLAP_HALF_S)
         fell = figures.down & ~self._down
         doubted = figures.suspect & ~self._suspect & ~fell

@@ -19,8 +19,9 @@ from fairlead.routing.paths import NONE, Choice, Indices, costs_of, over_one
 
 CABLE_MS, PROVIDER_MS, COUNTRY_MS = 4000.0, 1500.0, 600.0
 """Charged for sharing, on top of the cost: more than any lawful difference in delay."""
-PART_MS = 100.0
-"""How much dearer a first path may be for the sake of a second one; a link on hold is 60 of it."""
+PART_MS, PART_COST_MS = 50.0, 500.0
+"""How much longer a first path may be for the sake of a second one, and how much dearer: what fell
+lately or is on hold will do, what loses or is full will not."""
 CANDIDATES = 16
 """Entry and exit relays tried with each other where the second path needs two."""
 CHUNK = 4_000_000
@@ -64,6 +65,7 @@ def second_paths(
 
 def part_ways(
     costs: Matrix,
+    delays: Matrix,
     firsts: Choice,
     risks: Risks,
     relays: Flags | None,
@@ -77,10 +79,12 @@ def part_ways(
     bare = np.isfinite(firsts.cost) & ~np.isfinite(seconds.cost) & (firsts.last != NONE)
     if not bare.any():
         return
-    most = firsts.cost + PART_MS
+    most = firsts.cost + PART_COST_MS
+    latest = costs_of(delays, firsts, rows) + PART_MS
     for relay in (firsts.first.copy(), firsts.last.copy()):
         single = Choice(relay, np.full_like(relay, NONE), np.full(firsts.cost.shape, np.inf))
-        single.cost = np.where(bare, costs_of(costs, single, rows), np.inf)
+        quick = costs_of(delays, single, rows) <= latest
+        single.cost = np.where(bare & quick, costs_of(costs, single, rows), np.inf)
         at = np.flatnonzero((single.cost <= most).any(axis=1))
         if not len(at):
             continue

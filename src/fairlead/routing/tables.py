@@ -151,7 +151,7 @@ class Tables:
             firsts.take(stay, kept)
         self.doubled += graft(cost, firsts, rows)
         seconds, charges = second_paths(spare, firsts, risks, relays, rows)
-        part_ways(spare, firsts, risks, relays, rows, seconds, charges)
+        part_ways(spare, weighed.parts.delay[square], firsts, risks, relays, rows, seconds, charges)
         if before is not None:
             kept = _now(spare, relays, before[1], rows)
             paid = charges_of(kept, firsts, risks, rows)  # inf where they share a relay or link

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from hypothesis import given, settings
@@ -264,6 +266,23 @@ def test_loss_and_jitter_count_and_a_stray_packet_does_not() -> None:
     assert via(0.0) == via(0.002) == ()
     assert via(0.021) == (2,)
     assert via(0.0, jitter=30.0) == (2,)
+
+
+def test_what_a_link_lost_while_it_was_dead_is_not_held_against_it() -> None:
+    net = network(triangle(60.0))
+
+    def cost(now: float, **state: Any) -> float:
+        for record in records(triangle(60.0)):
+            links = [msgspec.structs.replace(link, **state) for link in record.links]
+            net.links_heard(LinksRecord(node=record.node, links=links))
+        return float(net.weigh(now).parts.loss[0, 2])
+
+    assert cost(0.0) == 0.0
+    for second in range(1, 6):
+        assert cost(second, up=False, rtt_ms=None, residual_loss=1.0) == 0.0
+    assert cost(7.0, held=True, residual_loss=0.8) == 0.0
+    assert cost(12.0, residual_loss=0.0) == 0.0
+    assert cost(13.0, residual_loss=0.1) > 0.0
 
 
 def test_bad_news_at_once_good_news_slowly() -> None:

@@ -35,8 +35,8 @@ from bench.cpu import machine
 from bench.faults import Fault, Wrecker, choose, paths
 from bench.load import LoadFailed
 from bench.world import RunningWorld, running
+from fairlead.lab.field import counting, sound
 from tests.e2e.counting import Concealed
-from tests.media import chirp, counting
 
 WORLD = Path(__file__).parents[1] / "scenarios" / "detour.toml"
 CALLS = (("jakarta", "frankfurt"), ("frankfurt", "sydney"), ("sydney", "jakarta"))
@@ -165,7 +165,7 @@ async def measure(
                     "second": "-".join(path.second) if path and path.second else None,
                     **_spent(before[call], after),
                 }
-                windows.append(Window(chirp.to_pcm(ear.cut_off(REST_S)), hit))
+                windows.append(Window(sound.to_pcm(ear.cut_off(REST_S)), hit))
                 if hit["on_path"]:
                     told.append(f"{hit['call']} lost {hit['lost']}")
             out.print(f"[dim]{number}/{kills} {fault.words}: {', '.join(told) or 'no call'}[/dim]")

@@ -13,10 +13,10 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 
+from fairlead.lab.field import counting, sound
+from fairlead.lab.field.counting import Account
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples
 from tests.e2e.people import Person
-from tests.media import chirp, counting
-from tests.media.chirp import SAMPLE_RATE, Samples
-from tests.media.counting import Account
 
 FRAME = SAMPLE_RATE // 50
 QUEUE_MS = 200
@@ -48,7 +48,7 @@ async def count_aloud(person: Person, **options: Any) -> rtc.LocalTrackPublicati
 
 async def _count(source: rtc.AudioSource) -> None:
     for number in itertools.cycle(range(1_000)):
-        pcm = chirp.to_pcm(counting.spoken(number))
+        pcm = sound.to_pcm(counting.spoken(number))
         for start in range(0, len(pcm), FRAME):
             piece = pcm[start : start + FRAME]
             await source.capture_frame(rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME))

@@ -13,6 +13,7 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
+from fairlead.lab.field import sound
 from tests.e2e.worlds import Edge
 from tests.media import chirp, picture
 from tests.media.chirp import Chirp
@@ -234,7 +235,7 @@ def _options(source: rtc.TrackSource.ValueType, fields: dict[str, Any]) -> rtc.T
 
 
 async def _speak(source: rtc.AudioSource, what: Chirp) -> None:
-    pcm = chirp.to_pcm(what.period())
+    pcm = sound.to_pcm(what.period())
     step = chirp.SAMPLE_RATE // 50
     for start in itertools.cycle(range(0, len(pcm) - step + 1, step)):
         piece = pcm[start : start + step]

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fairlead.lab.field.counting import Account
 from tests.e2e.counting import Ear, count_aloud, listening
 from tests.e2e.people import joined, until
 from tests.e2e.worlds import World, started_world
-from tests.media.counting import Account
 
 pytestmark = pytest.mark.anyio
 

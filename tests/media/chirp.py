@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-SAMPLE_RATE = 48_000
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+
 SWEEP_S = 0.25
 GAP_S = 0.05
 AMPLITUDE = 0.5
-
-Samples = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,6 @@ class Chirp:
 JAKARTA = Chirp(400, 3_000)
 FRANKFURT = Chirp(2_600, 600)
 STRANGER = Chirp(1_200, 1_900)
-
-
-def to_pcm(samples: Samples) -> NDArray[np.int16]:
-    """Float samples in [-1, 1] as 16-bit PCM."""
-    return (np.clip(samples, -1, 1) * 32_767).astype(np.int16)
 
 
 def likeness(recording: Samples, chirp: Chirp) -> float:

@@ -7,8 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.media.chirp import SAMPLE_RATE, STRANGER, Samples
-from tests.media.counting import (
+from fairlead.lab.field.counting import (
     NUMBER_S,
     TONE_S,
     WORD_STEP_S,
@@ -18,6 +17,7 @@ from tests.media.counting import (
     spoken,
     transcribe,
 )
+from tests.media.chirp import SAMPLE_RATE, STRANGER, Samples
 
 SAID = range(95, 105)
 SAID_FROM_NOUGHT = range(1_000)

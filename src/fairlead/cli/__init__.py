@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fairlead.cli import link, node, routes, token, up, world
+from fairlead.cli import lab, link, node, routes, token, up, world
 from fairlead.cli.failure import Failure, sole
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("up")(up.up)
 app.command("world")(world.world)
 app.add_typer(link.app, name="link")
 app.add_typer(node.app, name="node")
+app.add_typer(lab.app, name="lab")
 app.command("routes")(routes.routes)
 app.command("token")(token.token)
 

@@ -18,7 +18,7 @@ from fairlead.lab import ports
 from fairlead.lab.regions import Region
 from fairlead.lab.topology import joined, reachable
 from fairlead.lab.ways import Way, Ways, ways
-from fairlead.lab.worldfile import WorldSpec
+from fairlead.lab.worldfile import LOOPBACK, WorldSpec
 from fairlead.server.config import (
     DEVELOPMENT_KEYS,
     AdminSection,
@@ -98,6 +98,8 @@ class World:
         self._changed_at: float | None = None
         """On the event loop's clock: the last change of a link or node."""
         self.key, self.secret = next(iter(DEVELOPMENT_KEYS.items()))
+        if spec.bind != LOOPBACK:
+            self.secret = secrets.token_urlsafe(32)  # others may reach it
         self._tell = tell
         self._token = secrets.token_urlsafe(24)
         self._http = httpx.AsyncClient(
@@ -336,6 +338,7 @@ class World:
                 location=_location(region),
                 controller=region.controller,
                 relay=region.relay,
+                bind=self.spec.bind,
                 port=first_port,
                 seed=self.spec.seed + number,
             ),

@@ -19,6 +19,7 @@ from fairlead.server.toml import ConfigError, decode, read_text
 
 Pair = tuple[str, str]
 MAX_REGIONS = 32
+LOOPBACK = "127.0.0.1"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -88,6 +89,8 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[Pair, Weather]
     terms: dict[Pair, Terms] = {}
     seed: int = 0
+    bind: str = LOOPBACK
+    """Where its nodes listen; anything but loopback can be reached from other machines."""
 
     def pair(self, a: str, b: str) -> Pair:
         """The pair in the order of the world. Raises `ConfigError` for what is no pair of it."""

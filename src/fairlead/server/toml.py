@@ -64,7 +64,12 @@ def _fields(shape: Any, steps: list[str]) -> list[str]:
     for step in steps:
         found = {field.name: field.type for field in msgspec.structs.fields(shape)}.get(step)
         inner = getattr(found, "__args__", None)
-        shape = inner[0] if inner else found
+        # A table of tables of any name has the type of its names first.
+        shape = (
+            (inner[-1] if getattr(found, "__origin__", None) is dict else inner[0])
+            if inner
+            else found
+        )
     return [field.name for field in msgspec.structs.fields(shape)]
 
 
@@ -78,6 +83,7 @@ def _choices(shape: Any, steps: list[str]) -> list[str]:
 
 def _line(text: str, key: str, table: list[str]) -> str:
     heading = ".".join(table)
+    beneath = heading and f"{heading}."
     current = ""
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
@@ -85,6 +91,8 @@ def _line(text: str, key: str, table: list[str]) -> str:
             current = header[1]
             if current == ".".join([*table, key]):
                 return f", line {number}"
-        elif current == heading and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+        elif (current == heading or (beneath and current.startswith(beneath))) and re.match(
+            rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line
+        ):
             return f", line {number}"
     return ""

@@ -1,0 +1,157 @@
+"""A person of a field test: a process with the LiveKit SDK that counts aloud and records the other.
+
+`python -m fairlead.lab.field.client` reads one line of JSON (`Orders`) and, when told to stop by
+another line, prints what it has (`Told`). It runs in a network namespace of its own, so that all
+that the SDK does goes through the access networks there. What is said and heard is dated on the
+monotonic clock, which all processes of the machine share.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+from livekit import rtc
+
+from fairlead.lab.field import counting, sound
+from fairlead.lab.field.people import Heard, Orders, Sample, Told
+from fairlead.lab.field.sound import SAMPLE_RATE
+
+FRAME = SAMPLE_RATE // 50
+QUEUE_MS = 40
+"""Sound that waits in the SDK: part of what is measured as mouth to ear."""
+SAMPLE_S = 0.5
+
+
+class Voice:
+    """Counts 000, 001, ... 999, 000, ... until cancelled."""
+
+    def __init__(self) -> None:
+        self.source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
+        self.began: float | None = None
+        """When the first word was said."""
+
+    async def count(self) -> None:
+        """Speak."""
+        for number in itertools.cycle(range(1_000)):
+            pcm = sound.to_pcm(counting.spoken(number))
+            for start in range(0, len(pcm), FRAME):
+                if self.began is None:
+                    self.began = time.monotonic()
+                piece = pcm[start : start + FRAME]
+                frame = rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME)
+                await self.source.capture_frame(frame)
+
+
+class Ear:
+    """Records a track and, beside it, what the client says of it."""
+
+    def __init__(self, track: rtc.RemoteTrack) -> None:
+        self._track = track
+        self._pieces: list[bytes] = []
+        self._count = 0
+        self.marks: list[tuple[int, float]] = []
+        """Now and then: samples so far, and when the last of them came."""
+        self.samples: list[Sample] = []
+
+    async def listen(self) -> None:
+        """Record until cancelled."""
+        stream = rtc.AudioStream(self._track, sample_rate=SAMPLE_RATE, num_channels=1)
+        try:
+            async for event in stream:
+                piece = bytes(event.frame.data)
+                self._pieces.append(piece)
+                self._count += len(piece) // 2
+                if len(self._pieces) % 10 == 1:
+                    self.marks.append((self._count, time.monotonic()))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+
+    async def sample(self) -> None:
+        """Ask the client for its statistics until cancelled."""
+        while True:
+            for report in await self._track.get_stats():
+                if report.HasField("inbound_rtp"):
+                    received, inbound = report.inbound_rtp.received, report.inbound_rtp.inbound
+                    self.samples.append(
+                        Sample(
+                            at=time.monotonic(),
+                            packets=received.packets_received,
+                            lost=received.packets_lost,
+                            discarded=inbound.packets_discarded,
+                            samples=inbound.total_samples_received,
+                            concealed=inbound.concealed_samples - inbound.silent_concealed_samples,
+                        )
+                    )
+            await anyio.sleep(SAMPLE_S)
+
+    def keep(self, path: Path) -> None:
+        """Write the recording: 16-bit samples, nothing else."""
+        path.write_bytes(b"".join(self._pieces))
+
+
+async def _run(orders: Orders) -> Told:
+    room = rtc.Room()
+    told = Told()
+    ears: list[Ear] = []
+    heard = anyio.Event()
+    voice = Voice()
+
+    def note(text: str) -> None:
+        told.log.append((time.monotonic(), text))
+
+    async with anyio.create_task_group() as tasks:
+
+        def subscribed(track: rtc.RemoteTrack, *_: object) -> None:
+            if track.kind == rtc.TrackKind.KIND_AUDIO:
+                note("hears a track")
+                ears.append(ear := Ear(track))
+                tasks.start_soon(ear.listen)
+                tasks.start_soon(ear.sample)
+                heard.set()
+
+        room.on("track_subscribed", subscribed)
+        room.on("reconnecting", lambda: note("reconnects"))
+        room.on("reconnected", lambda: note("is back"))
+        room.on("disconnected", lambda reason: note(f"is disconnected, reason {reason}"))
+        await room.connect(orders.url, orders.token, rtc.RoomOptions(connect_timeout=15))
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", voice.source)
+        await room.local_participant.publish_track(
+            track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        )
+        tasks.start_soon(voice.count)
+        await heard.wait()
+        _say({"hears": time.monotonic()})
+        # A line, or the end of the lab, is the order to stop.
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        tasks.cancel_scope.cancel()
+    told.began, told.ended = voice.began or 0.0, time.monotonic()
+    for number, ear in enumerate(ears):
+        path = Path(f"{orders.recording}.{number}")
+        ear.keep(path)
+        told.heard.append(Heard(recording=str(path), marks=ear.marks, samples=ear.samples))
+    return told
+
+
+def _say(value: object) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Do as ordered."""
+    orders = msgspec.json.decode(sys.stdin.readline(), type=Orders)
+    _say(anyio.run(_run, orders))
+    # The room is left as a phone leaves it whose owner walks away; nothing waits for goodbyes.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

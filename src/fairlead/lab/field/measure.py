@@ -1,0 +1,153 @@
+"""What a listener heard, held against what was said: words, delay, sound that was made up.
+
+*Swallowed* is a word that was said and is not in the recording; *mouth to ear* is from the moment
+at which a word was given to the speaker's SDK to that at which the listener's SDK played it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fairlead.lab.field import counting
+from fairlead.lab.field.people import Heard, Sample, Told
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+
+TAIL_S = 1.5
+"""What was said this short before the end may still be on its way."""
+AFTER_S = 5.0
+SMOOTH = 20
+"""Marks to each side within which the earliest tells when a sample was played."""
+
+
+class Listened(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction of a run; times in seconds since both hear each other."""
+
+    words: int
+    """Said in the time that counts."""
+    swallowed: list[float]
+    """When each of those was said that nobody heard."""
+    longest_s: float
+    """The longest stretch of speech that was swallowed."""
+    delays: list[tuple[float, float]]
+    """For each word heard: when it was said, and mouth to ear in ms."""
+    concealed: float
+    """Share of the sound that was made up while somebody spoke."""
+    packets: int
+    lost: int
+    discarded: int
+    clock: float
+    """Seconds recorded in a second: a starved client plays too slowly."""
+
+    @property
+    def share(self) -> float:
+        """Of the words that were swallowed."""
+        return len(self.swallowed) / self.words if self.words else 1.0
+
+    def delay_ms(self, start: float, end: float) -> float | None:
+        """Median mouth to ear of what was said in a stretch; None if nothing of it was heard."""
+        within = [late for at, late in self.delays if start <= at <= end]
+        return float(np.median(within)) if within else None
+
+    def swallowed_between(self, start: float, end: float) -> int:
+        """Words said in a stretch that nobody heard."""
+        return sum(start <= at < end for at in self.swallowed)
+
+
+def listened(speaker: Told, listener: Told, start: float, end: float) -> Listened:
+    """What the listener heard of the speaker between two moments (monotonic)."""
+    heard: dict[int, float] = {}
+    for track in listener.heard:
+        for place, at in _words(track).items():
+            heard[place] = min(at, heard.get(place, at))
+    said = _said(speaker.began, start, end - TAIL_S)
+    missed = [place for place in said if place not in heard]
+    delays = [
+        (speaker.began + counting.said_at(place), heard[place]) for place in said if place in heard
+    ]
+    first, last = _during([s for track in listener.heard for s in track.samples], start, end)
+    played = last.samples - first.samples
+    return Listened(
+        words=len(said),
+        swallowed=[round(speaker.began + counting.said_at(place) - start, 3) for place in missed],
+        longest_s=round(_longest(missed), 3),
+        delays=[(round(at - start, 3), round(1e3 * (there - at), 1)) for at, there in delays],
+        concealed=(last.concealed - first.concealed) / played if played > 0 else 1.0,
+        packets=last.packets - first.packets,
+        lost=last.lost - first.lost,
+        discarded=last.discarded - first.discarded,
+        clock=_clock(listener.heard),
+    )
+
+
+def recording(track: Heard) -> Samples:
+    """The samples of a recorded track."""
+    pcm = np.frombuffer(Path(track.recording).read_bytes(), dtype=np.int16)
+    return np.asarray(pcm / 32_768)
+
+
+def _words(track: Heard) -> dict[int, float]:
+    """Every word that can be told in a recording, and when it was played (monotonic)."""
+    try:
+        account = counting.account(counting.transcribe(recording(track)), range(1_000))
+    except AssertionError:
+        return {}  # nothing that was said is in it
+    played = _played(track)
+    return {
+        place: played(at) for place, (at, _) in zip(account.places, account.delays, strict=True)
+    }
+
+
+class _played:
+    """When a second of the recording was played.
+
+    Sound comes to us in steps that the machine may delay, never hasten: of the marks around a
+    moment the earliest is right.
+    """
+
+    def __init__(self, track: Heard) -> None:
+        counts, times = (np.array(column) for column in zip(*track.marks, strict=True))
+        offsets = times - counts / SAMPLE_RATE
+        self._at = counts / SAMPLE_RATE
+        self._offsets = np.array(
+            [offsets[max(0, i - SMOOTH) : i + SMOOTH + 1].min() for i in range(len(offsets))]
+        )
+
+    def __call__(self, at: float) -> float:
+        return at + float(np.interp(at, self._at, self._offsets))
+
+
+def _said(began: float, start: float, end: float) -> list[int]:
+    """The words that were said between two moments."""
+    most = 1_000 * counting.DIGITS_IN_NUMBER
+    return [place for place in range(most) if start <= began + counting.said_at(place) < end]
+
+
+def _longest(missed: list[int]) -> float:
+    longest = 0.0
+    first: int | None = None
+    for index, place in enumerate(missed):
+        if index == 0 or missed[index - 1] != place - 1:
+            first = place
+        assert first is not None
+        stretch = counting.said_at(place) + counting.WORD_S - counting.said_at(first)
+        longest = max(longest, stretch)
+    return longest
+
+
+def _during(samples: list[Sample], start: float, end: float) -> tuple[Sample, Sample]:
+    """The first and the last statistics within a time; both empty if there are none."""
+    within = [sample for sample in samples if start - 0.5 <= sample.at <= end]
+    none = Sample(at=start, packets=0, lost=0, discarded=0, samples=0, concealed=0)
+    return (within[0], within[-1]) if within else (none, none)
+
+
+def _clock(tracks: list[Heard]) -> float:
+    """Of the longest recording."""
+    marks = max((track.marks for track in tracks), key=len, default=[])
+    if len(marks) < 2:
+        return 0.0
+    (first, began), (last, ended) = marks[0], marks[-1]
+    return (last - first) / SAMPLE_RATE / (ended - began)

@@ -1,0 +1,180 @@
+"""Access networks for a process: TUN devices in its network namespace, joined by the emulator.
+
+All of it lives in a namespace of the lab's own, made before anything else, so that nothing of it
+can touch the machine's network or outlive the lab. Each access has an address, a routing table
+and a rule by source of its own, and what comes with another's source address is refused (BCP 38):
+else a dead access would go on sending through a live one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from fairlead.core import AccessNetwork
+from fairlead.lab.field.scenario import WAYS, Scenario, Way, Weather
+
+HOST = "10.98.0.1"
+"""Where servers listen in the lab's namespace."""
+INSIDE = "FAIRLEAD_LAB_INSIDE"
+"""Set where the lab runs in its own namespace."""
+TOOLS = ("ip", "nsenter", "unshare")
+FIRST_TABLE = 100
+
+
+class NoNetworks(Exception):
+    """This machine does not let the lab make networks; a sentence."""
+
+
+def enter(arguments: Sequence[str]) -> None:
+    """Begin anew in a network namespace of our own; returns if this process is in it already.
+
+    ``arguments`` are those of `fairlead`. Raises `NoNetworks`.
+    """
+    if os.environ.get(INSIDE) == "1":
+        _prepare()
+        return
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        raise NoNetworks(f"{', '.join(missing)} can't be found: install iproute2 and util-linux")
+    if not Path("/dev/net/tun").exists():
+        raise NoNetworks("there is no /dev/net/tun: load the kernel's tun module")
+    unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    tried = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise NoNetworks(
+            f"no network namespace can be made ({tried.stderr.strip()}): "
+            "run as root, or allow user namespaces"
+        )
+    again = [*unshare, "--", sys.executable, "-m", "fairlead.cli", *arguments]
+    os.execvpe(again[0], again, {**os.environ, INSIDE: "1"})
+
+
+def _prepare() -> None:
+    for command in (
+        ["ip", "link", "set", "lo", "up"],
+        ["ip", "address", "replace", f"{HOST}/32", "dev", "lo"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NoNetworks(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+@dataclass
+class _Access:
+    link: int
+    name: str
+    number: int
+    present: bool
+    weather: dict[Way, Weather]
+
+    @property
+    def outer(self) -> str:
+        return f"10.98.{self.number}.1"
+
+    @property
+    def inner(self) -> str:
+        return f"10.98.{self.number}.2"
+
+
+class Networks:
+    """The access networks of a scenario, for one process."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._emulator = AccessNetwork(seed)
+        self._accesses: dict[str, _Access] = {}
+        self._pid = 0
+        for number, (name, access) in enumerate(scenario.access.items(), start=1):
+            link = self._emulator.add_link(f"fl{number}i", f"fl{number}o")
+            both = Weather().changed(access)
+            weather = {way: both.changed(getattr(access, way)) for way in WAYS}
+            self._accesses[name] = _Access(link, name, number, access.present, weather)
+            for way in WAYS:
+                self._apply(name, way)
+
+    async def give_to(self, pid: int) -> None:
+        """Move the devices into the namespace of a process. Raises `NoNetworks`."""
+        self._pid = pid
+        await self._inside("ip", "link", "set", "lo", "up")
+        await self._inside("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+        for access in self._accesses.values():
+            inside, outside = f"fl{access.number}i", f"fl{access.number}o"
+            await _run("ip", "link", "set", inside, "netns", str(pid))
+            await self._inside("ip", "link", "set", inside, "name", access.name)
+            await self._inside(
+                "ip", "rule", "add", "from", access.inner, "lookup", str(_table(access))
+            )
+            await _run("sysctl", "-qw", f"net.ipv4.conf.{outside}.rp_filter=1")
+            await _run("ip", "address", "add", f"{access.outer}/30", "dev", outside)
+            await _run("ip", "link", "set", outside, "up")
+            if access.present:
+                await self._appear(access)
+
+    async def change(self, name: str, way: Way, weather: Weather) -> None:
+        """From now on."""
+        self._accesses[name].weather[way] = weather
+        self._apply(name, way)
+
+    def weather(self, name: str, way: Way) -> Weather:
+        """What an access does now."""
+        return self._accesses[name].weather[way]
+
+    async def set_present(self, name: str, present: bool) -> None:
+        """The interface appears with its address, or goes with it. Raises `NoNetworks`."""
+        access = self._accesses[name]
+        if access.present == present:
+            return
+        access.present = present
+        if present:
+            await self._appear(access)
+        else:
+            await self._inside("ip", "address", "flush", "dev", name)
+            await self._inside("ip", "link", "set", name, "down")
+
+    def tally(self) -> dict[str, dict[str, dict[str, int]]]:
+        """By access and way: packets delivered, lost and dropped at the queue."""
+        return {
+            name: {way: self._emulator.tally(access.link, way) for way in WAYS}
+            for name, access in self._accesses.items()
+        }
+
+    def lateness_ms(self) -> tuple[float, float, float]:
+        """How late packets left the emulator: median, p99 and most."""
+        return self._emulator.lateness()
+
+    def close(self) -> None:
+        """The devices are gone."""
+        self._emulator.close()
+
+    def _apply(self, name: str, way: Way) -> None:
+        access = self._accesses[name]
+        self._emulator.set(access.link, way, **msgspec.structs.asdict(access.weather[way]))
+
+    async def _appear(self, access: _Access) -> None:
+        name, gateway, table = access.name, access.outer, _table(access)
+        await self._inside("ip", "link", "set", name, "up")
+        await self._inside("ip", "address", "add", f"{access.inner}/30", "dev", name)
+        route = ("ip", "route", "add", "default", "via", gateway, "dev", name)
+        await self._inside(*route, "table", str(table))
+        await self._inside(*route, "metric", str(table))
+
+    async def _inside(self, *command: str) -> None:
+        await _run("nsenter", "--target", str(self._pid), "--net", *command)
+
+
+def _table(access: _Access) -> int:
+    return FIRST_TABLE + access.number
+
+
+async def _run(*command: str) -> None:
+    done = await anyio.run_process(command, check=False)
+    if done.returncode:
+        raise NoNetworks(f"`{' '.join(command)}` failed: {done.stderr.decode().strip()}")

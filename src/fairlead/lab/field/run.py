@@ -1,0 +1,263 @@
+"""One run of a field test: servers, networks, two people, the timeline, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import msgspec
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from fairlead.lab import worldfile
+from fairlead.lab.field.measure import Listened, listened
+from fairlead.lab.field.networks import HOST, Networks
+from fairlead.lab.field.people import Orders, Told
+from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
+from fairlead.lab.field.verdict import Health, cpu_times, health, misses
+from fairlead.lab.leftovers import new_store
+from fairlead.lab.world import running
+from fairlead.policy import tokens
+from fairlead.policy.grants import VideoGrant
+from fairlead.server.config import LogSection
+
+T = TypeVar("T")
+
+UNDER_TEST, OTHER = "ayu", "ben"
+SETTLE_S = 4.0
+"""From both hearing each other until it counts: jitter buffers find their size."""
+HEAR_S, TELL_S = 40.0, 60.0
+LONGEST_LINE = 64 << 20
+TOKEN_TTL_S = 3_600
+
+
+class RunFailed(Exception):
+    """A run that came to no end; a sentence."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the two people join: the one under test first."""
+
+    urls: tuple[str, str]
+    key: str
+    secret: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A run."""
+
+    scenario: str
+    seed: int
+    began: float
+    """Seconds since 1970."""
+    ways: dict[Way, Listened]
+    """``up``: what the other person heard of the one under test; ``down``: the reverse."""
+    health: Health
+    complaints: list[str]
+    """Why the run is void."""
+    misses: dict[Way, list[str]]
+    """What is beyond its limits."""
+    log: list[tuple[float, str]]
+    """What happened: to the networks, and what the clients said of it."""
+    packets: dict[str, dict[str, dict[str, int]]]
+    """By access and way: delivered, lost and dropped."""
+
+    @property
+    def passed(self) -> bool:
+        return not any(self.misses.values())
+
+
+@asynccontextmanager
+async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
+    """A world for the scenario's regions, in the lab's namespace."""
+    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST)
+    with new_store() as store:
+        async with running(
+            spec,
+            store,
+            base_port=None,
+            log=LogSection(level="warning"),
+            tell=lambda text: None,
+            say=lambda region, line: say(f"{region}: {line}"),
+        ) as world:
+            ends = (spec.regions[0].name, spec.regions[-1].name)
+            first, last = (world.place(name).url for name in ends)
+            yield Servers((first, last), world.key, world.secret)
+
+
+async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
+    """Run it once. Raises `RunFailed`, `NoNetworks`."""
+    room = f"lab-{uuid.uuid4().hex[:8]}"
+    networks = Networks(scenario, seed)
+    try:
+        async with (
+            _person(UNDER_TEST, apart=True) as ayu,
+            _person(OTHER, apart=False) as ben,
+        ):
+            await _await_namespace(ayu.pid)
+            await networks.give_to(ayu.pid)
+            for person, url in ((ayu, servers.urls[0]), (ben, servers.urls[1])):
+                await person.say(
+                    Orders(
+                        url=url,
+                        token=_token(servers, room, person.name),
+                        recording=str(folder / f"{person.name}-{seed}"),
+                    )
+                )
+            for person in (ayu, ben):
+                await person.hear(dict[str, float], HEAR_S, "both hear each other")
+            await anyio.sleep(SETTLE_S)
+            networks.lateness_ms()
+            began, start, ticks = time.time(), time.monotonic(), cpu_times()
+            log = await _timeline(scenario, networks, start)
+            end = time.monotonic()
+            late, after = networks.lateness_ms()[1], cpu_times()
+            packets = networks.tally()
+            for person in (ayu, ben):
+                await person.say({"stop": True})
+            told = {
+                person.name: await person.hear(Told, TELL_S, "it is done") for person in (ayu, ben)
+            }
+    finally:
+        networks.close()
+    ways: dict[Way, Listened] = {
+        "up": await _measured(told[UNDER_TEST], told[OTHER], start, end),
+        "down": await _measured(told[OTHER], told[UNDER_TEST], start, end),
+    }
+    stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
+    well = health(scenario, list(ways.values()), late, stolen)
+    said = [
+        (round(at - start, 2), f"{name}: {text}")
+        for name, one in told.items()
+        for at, text in one.log
+        if at >= start
+    ]
+    return Result(
+        scenario=scenario.name,
+        seed=seed,
+        began=began,
+        ways=ways,
+        health=well,
+        complaints=well.complaints(),
+        misses={way: misses(scenario, getattr(scenario.limits, way), ways[way]) for way in WAYS},
+        log=sorted([*log, *said]),
+        packets=packets,
+    )
+
+
+async def _measured(speaker: Told, listener: Told, start: float, end: float) -> Listened:
+    return await anyio.to_thread.run_sync(listened, speaker, listener, start, end)
+
+
+async def _timeline(
+    scenario: Scenario, networks: Networks, start: float
+) -> list[tuple[float, str]]:
+    """Let happen what happens, until the end."""
+    log = []
+    for event in sorted(scenario.event, key=lambda event: event.at):
+        await anyio.sleep(max(0.0, start + event.at - time.monotonic()))
+        for way in WAYS:
+            if event.way in (way, "both"):
+                weather = networks.weather(event.access, way).changed(event)
+                await networks.change(event.access, way, weather)
+        if event.present is not None:
+            await networks.set_present(event.access, event.present)
+        log.append((round(time.monotonic() - start, 2), _words(event)))
+    await anyio.sleep(max(0.0, start + scenario.seconds - time.monotonic()))
+    return log
+
+
+def _words(event: Event) -> str:
+    """An event in words."""
+    said = {
+        name: value
+        for name in event.__struct_fields__
+        if name not in ("at", "access", "way") and (value := getattr(event, name)) is not None
+    }
+    way = "" if event.way == "both" else f" {event.way}"
+    return f"{event.access}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
+
+
+class _Person:
+    """A client process."""
+
+    def __init__(self, name: str, process: anyio.abc.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.name = name
+        self.pid = process.pid
+        self._process = process
+        self._stdin = process.stdin
+        self._lines = BufferedByteReceiveStream(process.stdout)
+
+    async def say(self, value: object) -> None:
+        try:
+            await self._stdin.send(msgspec.json.encode(value) + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise await self._ended() from None
+
+    async def hear(self, shape: type[T], within_s: float, what: str) -> T:
+        try:
+            with anyio.fail_after(within_s):
+                line = await self._lines.receive_until(b"\n", LONGEST_LINE)
+        except TimeoutError:
+            raise RunFailed(
+                f"{self.name} did not say within {within_s:.0f} s that {what}"
+            ) from None
+        except (anyio.EndOfStream, anyio.IncompleteRead):
+            raise await self._ended() from None
+        return msgspec.json.decode(line, type=shape)
+
+    async def _ended(self) -> RunFailed:
+        assert self._process.stderr is not None
+        words = b""
+        with anyio.move_on_after(2.0), contextlib.suppress(anyio.EndOfStream):
+            while True:
+                words += await self._process.stderr.receive()
+        last = words.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        return RunFailed(f"{self.name} ended in the middle of the run: {last[0]}")
+
+
+@asynccontextmanager
+async def _person(name: str, *, apart: bool) -> AsyncIterator[_Person]:
+    """A client, in a network namespace of its own if ``apart``; ended with the block."""
+    command = [sys.executable, "-m", "fairlead.lab.field.client"]
+    if apart:
+        command = ["unshare", "--net", "--", *command]
+    async with await anyio.open_process(command) as process:
+        try:
+            yield _Person(name, process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+async def _await_namespace(pid: int) -> None:
+    """Until `unshare` has done its work."""
+    own = Path("/proc/self/ns/net").stat().st_ino
+    theirs = Path(f"/proc/{pid}/ns/net")
+    with anyio.fail_after(10.0):
+        while theirs.stat().st_ino == own:  # noqa: ASYNC110 - the kernel tells nobody
+            await anyio.sleep(0.01)
+
+
+def _token(servers: Servers, room: str, identity: str) -> str:
+    return tokens.mint(
+        servers.key,
+        servers.secret,
+        identity=identity,
+        name=identity,
+        now=time.time(),
+        ttl=TOKEN_TTL_S,
+        video=VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True),
+    )

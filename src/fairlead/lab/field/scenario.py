@@ -1,0 +1,232 @@
+"""A field test described: how people are connected, what happens to it, and what must hold.
+
+A scenario is data: a TOML file (docs/field-lab.md has the keys). Figures are of one direction of
+an access network; ``up`` is from the person under test to the network, ``down`` towards them.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fairlead.lab import regions
+from fairlead.lab.worldfile import share
+from fairlead.server.toml import ConfigError, decode, read_text
+
+Way = Literal["up", "down"]
+WAYS: tuple[Way, Way] = ("up", "down")
+SHORTEST_S, LONGEST_S = 8.0, 300.0
+MAX_ACCESSES = 4
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an access network does to packets; a key that is absent stays as it was."""
+
+    delay_ms: float | None = None
+    """One way."""
+    jitter_ms: float | None = None
+    """At most so much more or less."""
+    loss: float | str | None = None
+    """A share from 0 to 1, or a text like ``"30%"``."""
+    burst: float | None = None
+    """Packets lost in a row, mean."""
+    outage_every_ms: float | None = None
+    """Good times between short outages, mean; 0 ends them."""
+    outage_ms: float | None = None
+    """How long those last, mean; nine packets of ten are lost in them."""
+    rate_kbps: int | None = None
+    """0 lifts the limit."""
+    queue_ms: float | None = None
+    """How long a packet may wait for the rate; what would wait longer is dropped."""
+    cut: bool | None = None
+    """Everything vanishes."""
+    hold: bool | None = None
+    """Everything waits, and floods out when it ends, as from a base station."""
+
+
+class Access(Change, frozen=True, kw_only=True):
+    """A network that the person's device is on: an interface of its own."""
+
+    present: bool = True
+    """Whether the device is on it when the call starts; the first one that is carries it."""
+    up: Change = Change()
+    """What differs on the way up."""
+    down: Change = Change()
+
+
+class Event(Change, frozen=True, kw_only=True):
+    """Something that happens to an access network."""
+
+    at: float
+    """Seconds after both hear each other."""
+    access: str
+    way: Literal["up", "down", "both"] = "both"
+    present: bool | None = None
+    """The interface appears, or goes with its address."""
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a listener may suffer at most; an absent key is not judged."""
+
+    swallowed: float | str | None = None
+    """Share of the words."""
+    longest_s: float | None = None
+    """The longest stretch of speech that was swallowed."""
+    concealed: float | str | None = None
+    """Share of the sound that the client made up."""
+    delay_ms: float | None = None
+    """Mouth to ear, median of the last 5 s over the median before the first event."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """By direction: what goes ``up`` is heard by the other person, what goes ``down`` by this."""
+
+    up: Bounds = Bounds()
+    down: Bounds = Bounds()
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One field test."""
+
+    summary: str
+    origin: str = ""
+    """Where its figures are from."""
+    seconds: float
+    """From the moment at which both hear each other."""
+    regions: list[str] = msgspec.field(default_factory=lambda: ["singapore"])
+    """Where the person under test and the other one are; one name puts both at one edge."""
+    access: dict[str, Access]
+    event: list[Event] = []
+    limits: Limits = Limits()
+    name: str = ""
+    """Of its file."""
+
+    @property
+    def first_event(self) -> float:
+        """When something happens first; the end if nothing does."""
+        return min((event.at for event in self.event), default=self.seconds)
+
+
+class Weather(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction of an access network at one moment, as the emulator takes it."""
+
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    burst: float = 1.0
+    outage_every_ms: float | None = None
+    outage_ms: float | None = None
+    rate_kbps: int | None = None
+    queue_ms: float | None = None
+    cut: bool = False
+    hold: bool = False
+
+    def changed(self, change: Change) -> Weather:
+        """After a change. Raises `ConfigError` for a share that is none."""
+        fields = {
+            name: value
+            for name in Change.__struct_fields__
+            if (value := getattr(change, name)) is not None
+        }
+        if "loss" in fields:
+            fields["loss"] = portion("loss", fields["loss"])
+        for name in ("rate_kbps", "outage_every_ms"):
+            if fields.get(name) == 0:
+                fields[name] = None
+        return msgspec.structs.replace(self, **fields)
+
+
+def shipped() -> dict[str, Scenario]:
+    """The scenarios that come with Fairlead, by name."""
+    folder = resources.files("fairlead.lab.field").joinpath("scenarios")
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".toml")),
+        key=lambda file: file.name,
+    )
+    return {
+        (name := file.name.removesuffix(".toml")): parse(file.read_text("utf-8"), name)
+        for file in files
+    }
+
+
+def find(name: str) -> Scenario:
+    """A shipped scenario by name, or one of the user's by the path of its file. Raises
+    `ConfigError`."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        return parse(read_text(path), path.stem, str(path))
+    known = shipped()
+    if name not in known:
+        raise ConfigError(f"there is no scenario {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def parse(text: str, name: str, where: str = "") -> Scenario:
+    """A scenario from its text. Raises `ConfigError`: what is wrong, and what is allowed."""
+    where = where or f"scenario {name}"
+    scenario = msgspec.structs.replace(decode(text, where, Scenario), name=name)
+    try:
+        _check(scenario)
+    except ConfigError as wrong:
+        raise ConfigError(f"{where}: {wrong}") from None
+    return scenario
+
+
+def portion(key: str, value: float | str) -> float:
+    """A share. Raises `ConfigError`."""
+    try:
+        return share(value)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def _check(scenario: Scenario) -> None:
+    if not SHORTEST_S <= scenario.seconds <= LONGEST_S:
+        raise ConfigError(
+            f"seconds is {scenario.seconds:g}: give {SHORTEST_S:.0f} to {LONGEST_S:.0f}"
+        )
+    if not 1 <= len(scenario.regions) <= 2:
+        raise ConfigError(f"regions has {len(scenario.regions)} names: give one or two")
+    for region in scenario.regions:
+        if regions.known(region) is None:
+            raise ConfigError(f"there is no region {region!r}: `fairlead world` knows the names")
+    if not 1 <= len(scenario.access) <= MAX_ACCESSES:
+        raise ConfigError(f"access has {len(scenario.access)} tables: give 1 to {MAX_ACCESSES}")
+    if not any(access.present for access in scenario.access.values()):
+        raise ConfigError("no access is present at the start: leave present out of one")
+    for name, access in scenario.access.items():
+        if not (name.isalnum() and name.islower() and len(name) <= 8):
+            raise ConfigError(f"access {name!r}: give a name of up to 8 small letters and digits")
+        for change in (access, access.up, access.down):
+            _possible(f"access.{name}", change)
+    for event in scenario.event:
+        if event.access not in scenario.access:
+            raise ConfigError(
+                f"an event is for access {event.access!r}; there are {', '.join(scenario.access)}"
+            )
+        if not 0 <= event.at <= scenario.seconds:
+            raise ConfigError(
+                f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
+            )
+        _possible(f"the event at {event.at:g} s", event)
+    for way in WAYS:
+        bounds: Bounds = getattr(scenario.limits, way)
+        for key in ("swallowed", "concealed"):
+            if (value := getattr(bounds, key)) is not None:
+                portion(f"limits.{way}.{key}", value)
+
+
+def _possible(where: str, change: Change) -> None:
+    if change.loss is not None:
+        portion(f"{where}: loss", change.loss)
+    if change.burst is not None and change.burst < 1:
+        raise ConfigError(f"{where}: burst is {change.burst:g}: give 1 or more packets")
+    for name in Change.__struct_fields__:
+        value = getattr(change, name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+            raise ConfigError(f"{where}: {name} is {value:g}: give 0 or more")
+    if (change.outage_every_ms or 0) > 0 and change.outage_ms is None:
+        raise ConfigError(f"{where}: outage_every_ms has no outage_ms beside it: say how long")

@@ -1,0 +1,111 @@
+"""Whether a run can be trusted, and whether what was heard is within its limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fairlead.lab.field.measure import AFTER_S, Listened
+from fairlead.lab.field.scenario import Bounds, Scenario, portion
+
+LATE_P99_MS = 3.0
+STEAL = 0.02
+CLOCK = 0.005
+SPREAD_MS = 20.0
+QUIET_S = 2.0
+"""Less than this before the first event says nothing of the time before."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The instruments during a run."""
+
+    late_p99_ms: float
+    """By how much packets left the emulator late."""
+    steal: float
+    """Share of the machine's time that its host took."""
+    clock: float
+    """Furthest from 1 that a client's playout clock ran."""
+    spread_ms: float
+    """Of mouth to ear before the first event, 5th to 95th percentile."""
+    swallowed_before: int
+    """Words swallowed before the first event."""
+
+    def complaints(self) -> list[str]:
+        """Why the run is void; none if it counts."""
+        found = []
+        if self.late_p99_ms > LATE_P99_MS:
+            found.append(f"the emulator sent 1 % of packets over {self.late_p99_ms:.1f} ms late")
+        if self.steal > STEAL:
+            found.append(f"the host took {self.steal:.1%} of this machine's time")
+        if abs(self.clock - 1) > CLOCK:
+            found.append(f"a client played {self.clock:.3f} seconds in a second")
+        if self.spread_ms > SPREAD_MS:
+            found.append(f"mouth to ear varied by {self.spread_ms:.0f} ms before anything happened")
+        if self.swallowed_before:
+            found.append(f"{self.swallowed_before} words were swallowed before anything happened")
+        return found
+
+
+def health(
+    scenario: Scenario,
+    ways: list[Listened],
+    late_p99_ms: float,
+    steal: float,
+) -> Health:
+    """Of a run. What is before the first event is judged where there are a few seconds of it and
+    the network is meant to be good then."""
+    quiet = scenario.first_event
+    # What was said just before an event may be struck by it on its way.
+    until = quiet - min(1.0, quiet / 2)
+    judged = ways if quiet >= QUIET_S else []
+    before = [[late for at, late in one.delays if at < until] for one in judged]
+    worst = max(ways, key=lambda one: abs(one.clock - 1))
+    return Health(
+        late_p99_ms=round(late_p99_ms, 2),
+        steal=round(steal, 4),
+        clock=round(worst.clock, 4),
+        spread_ms=round(max((_spread(late) for late in before if late), default=0.0), 1),
+        swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
+    )
+
+
+def misses(scenario: Scenario, bounds: Bounds, heard: Listened) -> list[str]:
+    """What is beyond its limits, a sentence each."""
+    found = []
+    if bounds.swallowed is not None:
+        most = portion("swallowed", bounds.swallowed)
+        if heard.share > most:
+            found.append(f"{heard.share:.1%} of the words swallowed: at most {most:.1%}")
+    if bounds.longest_s is not None and heard.longest_s > bounds.longest_s:
+        found.append(f"{heard.longest_s:.2f} s swallowed in a row: at most {bounds.longest_s:g} s")
+    if bounds.concealed is not None:
+        most = portion("concealed", bounds.concealed)
+        if heard.concealed > most:
+            found.append(f"{heard.concealed:.1%} of the sound made up: at most {most:.1%}")
+    if bounds.delay_ms is not None:
+        grown = growth_ms(scenario, heard)
+        if grown is None:
+            found.append("nothing was heard at the end")
+        elif grown > bounds.delay_ms:
+            found.append(f"mouth to ear grew by {grown:.0f} ms: at most {bounds.delay_ms:g} ms")
+    return found
+
+
+def growth_ms(scenario: Scenario, heard: Listened) -> float | None:
+    """Mouth to ear at the end less that before the first event; None if either is not known."""
+    before = heard.delay_ms(0.0, scenario.first_event)
+    after = heard.delay_ms(scenario.seconds - AFTER_S, scenario.seconds)
+    return None if before is None or after is None else after - before
+
+
+def cpu_times() -> tuple[int, int]:
+    """Ticks of all processors since the start: all, and taken by the host (proc(5))."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return sum(fields), fields[7]
+
+
+def _spread(values: list[float]) -> float:
+    low, high = np.percentile(values, (5, 95))
+    return float(high - low)

@@ -333,6 +333,32 @@ impl Sfu {
         }
     }
 
+    /// A client came over another access: pictures were lost on the way both ways.
+    pub(crate) fn moved(
+        &mut self,
+        now: Instant,
+        (participant, side): TransportKey,
+        out: &mut Vec<Output>,
+    ) {
+        self.count("clients_moved");
+        let video = self
+            .tracks
+            .values()
+            .filter(|t| t.info.kind == Kind::Video && !t.muted);
+        let mut streams = Vec::new();
+        for track in video {
+            if track.info.publisher == Some(participant) && side == Side::Publisher {
+                streams.extend(track.info.layers.iter().map(|l| l.stream));
+            }
+            let seen = |s: &&Subscription| s.participant == participant && s.side == side;
+            let seen = track.subscriptions.iter().filter(seen);
+            streams.extend(seen.filter_map(|s| s.forwarder.current().or(s.target)));
+        }
+        for stream in streams {
+            self.need_keyframe(now, stream, out);
+        }
+    }
+
     /// Somebody needs a keyframe: ask the publisher, or whoever is nearer to it, once per interval.
     pub(crate) fn need_keyframe(&mut self, now: Instant, id: StreamId, out: &mut Vec<Output>) {
         let Some(stream) = self.streams.get_mut(&id) else {

@@ -484,6 +484,7 @@ impl Sfu {
                 side,
                 state,
             }),
+            Happened::Moved => self.moved(now, key, out),
             Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
             Happened::Unbound => self.count("media_unbound"),
             Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),

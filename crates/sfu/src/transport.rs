@@ -43,16 +43,46 @@ const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// After a client moved, packets of its old place are only late.
+const STRAGGLERS: Duration = Duration::from_millis(500);
+
 /// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
+/// Of RFC 7983: what begins so shares a port with DTLS and SRTP.
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| *first < 4)
+}
+
+fn is_binding_request(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 1])
+}
+
+/// What names an RTP packet, None for anything else (RFC 3550, RFC 5761).
+fn rtp_name(bytes: &[u8]) -> Option<(Ssrc, u16)> {
+    let [first, kind, rest @ ..] = bytes else {
+        return None;
+    };
+    if first >> 6 != 2 || (64..96).contains(&(kind & 0x7f)) {
+        return None;
+    }
+    let (sequence, rest) = rest.split_first_chunk::<2>()?;
+    let ssrc = rest.get(4..8)?.first_chunk::<4>()?;
+    Some((
+        u32::from_be_bytes(*ssrc).into(),
+        u16::from_be_bytes(*sequence),
+    ))
+}
+
 /// What a transport has to tell after it was polled.
 #[derive(Debug)]
 pub(crate) enum Happened {
     State(TransportState),
+    /// The client is at another address.
+    Moved,
     Packet(StreamId, MediaPacket),
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
@@ -74,12 +104,21 @@ pub(crate) enum Sent {
     Dropped,
 }
 
+/// An address of ours and one of the client's.
+type Place = (SocketAddr, SocketAddr);
+
 pub(crate) struct Transport {
     rtc: Rtc,
     pub(crate) deadline: Instant,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// Where the client is, over UDP.
+    place: Option<Place>,
+    /// A media packet that came from elsewhere: the client is there if it turns out to be its.
+    knock: Option<(Ssrc, u16, Place)>,
+    placed_at: Instant,
+    moved: bool,
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
@@ -131,6 +170,10 @@ impl Transport {
             deadline: now,
             queued: false,
             addresses: VecDeque::new(),
+            place: None,
+            knock: None,
+            placed_at: now,
+            moved: false,
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
@@ -171,6 +214,9 @@ impl Transport {
         to: SocketAddr,
         bytes: &[u8],
     ) -> Result<(), ()> {
+        if protocol == Protocol::Udp {
+            self.follow(now, (to, from), bytes);
+        }
         let protocol = match protocol {
             Protocol::Udp => NetProtocol::Udp,
             Protocol::Tcp => NetProtocol::Tcp,
@@ -181,6 +227,35 @@ impl Transport {
         let taken = self.rtc.handle_input(input).map_err(|_| ());
         self.deadline = now;
         taken
+    }
+
+    /// Follow a client to where it nominates itself, or sends its media from.
+    ///
+    /// str0m keeps to the nominated pair of the highest priority until that was silent for 15 s. A
+    /// client whose access died sends over another within seconds, and says so with its next check,
+    /// which may be 2.5 s later.
+    fn follow(&mut self, now: Instant, place: Place, bytes: &[u8]) {
+        if self.place == Some(place) {
+            return;
+        }
+        if is_binding_request(bytes) {
+            let nominates = StunMessage::parse(bytes).is_ok_and(|m| m.use_candidate());
+            if nominates && self.authenticates(bytes) {
+                self.settle(now, place);
+            }
+        } else if let Some((ssrc, sequence)) = rtp_name(bytes)
+            && self.place.is_some()
+            && now > self.placed_at + STRAGGLERS
+        {
+            self.knock = Some((ssrc, sequence, place));
+        }
+    }
+
+    fn settle(&mut self, now: Instant, place: Place) {
+        self.moved |= self.place.is_some();
+        self.place = Some(place);
+        self.placed_at = now;
+        self.knock = None;
     }
 
     /// Answer an offer. Err: a sentence for the log.
@@ -472,6 +547,9 @@ impl Transport {
                 break;
             }
         }
+        if std::mem::take(&mut self.moved) {
+            happened.push(Happened::Moved);
+        }
         if !self.rtc.is_alive() && !self.closed {
             self.closed = true;
             happened.push(Happened::State(TransportState::Closed));
@@ -490,15 +568,26 @@ impl Transport {
                     self.deadline = at;
                     return;
                 }
-                Ok(Output::Transmit(t)) => transmits.push(Transmit {
-                    protocol: match t.proto {
+                Ok(Output::Transmit(t)) => {
+                    let protocol = match t.proto {
                         NetProtocol::Udp => Protocol::Udp,
                         _ => Protocol::Tcp,
-                    },
-                    from: t.source,
-                    to: t.destination,
-                    bytes: t.contents.into(),
-                }),
+                    };
+                    let chosen = (t.source, t.destination);
+                    // A check is answered where it came from.
+                    let place = self.place.filter(|_| !is_stun(&t.contents));
+                    let (from, to) = match protocol {
+                        Protocol::Udp => place.unwrap_or(chosen),
+                        Protocol::Tcp => chosen,
+                    };
+                    let bytes = t.contents.into();
+                    transmits.push(Transmit {
+                        protocol,
+                        from,
+                        to,
+                        bytes,
+                    });
+                }
                 Ok(Output::Event(event)) => self.event(event, happened),
                 Err(_) => {
                     self.rtc.disconnect();
@@ -514,7 +603,13 @@ impl Transport {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 happened.push(Happened::State(TransportState::Disconnected));
             }
-            Event::RtpPacket(packet) => happened.push(self.packet(packet)),
+            Event::RtpPacket(packet) => {
+                let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
+                if let Some((.., place)) = self.knock.filter(|k| (k.0, k.1) == (ssrc, sequence)) {
+                    self.settle(packet.timestamp, place);
+                }
+                happened.push(self.packet(packet));
+            }
             Event::KeyframeRequest(request) => {
                 happened.push(Happened::KeyframeRequest(request.mid));
             }

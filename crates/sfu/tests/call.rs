@@ -6,9 +6,10 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::World;
+use common::{SERVER, World};
 use sfu::{Input, Kind, Layer, Output, Protocol, Side, TrackInfo};
 use str0m::format::Codec;
+use str0m::ice::{StunMessage, TransId};
 use str0m::media::{Direction, MediaKind};
 use str0m::rtp::RtpPacket;
 use wire::{Format, MediaPacket, RoomKey, StreamId};
@@ -290,6 +291,49 @@ fn a_remote_stream_is_asked_for_once_and_given_up_with_its_last_subscriber() {
     assert_eq!(wants(&w), [true]);
     w.input(Input::RemoveParticipant(2));
     assert_eq!(wants(&w), [true, false]);
+}
+
+#[test]
+fn a_client_that_comes_from_another_address_is_answered_there() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    speak(&mut w, ann, 100, 50);
+    assert_eq!(heard(&w, bob).len(), 50);
+    // A forged nomination moves nobody: it knows the name, not the password.
+    let ufrag = w.clients[bob].answer.split("a=ice-ufrag:").nth(1).unwrap();
+    let username = format!("{}:x", ufrag.lines().next().unwrap().trim());
+    let nomination = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, true);
+    let mut forged = vec![0; 500];
+    let wrong = |_: &[u8], _: &[&[u8]]| [7; 20];
+    let length = nomination
+        .to_bytes(Some(b"wrong"), &mut forged, wrong)
+        .unwrap();
+    w.input(Input::Datagram {
+        protocol: Protocol::Udp,
+        from: "10.0.9.9:9".parse().unwrap(),
+        to: SERVER.parse().unwrap(),
+        bytes: &forged[..length],
+    });
+    speak(&mut w, ann, 150, 50);
+    assert_eq!(heard(&w, bob).len(), 100);
+    assert_eq!(w.count("clients_moved"), 0);
+    // The NAT forgets the port; what still goes there is lost.
+    w.clients[bob].seen_as = "10.0.9.1:7".parse().unwrap();
+    speak(&mut w, ann, 200, 250);
+    assert_eq!(w.count("clients_moved"), 1);
+    let last = heard(&w, bob).into_iter().filter(|n| *n >= 350).count();
+    assert_eq!(last, 100, "within 3 s of silence the checks have told");
+    // Whoever sends is found at once where a check was answered before.
+    let home = w.clients[ann].seen_as;
+    w.clients[ann].seen_as = "10.0.9.2:7".parse().unwrap();
+    speak(&mut w, ann, 450, 250);
+    assert_eq!(w.count("clients_moved"), 2);
+    w.clients[ann].seen_as = home;
+    speak(&mut w, ann, 700, 1);
+    assert_eq!(w.count("clients_moved"), 3);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Client {
     pub id: u64,
     pub rtc: Rtc,
     pub address: SocketAddr,
+    /// What the server takes its address for: a NAT stands between.
+    pub seen_as: SocketAddr,
     pub mids: Vec<Mid>,
     pub packets: Vec<RtpPacket>,
     pub messages: Vec<Vec<u8>>,
@@ -161,6 +163,7 @@ impl World {
             id,
             rtc,
             address,
+            seen_as: address,
             mids: vec![],
             packets: vec![],
             messages: vec![],
@@ -184,7 +187,7 @@ impl World {
         for output in out {
             match output {
                 Output::Transmit(t) => {
-                    let Some(at) = self.clients.iter().position(|c| c.address == t.to) else {
+                    let Some(at) = self.clients.iter().position(|c| c.seen_as == t.to) else {
                         continue;
                     };
                     if (self.loses)(at, true) {
@@ -192,7 +195,7 @@ impl World {
                     }
                     let client = &mut self.clients[at];
                     let proto = str0m::net::Protocol::Udp;
-                    if let Ok(r) = Receive::new(proto, t.from, t.to, &t.bytes) {
+                    if let Ok(r) = Receive::new(proto, t.from, client.address, &t.bytes) {
                         let input = str0m::Input::Receive(self.now, r);
                         client.rtc.handle_input(input).unwrap();
                         // Drained right after, as str0m demands; what it sends goes out in `step`.
@@ -214,7 +217,9 @@ impl World {
             client.rtc.handle_input(input).unwrap();
             drain(client);
             let arrives = |_: &Datagram| !(self.loses)(at, false);
-            sent.extend(client.sent.drain(..).filter(arrives));
+            let seen = client.seen_as;
+            let outside = |(_, to, bytes): Datagram| (seen, to, bytes);
+            sent.extend(client.sent.drain(..).filter(arrives).map(outside));
         }
         for (from, to, bytes) in sent {
             self.input(Input::Datagram {

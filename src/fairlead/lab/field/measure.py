@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from fairlead.lab.field import counting
-from fairlead.lab.field.people import Heard, Sample, Told
+from fairlead.lab.field.people import Heard, Told
 from fairlead.lab.field.sound import SAMPLE_RATE, Samples
 
 TAIL_S = 1.5
@@ -67,17 +67,17 @@ def listened(speaker: Told, listener: Told, start: float, end: float) -> Listene
     delays = [
         (speaker.began + counting.said_at(place), heard[place]) for place in said if place in heard
     ]
-    first, last = _during([s for track in listener.heard for s in track.samples], start, end)
-    played = last.samples - first.samples
+    counts = _counted(listener.heard, start, end)
+    played = counts["samples"]
     return Listened(
         words=len(said),
         swallowed=[round(speaker.began + counting.said_at(place) - start, 3) for place in missed],
         longest_s=round(_longest(missed), 3),
         delays=[(round(at - start, 3), round(1e3 * (there - at), 1)) for at, there in delays],
-        concealed=(last.concealed - first.concealed) / played if played > 0 else 1.0,
-        packets=last.packets - first.packets,
-        lost=last.lost - first.lost,
-        discarded=last.discarded - first.discarded,
+        concealed=counts["concealed"] / played if played > 0 else 1.0,
+        packets=counts["packets"],
+        lost=counts["lost"],
+        discarded=counts["discarded"],
         clock=_clock(listener.heard),
     )
 
@@ -137,11 +137,19 @@ def _longest(missed: list[int]) -> float:
     return longest
 
 
-def _during(samples: list[Sample], start: float, end: float) -> tuple[Sample, Sample]:
-    """The first and the last statistics within a time; both empty if there are none."""
-    within = [sample for sample in samples if start - 0.5 <= sample.at <= end]
-    none = Sample(at=start, packets=0, lost=0, discarded=0, samples=0, concealed=0)
-    return (within[0], within[-1]) if within else (none, none)
+def _counted(tracks: list[Heard], start: float, end: float) -> dict[str, int]:
+    """What the client counted within a time, over all its tracks."""
+    counts = dict.fromkeys(("packets", "lost", "discarded", "samples", "concealed"), 0)
+    for track in tracks:
+        within = [sample for sample in track.samples if start - 0.5 <= sample.at <= end]
+        if not within:
+            continue
+        # A track that came meanwhile is counted from its beginning.
+        early = [sample for sample in within if sample.at <= start + 0.5]
+        for name in counts:
+            before = getattr(early[-1], name) if early else 0
+            counts[name] += getattr(within[-1], name) - before
+    return counts
 
 
 def _clock(tracks: list[Heard]) -> float:

@@ -26,7 +26,7 @@ HOST = "10.98.0.1"
 """Where servers listen in the lab's namespace."""
 INSIDE = "FAIRLEAD_LAB_INSIDE"
 """Set where the lab runs in its own namespace."""
-TOOLS = ("ip", "nsenter", "unshare")
+TOOLS = ("ip", "nsenter", "sysctl", "unshare")
 FIRST_TABLE = 100
 
 
@@ -44,7 +44,7 @@ def enter(arguments: Sequence[str]) -> None:
         return
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise NoNetworks(f"{', '.join(missing)} can't be found: install iproute2 and util-linux")
+        raise NoNetworks(f"{', '.join(missing)} can't be found: install iproute2, procps and util-linux")
     if not Path("/dev/net/tun").exists():
         raise NoNetworks("there is no /dev/net/tun: load the kernel's tun module")
     unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
@@ -75,6 +75,11 @@ class _Access:
     number: int
     present: bool
     weather: dict[Way, Weather]
+
+    @property
+    def device(self) -> str:
+        """Its interface: clients tell Wi-Fi by this name, and prefer it."""
+        return "wlan0" if self.name == "wifi" else f"{self.name}0"
 
     @property
     def outer(self) -> str:
@@ -108,7 +113,7 @@ class Networks:
         for access in self._accesses.values():
             inside, outside = f"fl{access.number}i", f"fl{access.number}o"
             await _run("ip", "link", "set", inside, "netns", str(pid))
-            await self._inside("ip", "link", "set", inside, "name", access.name)
+            await self._inside("ip", "link", "set", inside, "name", access.device)
             await self._inside(
                 "ip", "rule", "add", "from", access.inner, "lookup", str(_table(access))
             )
@@ -136,8 +141,8 @@ class Networks:
         if present:
             await self._appear(access)
         else:
-            await self._inside("ip", "address", "flush", "dev", name)
-            await self._inside("ip", "link", "set", name, "down")
+            await self._inside("ip", "address", "flush", "dev", access.device)
+            await self._inside("ip", "link", "set", access.device, "down")
 
     def tally(self) -> dict[str, dict[str, dict[str, int]]]:
         """By access and way: packets delivered, lost and dropped at the queue."""
@@ -159,7 +164,7 @@ class Networks:
         self._emulator.set(access.link, way, **msgspec.structs.asdict(access.weather[way]))
 
     async def _appear(self, access: _Access) -> None:
-        name, gateway, table = access.name, access.outer, _table(access)
+        name, gateway, table = access.device, access.outer, _table(access)
         await self._inside("ip", "link", "set", name, "up")
         await self._inside("ip", "address", "add", f"{access.inner}/30", "dev", name)
         route = ("ip", "route", "add", "default", "via", gateway, "dev", name)

@@ -35,6 +35,7 @@ T = TypeVar("T")
 UNDER_TEST, OTHER = "ayu", "ben"
 SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
+WATCH_S = 0.5
 HEAR_S, TELL_S = 40.0, 60.0
 LONGEST_LINE = 64 << 20
 TOKEN_TTL_S = 3_600
@@ -69,6 +70,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What is beyond its limits."""
     log: list[tuple[float, str]]
     """What happened: to the networks, and what the clients said of it."""
+    traffic: list[tuple[float, str, Way, int]]
+    """Each half second: when, and how many packets went through an access one way."""
     packets: dict[str, dict[str, dict[str, int]]]
     """By access and way: delivered, lost and dropped."""
 
@@ -119,7 +122,11 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             await anyio.sleep(SETTLE_S)
             networks.lateness_ms()
             began, start, ticks = time.time(), time.monotonic(), cpu_times()
-            log = await _timeline(scenario, networks, start)
+            traffic: list[tuple[float, str, Way, int]] = []
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_watch, networks, start, traffic)
+                log = await _timeline(scenario, networks, start)
+                tasks.cancel_scope.cancel()
             end = time.monotonic()
             late, after = networks.lateness_ms()[1], cpu_times()
             packets = networks.tally()
@@ -151,12 +158,28 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
         complaints=well.complaints(),
         misses={way: misses(scenario, getattr(scenario.limits, way), ways[way]) for way in WAYS},
         log=sorted([*log, *said]),
+        traffic=traffic,
         packets=packets,
     )
 
 
 async def _measured(speaker: Told, listener: Told, start: float, end: float) -> Listened:
     return await anyio.to_thread.run_sync(listened, speaker, listener, start, end)
+
+
+async def _watch(
+    networks: Networks, start: float, traffic: list[tuple[float, str, Way, int]]
+) -> None:
+    """Count what goes through each access until cancelled."""
+    before = networks.tally()
+    while True:
+        await anyio.sleep(WATCH_S)
+        now, after = time.monotonic() - start, networks.tally()
+        for name, ways in after.items():
+            for way in WAYS:
+                passed = ways[way]["delivered"] - before[name][way]["delivered"]
+                traffic.append((round(now, 2), name, way, passed))
+        before = after
 
 
 async def _timeline(

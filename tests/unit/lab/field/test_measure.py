@@ -128,6 +128,7 @@ def test_the_report_shows_runs_and_escapes_names(tmp_path: Path) -> None:
             complaints=void or [],
             misses={"up": [], "down": ["too <much>"] if down is bad else []},
             log=[(6.0, "wifi: cut")],
+            traffic=[],
             packets={},
         )
 

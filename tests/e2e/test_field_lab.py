@@ -1,0 +1,71 @@
+"""The field lab tests itself: what it does to a network is what it finds, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCENARIO = """
+summary = "A second of nothing."
+seconds = 9
+
+[access.wifi]
+delay_ms = 20
+
+[[event]]
+at = 4
+access = "wifi"
+cut = true
+
+[[event]]
+at = 5
+access = "wifi"
+cut = false
+
+[limits.down]
+longest_s = 0.3
+"""
+
+
+def _possible() -> bool:
+    unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    try:
+        made = subprocess.run([*unshare, "true"], capture_output=True, check=False)
+    except OSError:
+        return False
+    return made.returncode == 0 and Path("/dev/net/tun").exists()
+
+
+@pytest.mark.skipif(not _possible(), reason="no network namespaces or no /dev/net/tun here")
+def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
+    file, page, figures = (tmp_path / f"second.{end}" for end in ("toml", "html", "json"))
+    file.write_text(SCENARIO)
+    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
+    options = ["--report", str(page), "--json", str(figures)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240)
+    # 3: the machine was too busy for any run to count; what was heard is told all the same.
+    assert done.returncode in (1, 3), done.stderr
+    runs = json.loads(figures.read_text())["second"]
+    for way in ("up", "down"):
+        heard = runs[-1]["ways"][way]
+        assert 4 <= len(heard["swallowed"]) <= 15, heard["swallowed"]
+        assert all(3.5 < at < 6.5 for at in heard["swallowed"]), heard["swallowed"]
+        assert 0.5 < heard["longest_s"] < 2.0
+    assert "s swallowed in a row: at most 0.3 s" in runs[-1]["misses"]["down"][0]
+    assert page.read_text().count("<svg") == 2 * len(runs)
+    assert not Path("/sys/class/net/fl1o").exists()
+
+
+def test_a_scenario_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(SCENARIO.replace("cut = true", "cut = 3"))
+    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fairlead: {file}, line 11: event.cut: expected bool")
+    assert len(done.stderr.splitlines()) == 1

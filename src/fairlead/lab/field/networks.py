@@ -44,7 +44,8 @@ def enter(arguments: Sequence[str]) -> None:
         return
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise NoNetworks(f"{', '.join(missing)} can't be found: install iproute2, procps and util-linux")
+        packages = "iproute2, procps and util-linux"
+        raise NoNetworks(f"{', '.join(missing)} can't be found: install {packages}")
     if not Path("/dev/net/tun").exists():
         raise NoNetworks("there is no /dev/net/tun: load the kernel's tun module")
     unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]

@@ -105,7 +105,7 @@ class Person:
 
     async def say(self, what: Chirp, **options: Any) -> rtc.LocalTrackPublication:
         """Publishes a microphone that repeats the chirp until the person leaves."""
-        source = rtc.AudioSource(chirp.SAMPLE_RATE, 1, queue_size_ms=200)
+        source = rtc.AudioSource(sound.SAMPLE_RATE, 1, queue_size_ms=200)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         publication = await self.me.publish_track(
             track, _options(rtc.TrackSource.SOURCE_MICROPHONE, options)
@@ -133,7 +133,7 @@ class Person:
             end = time.monotonic() + within
             while time.monotonic() < end:
                 new = await _take(frames, SENTENCE_S / 3, end - time.monotonic())
-                sentence = np.concatenate([sentence, new])[-int(SENTENCE_S * chirp.SAMPLE_RATE) :]
+                sentence = np.concatenate([sentence, new])[-int(SENTENCE_S * sound.SAMPLE_RATE) :]
                 best = max(best, chirp.likeness(sentence, what))
                 if best >= LIKE:
                     stranger = chirp.likeness(sentence, chirp.STRANGER)
@@ -236,10 +236,10 @@ def _options(source: rtc.TrackSource.ValueType, fields: dict[str, Any]) -> rtc.T
 
 async def _speak(source: rtc.AudioSource, what: Chirp) -> None:
     pcm = sound.to_pcm(what.period())
-    step = chirp.SAMPLE_RATE // 50
+    step = sound.SAMPLE_RATE // 50
     for start in itertools.cycle(range(0, len(pcm) - step + 1, step)):
         piece = pcm[start : start + step]
-        await source.capture_frame(rtc.AudioFrame(piece.tobytes(), chirp.SAMPLE_RATE, 1, step))
+        await source.capture_frame(rtc.AudioFrame(piece.tobytes(), sound.SAMPLE_RATE, 1, step))
 
 
 async def _paint(source: rtc.VideoSource, size: tuple[int, int], sender: int) -> None:
@@ -257,7 +257,7 @@ def _luma(frame: rtc.VideoFrame) -> picture.Plane:
 
 @asynccontextmanager
 async def _recording(track: rtc.RemoteTrack) -> AsyncIterator[AsyncIterator[rtc.AudioFrameEvent]]:
-    stream = rtc.AudioStream(track, sample_rate=chirp.SAMPLE_RATE, num_channels=1)
+    stream = rtc.AudioStream(track, sample_rate=sound.SAMPLE_RATE, num_channels=1)
     try:
         yield stream
     finally:
@@ -266,9 +266,9 @@ async def _recording(track: rtc.RemoteTrack) -> AsyncIterator[AsyncIterator[rtc.
 
 async def _take(
     frames: AsyncIterator[rtc.AudioFrameEvent], seconds: float, within: float
-) -> chirp.Samples:
+) -> sound.Samples:
     """That many seconds of sound, or what came of it within the time."""
-    pieces: list[chirp.Samples] = []
+    pieces: list[sound.Samples] = []
     count = 0
     try:
         async with asyncio.timeout(max(0.001, within)):
@@ -276,7 +276,7 @@ async def _take(
                 piece = np.frombuffer(event.frame.data, dtype=np.int16) / 32_768
                 pieces.append(piece)
                 count += len(piece)
-                if count >= seconds * chirp.SAMPLE_RATE:
+                if count >= seconds * sound.SAMPLE_RATE:
                     break
     except TimeoutError:
         pass

@@ -17,7 +17,8 @@ from fairlead.lab.field.counting import (
     spoken,
     transcribe,
 )
-from tests.media.chirp import SAMPLE_RATE, STRANGER, Samples
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from tests.media.chirp import STRANGER
 
 SAID = range(95, 105)
 SAID_FROM_NOUGHT = range(1_000)

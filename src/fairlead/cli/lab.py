@@ -74,7 +74,7 @@ def run(
     key = (api_key, api_secret) if api_key else default
     with failing(NoNetworks, status=FAILED):
         networks.enter(sys.argv[1:])
-    with failing(NoNetworks, RunFailed, WorldFailed, status=FAILED):
+    with failing(NoNetworks, status=FAILED):
         results = anyio.run(_all, scenarios, url, serve, key, repeats, seed)
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
@@ -101,10 +101,15 @@ async def _all(
     results: dict[str, list[Result]] = {}
     with tempfile.TemporaryDirectory(prefix="fairlead-lab-") as folder:
         for name, one in scenarios.items():
-            async with _servers(one, url, serve, key) as servers:
-                results[name] = await campaign.repeated(
-                    one, servers, repeats, seed, Path(folder), tell
-                )
+            results[name] = []
+            try:
+                with failing(RunFailed, WorldFailed, status=FAILED):
+                    async with _servers(one, url, serve, key) as servers:
+                        await campaign.repeat(
+                            one, servers, repeats, seed, Path(folder), tell, results[name]
+                        )
+            except Failure as failure:  # the others are due all the same
+                tell(f"{name}: {failure}")
     return results
 
 

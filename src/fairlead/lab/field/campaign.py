@@ -20,16 +20,17 @@ VOID_AT_MOST = 3
 SERVE_S = 30.0
 
 
-async def repeated(
+async def repeat(
     scenario: Scenario,
     servers: Servers,
     repeats: int,
     seed: int,
     folder: Path,
     tell: Callable[[str], None],
-) -> list[Result]:
-    """All runs of a scenario, void ones included. Raises `RunFailed`, `NoNetworks`."""
-    results: list[Result] = []
+    results: list[Result],
+) -> None:
+    """Append all runs of a scenario to ``results``, void ones included. Raises `RunFailed`,
+    `NoNetworks`; what came before counts."""
     void = 0
     while len(results) - void < repeats and void < VOID_AT_MOST:
         result = await run(scenario, servers, seed + len(results), folder)
@@ -38,7 +39,6 @@ async def repeated(
         tell(f"{scenario.name}, seed {result.seed}: {_said(result)}")
         for recording in folder.iterdir():
             recording.unlink()
-    return results
 
 
 def _said(result: Result) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -13,12 +12,11 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 
-from fairlead.lab.field import counting, sound
+from fairlead.lab.field import counting
 from fairlead.lab.field.counting import Account
-from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples
 from tests.e2e.people import Person
 
-FRAME = SAMPLE_RATE // 50
 QUEUE_MS = 200
 
 
@@ -47,11 +45,8 @@ async def count_aloud(person: Person, **options: Any) -> rtc.LocalTrackPublicati
 
 
 async def _count(source: rtc.AudioSource) -> None:
-    for number in itertools.cycle(range(1_000)):
-        pcm = sound.to_pcm(counting.spoken(number))
-        for start in range(0, len(pcm), FRAME):
-            piece = pcm[start : start + FRAME]
-            await source.capture_frame(rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME))
+    for piece in counting.aloud():
+        await source.capture_frame(rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME))
 
 
 class Concealed(NamedTuple):

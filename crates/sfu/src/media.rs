@@ -314,19 +314,12 @@ impl Sfu {
     pub(crate) fn keyframe_requested(
         &mut self,
         now: Instant,
-        (participant, side): TransportKey,
+        key: TransportKey,
         mid: Mid,
         out: &mut Vec<Output>,
     ) {
-        let subscribed = self.participants.get(&participant).map(|p| &p.subscribed);
-        let streams: Vec<StreamId> = subscribed
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.tracks.get(key))
-            .flat_map(|t| &t.subscriptions)
-            .filter(|s| s.participant == participant && s.side == side && s.mid == mid)
-            .filter_map(|s| s.forwarder.current().or(s.target))
-            .collect();
+        let asked = self.subscriptions_of(key).filter(|(_, s)| s.mid == mid);
+        let streams: Vec<StreamId> = asked.filter_map(|(_, s)| s.shown()).collect();
         for stream in streams {
             self.count("keyframe_requests");
             self.need_keyframe(now, stream, out);
@@ -334,29 +327,30 @@ impl Sfu {
     }
 
     /// A client came over another access: pictures were lost on the way both ways.
-    pub(crate) fn moved(
-        &mut self,
-        now: Instant,
-        (participant, side): TransportKey,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn moved(&mut self, now: Instant, key: TransportKey, out: &mut Vec<Output>) {
         self.count("clients_moved");
-        let video = self
-            .tracks
-            .values()
-            .filter(|t| t.info.kind == Kind::Video && !t.muted);
-        let mut streams = Vec::new();
-        for track in video {
-            if track.info.publisher == Some(participant) && side == Side::Publisher {
-                streams.extend(track.info.layers.iter().map(|l| l.stream));
-            }
-            let seen = |s: &&Subscription| s.participant == participant && s.side == side;
-            let seen = track.subscriptions.iter().filter(seen);
-            streams.extend(seen.filter_map(|s| s.forwarder.current().or(s.target)));
-        }
+        let moves = |t: &Track| t.info.kind == Kind::Video && !t.muted;
+        let seen = self.subscriptions_of(key).filter(|(t, _)| moves(t));
+        let mut streams: Vec<StreamId> = seen.filter_map(|(_, s)| s.shown()).collect();
+        let own = |t: &&Track| t.info.publisher.map(|p| (p, Side::Publisher)) == Some(key);
+        let own = self.tracks.values().filter(own).filter(|t| moves(t));
+        streams.extend(own.flat_map(|t| t.info.layers.iter().map(|l| l.stream)));
         for stream in streams {
             self.need_keyframe(now, stream, out);
         }
+    }
+
+    /// What a transport carries to its client, with the track of each.
+    fn subscriptions_of(
+        &self,
+        (participant, side): TransportKey,
+    ) -> impl Iterator<Item = (&Track, &Subscription)> {
+        let subscribed = self.participants.get(&participant).map(|p| &p.subscribed);
+        let tracks = subscribed.into_iter().flatten();
+        let tracks = tracks.filter_map(|key| self.tracks.get(key));
+        tracks
+            .flat_map(|track| track.subscriptions.iter().map(move |s| (track, s)))
+            .filter(move |(_, s)| s.participant == participant && s.side == side)
     }
 
     /// Somebody needs a keyframe: ask the publisher, or whoever is nearer to it, once per interval.

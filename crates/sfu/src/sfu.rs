@@ -11,7 +11,7 @@ use crate::levels;
 use crate::participant::{Participant, ufrag};
 use crate::stream::Stream;
 use crate::track::{Track, TrackKey};
-use crate::transport::{Happened, Transport};
+use crate::transport::{Happened, Transport, is_stun};
 use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 
 /// Addresses that one transport may be spoken to from; the longest unused is forgotten.
@@ -255,9 +255,8 @@ impl Sfu {
     /// Whose a datagram is. STUN says so itself, and is believed only with the password: nobody
     /// else moves a session's address.
     fn owner(&mut self, from: SocketAddr, bytes: &[u8]) -> Option<TransportKey> {
-        let is_stun = bytes.first().is_some_and(|b| *b < 4);
         let known = self.addresses.get(&from).copied();
-        if !is_stun {
+        if !is_stun(bytes) {
             return known;
         }
         let key = match stun_ufrag(bytes) {

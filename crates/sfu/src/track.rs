@@ -41,6 +41,13 @@ pub(crate) struct Subscription {
     pub(crate) waiting_since: Option<Instant>,
 }
 
+impl Subscription {
+    /// The layer that the subscriber sees, or will see first.
+    pub(crate) fn shown(&self) -> Option<StreamId> {
+        self.forwarder.current().or(self.target)
+    }
+}
+
 impl Track {
     pub(crate) fn new(info: TrackInfo) -> Self {
         Self {

@@ -53,7 +53,7 @@ const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
 /// Of RFC 7983: what begins so shares a port with DTLS and SRTP.
-fn is_stun(bytes: &[u8]) -> bool {
+pub(crate) fn is_stun(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| *first < 4)
 }
 

@@ -74,7 +74,6 @@ def run(
     key = (api_key, api_secret) if api_key else default
     with failing(NoNetworks, status=FAILED):
         networks.enter(sys.argv[1:])
-    with failing(NoNetworks, status=FAILED):
         results = anyio.run(_all, scenarios, url, serve, key, repeats, seed)
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))

@@ -63,13 +63,9 @@ def _explain(message: str, text: str, name: str, shape: type[msgspec.Struct]) ->
 def _fields(shape: Any, steps: list[str]) -> list[str]:
     for step in steps:
         found = {field.name: field.type for field in msgspec.structs.fields(shape)}.get(step)
-        inner = getattr(found, "__args__", None)
+        inner = getattr(found, "__args__", None) or (found,)
         # A table of tables of any name has the type of its names first.
-        shape = (
-            (inner[-1] if getattr(found, "__origin__", None) is dict else inner[0])
-            if inner
-            else found
-        )
+        shape = inner[-1 if getattr(found, "__origin__", None) is dict else 0]
     return [field.name for field in msgspec.structs.fields(shape)]
 
 

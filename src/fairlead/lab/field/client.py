@@ -8,7 +8,6 @@ monotonic clock, which all processes of the machine share.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import time
@@ -19,11 +18,10 @@ import anyio.to_thread
 import msgspec
 from livekit import rtc
 
-from fairlead.lab.field import counting, sound
+from fairlead.lab.field import counting
 from fairlead.lab.field.people import Heard, Orders, Sample, Told
-from fairlead.lab.field.sound import SAMPLE_RATE
+from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
 
-FRAME = SAMPLE_RATE // 50
 QUEUE_MS = 40
 """Sound that waits in the SDK: part of what is measured as mouth to ear."""
 SAMPLE_S = 0.5
@@ -39,14 +37,11 @@ class Voice:
 
     async def count(self) -> None:
         """Speak."""
-        for number in itertools.cycle(range(1_000)):
-            pcm = sound.to_pcm(counting.spoken(number))
-            for start in range(0, len(pcm), FRAME):
-                if self.began is None:
-                    self.began = time.monotonic()
-                piece = pcm[start : start + FRAME]
-                frame = rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME)
-                await self.source.capture_frame(frame)
+        for piece in counting.aloud():
+            if self.began is None:
+                self.began = time.monotonic()
+            frame = rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME)
+            await self.source.capture_frame(frame)
 
 
 class Ear:

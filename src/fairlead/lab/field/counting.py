@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples, to_pcm
 
 TONES = (500.0, 800.0, 1_130.0, 1_500.0, 1_910.0, 2_360.0)
 TONE_S = 0.02
@@ -81,6 +83,14 @@ def spoken(number: int) -> Samples:
         start = int(position * WORD_STEP_S * SAMPLE_RATE)
         sound[start : start + len(WORDS[digit])] = WORDS[digit]
     return sound
+
+
+def aloud() -> Iterator[NDArray[np.int16]]:
+    """000, 001, ... 999, 000, ... without end, in pieces of `sound.FRAME` samples."""
+    for number in itertools.cycle(range(1_000)):
+        pcm = to_pcm(spoken(number))
+        for start in range(0, len(pcm), FRAME):
+            yield pcm[start : start + FRAME]
 
 
 class Word(NamedTuple):

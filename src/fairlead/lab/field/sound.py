@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 48_000
+FRAME = SAMPLE_RATE // 50
+"""Samples given to a client at a time."""
 
 Samples = NDArray[np.float64]
 

@@ -15,6 +15,7 @@
 
 mod assembly;
 mod bucket;
+mod capacity;
 mod channel;
 mod config;
 mod count;

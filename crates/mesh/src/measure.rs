@@ -98,6 +98,7 @@ pub(crate) struct Measure {
     peer: PeerReport,
     pub(crate) sent_packets: u64,
     pub(crate) received_packets: u64,
+    received_bytes: u32,
 }
 
 impl Measure {
@@ -161,6 +162,7 @@ impl Measure {
             loss: share(loss),
             residual: share(residual),
             queue: queue as u16,
+            received: self.received_bytes,
         }
     }
 
@@ -199,6 +201,7 @@ impl Measure {
     pub(crate) fn on_datagram(&mut self, came: Came) -> bool {
         self.received_packets += 1;
         self.current.bytes_in += came.bytes as u64;
+        self.received_bytes = self.received_bytes.wrapping_add(came.bytes as u32);
         if !came.old {
             self.current.sent += came.advance as i64;
             if came.aside {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use wire::{Class, MAX_DATAGRAM};
 
+use crate::capacity::{Capacity, Told};
 use crate::message::Queue;
 
 /// What leaves back to back: no more than 16 datagrams of 1,250 bytes, the last one on credit.
@@ -25,15 +26,6 @@ const HEADROOM: f64 = 1.5;
 const SPREAD: Duration = Duration::from_millis(6);
 /// What is sent is measured over this time.
 const MEASURED: Duration = Duration::from_millis(50);
-
-/// A queue on the way that stands for longer than this is congestion.
-pub(crate) const STANDING: Duration = Duration::from_millis(25);
-/// A learnt capacity: what was delivered while the queue stood, and a little less to drain it.
-const DRAIN: f64 = 0.95;
-/// The share by which it grows in a second without a queue.
-const RECOVERY: f64 = 0.05;
-/// A learnt capacity is never less than this, in bits per second, and none above `LEAST_RATE`.
-const LEAST_LEARNT: f64 = 100e3;
 
 /// Bytes that may wait in each class's lane; the oldest are shed beyond it.
 const LANE_BYTES: [usize; 4] = [256 << 10, 64 << 10, 1 << 20, 1 << 20];
@@ -101,9 +93,8 @@ pub(crate) struct Pacer {
     credit: f64,
     filled: Instant,
     given: Option<u64>,
-    learnt: Option<f64>,
-    /// When the peer last said how long its queue is, and how long it was.
-    reported: (Instant, Duration),
+    learnt: Capacity,
+    sent_bytes: u64,
     /// Bytes sent since `measured_at`, and the rate before, in bits per second.
     sent: usize,
     measured_at: Instant,
@@ -119,8 +110,8 @@ impl Pacer {
             credit: BURST_BYTES,
             filled: now,
             given: None,
-            learnt: None,
-            reported: (now, Duration::ZERO),
+            learnt: Capacity::default(),
+            sent_bytes: 0,
             sent: 0,
             measured_at: now,
             rate: 0.0,
@@ -131,38 +122,21 @@ impl Pacer {
     /// What an operator says: bits per second.
     pub(crate) fn set_capacity(&mut self, capacity: Option<u64>) {
         self.given = capacity;
-        self.learnt = None;
     }
 
     /// Bits per second, given or learnt, whichever is less.
     pub(crate) fn capacity(&self) -> Option<u64> {
-        let learnt = self.learnt.map(|rate| rate as u64);
-        [self.given, learnt].into_iter().flatten().min()
+        [self.given, self.learnt.get()].into_iter().flatten().min()
     }
 
-    /// The peer says what share of our datagrams gets lost, and by how much more than the least
-    /// delay they come late. Loss alone is no congestion; a queue is.
-    #[allow(dead_code)] // fed from each heartbeat it fell below what the path takes: not wired yet
-    pub(crate) fn on_report(&mut self, now: Instant, loss: f32, queue: Duration) {
-        let since = now.saturating_duration_since(self.reported.0);
-        let growth = queue.saturating_sub(self.reported.1);
-        self.reported = (now, queue);
-        if since.is_zero() {
-            return;
-        }
-        if queue > STANDING && !growth.is_zero() {
-            // The part of what we send that does not join the queue gets through.
-            let queued = growth.as_secs_f64() / since.as_secs_f64();
-            let delivered = self.rate * (1.0 - f64::from(loss)) / (1.0 + queued);
-            // A queue that other traffic made stands although we send next to nothing.
-            let less = (delivered * DRAIN).max(LEAST_LEARNT);
-            self.learnt = Some(self.learnt.map_or(less, |learnt| learnt.min(less)));
-        } else if queue <= STANDING
-            && let Some(learnt) = self.learnt
-        {
-            let grown = learnt * (1.0 + RECOVERY * since.as_secs_f64().min(1.0));
-            self.learnt = (grown < LEAST_RATE).then_some(grown);
-        }
+    /// The peer says what came, and how late.
+    pub(crate) fn on_told(&mut self, told: Told, round: Duration) {
+        self.learnt.on_told(told, self.sent_bytes, round);
+    }
+
+    /// The peer counts anew.
+    pub(crate) fn forget_learnt(&mut self) {
+        self.learnt = Capacity::default();
     }
 
     /// Whether a frame of this class may go right now, past the lanes.
@@ -217,6 +191,7 @@ impl Pacer {
     pub(crate) fn on_sent(&mut self, bytes: usize) {
         self.credit -= bytes as f64;
         self.sent += bytes;
+        self.sent_bytes += bytes as u64;
     }
 
     /// When something may leave that can't now.
@@ -260,7 +235,7 @@ impl Pacer {
 
     /// Bits per second.
     fn pace(&self) -> f64 {
-        match self.capacity() {
+        match [self.given, self.learnt.pace()].into_iter().flatten().min() {
             Some(capacity) => (capacity as f64).max(1e3),
             None => {
                 let emptying = self.waiting_bytes as f64 * 8.0 / SPREAD.as_secs_f64();
@@ -472,41 +447,5 @@ mod tests {
         assert_eq!(waiting, pacer.waiting_bytes);
         assert_eq!(pacer.clear(), (waiting / 1_200) as u64);
         assert_eq!(pacer.deadline(), None);
-    }
-
-    #[test]
-    fn a_queue_on_the_way_lowers_the_pace_and_loss_alone_does_not() {
-        let t = Instant::now();
-        let mut pacer = Pacer::new(t);
-        // 4 Mb/s for a second.
-        let send = |pacer: &mut Pacer, from: u64| {
-            for i in from..from + 1_000 {
-                pacer.fill(t + ms(i));
-                pacer.on_sent(500);
-            }
-        };
-        send(&mut pacer, 0);
-        pacer.on_report(t + ms(1_000), 0.3, ms(5));
-        assert_eq!(pacer.capacity(), None, "loss without delay");
-        pacer.on_report(t + ms(1_100), 0.0, ms(105));
-        let learnt = pacer.capacity().unwrap();
-        assert!(
-            (1_880_000..1_920_000).contains(&learnt),
-            "half got through: {learnt}"
-        );
-        send(&mut pacer, 1_100);
-        pacer.on_report(t + ms(2_100), 0.0, ms(80));
-        assert_eq!(
-            pacer.capacity(),
-            Some(learnt),
-            "a queue that shrinks is left to drain"
-        );
-        for i in 0..10 {
-            pacer.on_report(t + ms(2_200 + i * 100), 0.0, ms(5));
-        }
-        let grown = pacer.capacity().unwrap() as f64 / learnt as f64;
-        assert!((1.03..1.06).contains(&grown), "{grown}");
-        pacer.set_capacity(Some(1_000_000));
-        assert_eq!(pacer.capacity(), Some(1_000_000));
     }
 }

@@ -120,6 +120,8 @@ pub struct PeerReport {
     pub residual: u16,
     /// One-way delay above its least, in 0.1 ms.
     pub queue: u16,
+    /// Bytes that came so far, wrapping.
+    pub received: u32,
 }
 
 /// How long ago something came, in milliseconds, by port pair.
@@ -167,6 +169,7 @@ impl Heartbeat {
             loss: at.u16("loss")?,
             residual: at.u16("residual loss")?,
             queue: at.u16("queue")?,
+            received: at.u32("received")?,
         };
         let echo = (flags & ECHO != 0)
             .then(|| Ok((at.u32("echo")?, at.u32("echo")?)))
@@ -212,6 +215,7 @@ impl Heartbeat {
         for value in [self.report.loss, self.report.residual, self.report.queue] {
             out.extend(value.to_be_bytes());
         }
+        out.extend(self.report.received.to_be_bytes());
         if let Some((sent, held)) = self.echo {
             out.extend(sent.to_be_bytes());
             out.extend(held.to_be_bytes());

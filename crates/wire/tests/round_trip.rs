@@ -143,7 +143,7 @@ proptest! {
             Body::Heartbeat(Heartbeat {
                 sent, interval, next_sequence: sequence, number: report.0, aside: report.1,
                 primary: flag, carrying: flags.0, backup: flags.1,
-                report: PeerReport { loss: report.2, residual: report.1, queue: report.0 },
+                report: PeerReport { loss: report.2, residual: report.1, queue: report.0, received: sent },
                 echo, heard: Ages::new(ages.iter().copied()),
             }),
             Body::Probe { sent, padding: &joined },

@@ -14,7 +14,7 @@ INTERVAL = 1.0
 AT_LEAST = 10.0
 """Seconds after which unchanged figures are told again."""
 RTT_NEWS_MS, RTT_NEWS_SHARE, LOSS_NEWS = 2.0, 0.02, 0.005
-JITTER_NEWS_MS, USE_NEWS = 5.0, 0.1
+JITTER_NEWS_MS, USE_NEWS, CAPACITY_NEWS = 5.0, 0.1, 0.1
 """Changes smaller than these are no news to other nodes."""
 
 
@@ -86,11 +86,9 @@ def _state(link: LinkState) -> tuple[bool, ...]:
 def _differs(old: LinkState | None, new: LinkState) -> bool:
     if old is None or _state(old) != _state(new):
         return True
-    if (old.capacity_kbps, old.price_per_gb, old.risks) != (
-        new.capacity_kbps,
-        new.price_per_gb,
-        new.risks,
-    ):
+    if (old.price_per_gb, old.risks) != (new.price_per_gb, new.risks):
+        return True
+    if _capacity_differs(old.capacity_kbps, new.capacity_kbps):
         return True
     if old.rtt_ms is None or new.rtt_ms is None:
         return old.rtt_ms is not new.rtt_ms
@@ -102,3 +100,9 @@ def _differs(old: LinkState | None, new: LinkState) -> bool:
         or abs(old.residual_loss - new.residual_loss) > LOSS_NEWS
         or (new.capacity_kbps is not None and moved > USE_NEWS * new.capacity_kbps)
     )
+
+
+def _capacity_differs(old: int | None, new: int | None) -> bool:
+    if old is None or new is None:
+        return old is not new
+    return abs(old - new) > CAPACITY_NEWS * old

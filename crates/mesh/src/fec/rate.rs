@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wire::Class;
 
 use super::MAX_WINDOW;
-use crate::pacer::STANDING;
+use crate::capacity::STANDING;
 
 /// Loss above which a hop gets parity, and below which it may go without again.
 const LOSS_ON: f32 = 0.02;

@@ -140,6 +140,7 @@ impl Link {
             self.incoming = Incoming::default();
             self.repairs = Repairs::default();
             self.measure.restart();
+            self.pacer.forget_learnt();
             self.reconnect(ctx);
         }
         for (i, pair) in self.pairs.iter_mut().enumerate() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use wire::{Body, Heartbeat};
 
 use super::{ACTIVE, Context, Link, LinkState, pairs};
+use crate::capacity::Told;
 use crate::config::Timing;
 use crate::count::Count;
 
@@ -139,6 +140,15 @@ impl Link {
             self.active_until = until.max(ctx.now + ACTIVE / 4);
         }
         self.measure.on_peer_report(beat.report);
+        if beat.primary {
+            let told = Told {
+                clock: beat.sent,
+                received: beat.report.received,
+                queue: self.measure.peer_queue(),
+            };
+            let round = self.measure.rtt().unwrap_or_default();
+            self.pacer.on_told(told, round);
+        }
         self.on_ages(ctx.now, &beat.heard);
         self.outward = self.level_out(ctx.now, self.limits(ctx.timing));
         if beat.primary && interval <= ctx.timing.heartbeat_active {

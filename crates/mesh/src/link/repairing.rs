@@ -199,7 +199,7 @@ impl Link {
             rtt,
             loss,
             burst,
-            queue: self.measure.peer_queue(),
+            queue: self.pacer.delay() + self.measure.peer_queue(),
         };
         let span = rtt.clamp(LEAST_SPAN, MOST_SPAN);
         let window = || self.outgoing.window(ctx.now, span);

@@ -62,6 +62,25 @@ struct Flying {
     bytes: Vec<u8>,
 }
 
+/// A way that takes so many bits per second, with so long a queue before it.
+pub struct Narrow {
+    pub rate: f64,
+    pub queue: Duration,
+    free_at: Instant,
+}
+
+impl Narrow {
+    /// When a datagram has got through; None if there was no room for it.
+    fn through(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let begins = self.free_at.max(now);
+        if begins > now + self.queue {
+            return None;
+        }
+        self.free_at = begins + Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate);
+        Some(self.free_at)
+    }
+}
+
 /// What happens to a datagram on its way: gone if false.
 pub type Filter = Box<dyn FnMut(u16, u16, &mut Vec<u8>) -> bool>;
 /// The same, from node to node over a port pair.
@@ -78,6 +97,8 @@ pub struct World {
     pub ahead: BTreeMap<u16, Duration>,
     pub filter: Filter,
     pub pair_filter: PairFilter,
+    /// From node to node; others take anything.
+    pub narrow: BTreeMap<(u16, u16), Narrow>,
     /// Mesh ports that each node has.
     pub ports: u8,
     /// Its links were up when the events began.
@@ -106,6 +127,7 @@ impl World {
             ahead: BTreeMap::new(),
             filter: Box::new(|_, _, _| true),
             pair_filter: Box::new(|_, _, _| true),
+            narrow: BTreeMap::new(),
             ports: 1,
             begun_up: false,
             rng: fastrand::Rng::with_seed(1),
@@ -158,6 +180,17 @@ impl World {
 
     fn ahead(&self, node: u16) -> Duration {
         self.ahead.get(&node).copied().unwrap_or_default()
+    }
+
+    /// From now on the way from `a` to `b` takes so much.
+    pub fn narrow(&mut self, a: u16, b: u16, rate: f64, queue: Duration) {
+        let free_at = self.now;
+        let narrow = Narrow {
+            rate,
+            queue,
+            free_at,
+        };
+        self.narrow.insert((a, b), narrow);
     }
 
     pub fn introduce(&mut self, a: u16, b: u16) {
@@ -286,11 +319,19 @@ impl World {
             assert!(bytes.len() <= wire::LARGEST_DATAGRAM);
             self.sent.push((node, peer.0, bytes.clone()));
             let passes = (self.filter)(node, peer.0, &mut bytes);
-            if passes && (self.pair_filter)(node, peer.0, port) {
+            let narrow = self.narrow.get_mut(&(node, peer.0));
+            let through = match narrow {
+                Some(narrow) => narrow.through(self.now, bytes.len()),
+                None => Some(self.now),
+            };
+            if let Some(through) = through
+                && passes
+                && (self.pair_filter)(node, peer.0, port)
+            {
                 self.serial += 1;
                 let late = self.jitter.mul_f32(self.rng.f32());
                 self.flying.push(Flying {
-                    due: std::cmp::Reverse((self.now + self.delay + late, self.serial)),
+                    due: std::cmp::Reverse((through + self.delay + late, self.serial)),
                     from: node,
                     port,
                     to,

@@ -24,7 +24,7 @@ help:
 	@echo 'make demo    a world of five regions and a page to call across it'
 	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
 	@echo 'make lint    formatting, types, walls between the rooms'
-	@echo 'make bench   figures of the packet path, release build'
+	@echo 'make bench   the performance record: node, relay, mesh, last mile; a table, and a file in bench/results'
 	@echo 'make bench-mesh   what kills, loss and detours cost, simulated and real, each beside its target'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'
 
@@ -80,12 +80,12 @@ unit: setup
 e2e: setup web
 	$(BIN)/python -m pytest -q tests/e2e
 
-# BENCH holds its options, as in make bench BENCH='--help'.
+# BENCH holds its options, as in make bench BENCH='--against ws://127.0.0.1:7980 --only node'.
 bench: setup
 	cargo build --quiet --release -p fairlead-load
 	rm -f .venv/.core # what stands there from now on is the release build
 	$(BIN)/maturin develop --quiet --release
-	$(BIN)/python -m bench.forward $(BENCH)
+	$(BIN)/python -m bench.record $(BENCH)
 
 # Simulated kills, health and bytes; choice of paths; repair on a hop; then on real sockets a relay and kills under people
 # who count aloud. BENCH_MESH='--kills 100 --shipping' has Python's routing in the simulated loop.

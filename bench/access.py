@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.cpu import machine
 from bench.row import Row, print_rows
 from fairlead.core import AccessNetwork
+from fairlead.lab.load.process import machine
 
 SPEECH_BYTES, FULL_BYTES, SHORT_BYTES = 172, 1_200, 300
 PROBES_PER_S = 500

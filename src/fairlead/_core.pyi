@@ -2,7 +2,7 @@
 
 from typing import Self, final
 
-__all__ = ["OPTIMIZED", "SOURCE_HASH", "AccessNetwork", "Node", "Simulator"]
+__all__ = ["OPTIMIZED", "SOURCE_HASH", "AccessNetwork", "Load", "Node", "Simulator"]
 
 OPTIMIZED: bool
 SOURCE_HASH: str
@@ -86,6 +86,21 @@ class AccessNetwork:
 
     def close(self) -> None:
         """End the thread and take the devices away; a second call does nothing."""
+
+@final
+class Load:
+    """A run of the load client: many LiveKit clients that don't decode, on threads of their own
+    that never call Python. One spec (JSON, `lab/load/spec.py`) goes in; lines of JSON come out."""
+
+    def __new__(cls, spec: bytes) -> Self:
+        """Begin. Raises ValueError on a spec that can't be used."""
+
+    def next(self, within_s: float) -> str | None:
+        """The next line, or None if there is none in that time. The last one has the phase
+        ``done`` or ``failed``; after it RuntimeError."""
+
+    def stop(self) -> None:
+        """End early: ``done`` follows, with what was counted so far."""
 
 @final
 class Simulator:

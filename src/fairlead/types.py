@@ -105,6 +105,8 @@ class ParticipantRecord(Record, frozen=True):
     heard: list[str] = msgspec.field(default_factory=list)
     """Tracks of other nodes that this session was the first to hear on its node: their
     publishers learn from it that someone listens."""
+    quality: int = 2
+    """livekit.ConnectionQuality; excellent until its edge knows better."""
     left: bool = False
     """It is over; the record stands a moment longer so that the others learn why."""
 

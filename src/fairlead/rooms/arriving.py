@@ -52,6 +52,9 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
 def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client came. What it says at once (tracks, an offer) is taken after its welcome."""
     if request.reconnect:
+        if ctx.faults.resume(grants.require_join(), grants.identity, ctx.now) == "unanswered":
+            ctx.out.add(CloseSession(session=number))
+            return
         # A session can't be taken up again yet: the client joins anew by itself.
         _turn_away(ctx, number, DisconnectReason.STATE_MISMATCH, LeaveRequest.RECONNECT)
         return
@@ -79,6 +82,8 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     ctx.changed(room, session)
     ctx.count_later(room)
     _tell_node(ctx, room, session)
+    if ctx.faults.tcp_only(room.name, session.identity, ctx.now):
+        ctx.out.tell(node.Restrict(participant=number, tcp_only=True))
     _welcome(ctx, room, session)
     ctx.happened("participant_joined", room, participant=session.sid)
     refresh_token(ctx, session)

@@ -9,6 +9,7 @@ from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
+from fairlead.rooms.faults import Faults
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
@@ -39,6 +40,8 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
+        self.faults = Faults()
+        """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
         """Of the rooms held here."""
         self._serial = 0

@@ -15,7 +15,7 @@ from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key, What
 
-SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer")
+SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer", "speaker")
 
 
 def leave(

@@ -22,7 +22,9 @@ from fairlead.rooms import (
     operating,
     others,
     publishing,
+    quality,
     requests,
+    simulating,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -165,6 +167,8 @@ class Rooms:
                 publishing.go_live(ctx, event.track, event.mime)
             case node.Levels():
                 self._levels(event)
+            case node.Quality():
+                quality.report(ctx, event.participants)
             case node.Answered() | node.Offered() | node.NegotiationFailed():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -173,6 +177,8 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     self._transport(session, event)
+            case node.CallAnswered():
+                pass  # the API's, which hears it from the edge
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -235,6 +241,8 @@ class Rooms:
             case "departure":
                 # Connections can't be restored yet: the client joins anew by itself.
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
+            case "speaker":
+                simulating.fall_silent(ctx, session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "answer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from livekit.protocol.models import (
+    ConnectionQuality,
     DisconnectReason,
     ParticipantInfo,
     ParticipantPermission,
@@ -14,6 +15,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publication import Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
@@ -120,6 +122,9 @@ class Session:
         """Who may hear it; None is everyone."""
         self.levels: dict[str, tuple[float, bool]] = {}
         """Speakers as it was last told: participant to (level, active)."""
+        self.grade = Grade()
+        self.qualities: dict[str, ConnectionQuality] = {}
+        """How well participants are connected, as it was last told."""
         self.info = _info(self, now, region)
         self.told = self.info
         """Its info as it was last told."""
@@ -146,6 +151,10 @@ class Session:
     @property
     def hidden(self) -> bool:
         return self.grants.hidden
+
+    @property
+    def quality(self) -> ConnectionQuality:
+        return self.grade.quality
 
     def regrant(self, grants: Grants) -> None:
         """Change what the session may do and is called."""
@@ -181,6 +190,7 @@ class Session:
             tracks=[track.record for track in self.publications.live()],
             permissions=_encoded(self.permission) if self.permission is not None else b"",
             heard=heard,
+            quality=self.quality,
             left=left,
         )
 

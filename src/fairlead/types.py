@@ -69,6 +69,8 @@ class RoomRecord(Record, frozen=True):
     """livekit.Room, protobuf."""
     regions: list[str] = msgspec.field(default_factory=list)
     """Where its media may be, sorted; empty is everywhere."""
+    revoked: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of these identities only tokens that are valid from then on (Unix seconds) open the room."""
 
 
 class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):

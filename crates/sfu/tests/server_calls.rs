@@ -130,7 +130,7 @@ fn the_figures_tell_what_is_lost_each_way() {
         down && client == bob && datagram % 5 == 0
     });
     let pt = w.pt(ann, Codec::Opus);
-    for sequence in 0..700 {
+    for sequence in 0..1600 {
         w.send(ann, 0, pt, sequence, &[1; 60]);
         w.run(Duration::from_millis(20));
     }

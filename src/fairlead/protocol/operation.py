@@ -36,6 +36,8 @@ class RemoveParticipant(Operation, frozen=True):
     """Put one participant out. Replies with livekit.RemoveParticipantResponse."""
 
     identity: str
+    revoked_before: int = 0
+    """Unix seconds: its tokens made before then no longer open the room; 0 revokes none."""
 
 
 class MuteTrack(Operation, frozen=True):
@@ -78,6 +80,17 @@ class UpdateRoomMetadata(Operation, frozen=True):
     metadata: str
 
 
+class PerformRpc(Operation, frozen=True):
+    """Call a method that a participant registered, as the server. Replies, when the participant
+    has answered or its time is over, with livekit.PerformRpcResponse."""
+
+    identity: str
+    request: bytes
+    """livekit.PerformRpcRequest, protobuf."""
+    patience_s: float
+    """How long the reply may take."""
+
+
 AnyOperation = (
     CreateRoom
     | DeleteRoom
@@ -87,6 +100,7 @@ AnyOperation = (
     | UpdateSubscriptions
     | SendData
     | UpdateRoomMetadata
+    | PerformRpc
 )
 
 ErrorCode = Literal[
@@ -99,6 +113,8 @@ ErrorCode = Literal[
     "unimplemented",
     "unavailable",
     "internal",
+    "deadline_exceeded",
+    "unknown",
 ]
 """Twirp's words for what went wrong."""
 

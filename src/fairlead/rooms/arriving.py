@@ -14,7 +14,7 @@ from fairlead.policy.grants import Denied, Grants
 from fairlead.policy.regions import RegionSet
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import boundary, leaving, negotiating, publishing, subscribing
+from fairlead.rooms import announcing, boundary, leaving, negotiating, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, PutRecord
@@ -38,6 +38,8 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
             raise Denied(f"requested room does not exist: create {name!r} first", 404)
         _check_place(ctx, name, boundary.of_new(ctx, name, asked))
         return grants
+    if grants.not_before < room.records.revoked.get(grants.identity, 0):
+        raise Denied("the token was revoked when its bearer was removed: ask for a new one")
     if asked and not room.regions:
         raise Denied(
             f"room {name!r} is open already and may be everywhere, which the token's roomConfig "
@@ -108,6 +110,7 @@ def open_room(ctx: Context, room: Room, info: RoomInfo, regions: RegionSet) -> N
     ctx.touch(room)
     if first:
         ctx.happened("room_started", room)
+        announcing.room(ctx, room, "room_started")
 
 
 def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> RoomInfo:

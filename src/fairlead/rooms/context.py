@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import ParticipantInfo
 
 from fairlead.policy import regions as policy
@@ -18,6 +19,13 @@ from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Timers
 from fairlead.types import ParticipantRecord, RegionSetsRecord, stream_id
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of the server's: the API's call that it answers, and who has to answer it."""
+
+    asked: int
+    session: int
 
 
 class Context:
@@ -40,6 +48,8 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
+        self.calls: dict[str, Call] = {}
+        """Of the server's to participants, by id, until they are answered."""
         self.faults = Faults()
         """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()

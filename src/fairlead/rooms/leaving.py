@@ -7,8 +7,8 @@ from livekit.protocol.rtc import LeaveRequest
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
+from fairlead.rooms import announcing, calling, subscribing
 from fairlead.rooms import settings as defaults
-from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
 from fairlead.rooms.room import Room, dependent
@@ -42,10 +42,13 @@ def leave(
     room.rerecord.pop(session.number, None)
     for publication in list(session.publications.by_sid.values()):
         session.publications.remove(publication.sid)
+        if publication.live:
+            announcing.track(ctx, room, "track_unpublished", session, publication)
         if publication.mid is not None:
             ctx.out.tell(node.RemoveTrack(track=publication.sid))
         subscribing.remove_track(ctx, room, publication.sid)
     ctx.out.tell(node.RemoveParticipant(participant=session.number))
+    calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
     _pass_on_hearing(ctx, room, session)
@@ -131,6 +134,7 @@ def _close(ctx: Context, room: Room) -> None:
     if room.records.own is not None:
         if not room.records.shared:
             ctx.happened("room_finished", room)
+            announcing.room(ctx, room, "room_finished")
         own = room.records.close()
         assert own is not None
         ctx.out.add(DeleteRecord(record=own))
@@ -145,6 +149,12 @@ def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     record = session.record(info, [], left=True)
     ctx.out.add(PutRecord(record=record))
     ctx.parted[session.sid] = record
+    announcing.participant(
+        ctx,
+        room,
+        "participant_left" if session.active else "participant_connection_aborted",
+        info,
+    )
     ctx.timers.set(("parted", session.sid), ctx.now + defaults.PARTING_DELAY)
     ctx.happened(
         "participant_left",

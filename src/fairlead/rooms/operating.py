@@ -46,6 +46,7 @@ from fairlead.protocol.operation import (
     ErrorCode,
     Failed,
     MuteTrack,
+    PerformRpc,
     RemoveParticipant,
     Reply,
     SendData,
@@ -58,6 +59,9 @@ from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
+
+FURTHEST_REVOCATION = 366 * 86_400
+"""Seconds from now."""
 
 
 class Refused(Exception):
@@ -107,9 +111,7 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             leaving.delete(ctx, _room(ctx, operation.room))
             return DeleteRoomResponse()
         case RemoveParticipant():
-            session = _session(ctx, operation.room, operation.identity)
-            leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
-            return RemoveParticipantResponse()
+            return _remove(ctx, operation)
         case MuteTrack():
             return _mute(ctx, operation)
         case UpdateParticipant():
@@ -120,8 +122,25 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             return _send(ctx, operation)
         case UpdateRoomMetadata():
             return _describe(ctx, operation)
+        case PerformRpc():
+            raise AssertionError("a call has no reply at once: see calling")
         case _:
             assert_never(operation)
+
+
+def _remove(ctx: Context, operation: RemoveParticipant) -> Message:
+    session = _session(ctx, operation.room, operation.identity)
+    before = operation.revoked_before
+    if not 0 <= before <= ctx.now + FURTHEST_REVOCATION:
+        raise Refused(
+            "invalid_argument",
+            f"revoke_token_ts is {before}: give Unix seconds, at most a year from now",
+        )
+    room = ctx.room_of(session)
+    if before and room.records.own is not None:
+        ctx.out.add(PutRecord(record=room.records.revoke(session.identity, before)))
+    leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
+    return RemoveParticipantResponse()
 
 
 def _create(ctx: Context, operation: CreateRoom) -> Message:

@@ -14,9 +14,11 @@ from livekit.protocol.rtc import LeaveRequest, SignalRequest
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
+from fairlead.protocol.operation import PerformRpc
 from fairlead.rooms import (
     arriving,
     boundary,
+    calling,
     leaving,
     negotiating,
     operating,
@@ -123,6 +125,8 @@ class Rooms:
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():
                 others.participant_went(ctx, event.room, event.sid)
+            case Asked(operation=PerformRpc() as operation):
+                calling.call(ctx, event.call, operation)
             case Asked():
                 reply = operating.operate(ctx, event.operation)
                 ctx.out.add(Replied(call=event.call, reply=reply))
@@ -178,7 +182,7 @@ class Rooms:
                 if session is not None:
                     self._transport(session, event)
             case node.CallAnswered():
-                pass  # the API's, which hears it from the edge
+                calling.answered(ctx, event)
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -222,6 +226,9 @@ class Rooms:
         what, subject = key
         if what == "parted":
             leaving.erase(ctx, str(subject))
+            return
+        if what in ("rpc_ack", "rpc_response"):
+            calling.expire(ctx, str(subject), what)
             return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))

@@ -16,6 +16,8 @@ What = Literal[
     "wider",
     "parted",
     "speaker",
+    "rpc_ack",
+    "rpc_response",
 ]
 Key = tuple[What, int | str]
 

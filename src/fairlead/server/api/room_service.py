@@ -18,6 +18,8 @@ from livekit.protocol.room import (
     ListRoomsResponse,
     MuteRoomTrackRequest,
     MuteRoomTrackResponse,
+    PerformRpcRequest,
+    PerformRpcResponse,
     RemoveParticipantResponse,
     RoomParticipantIdentity,
     SendDataRequest,
@@ -37,6 +39,7 @@ from fairlead.protocol.operation import (
     DeleteRoom,
     Failed,
     MuteTrack,
+    PerformRpc,
     RemoveParticipant,
     Reply,
     SendData,
@@ -44,6 +47,7 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
+from fairlead.rooms.calling import patience
 from fairlead.server.api.directory import Directory
 from fairlead.server.api.twirp import TwirpError
 
@@ -92,6 +96,7 @@ class RoomService:
             "UpdateSubscriptions": (UpdateSubscriptionsRequest, self.update_subscriptions),
             "SendData": (SendDataRequest, self.send_data),
             "UpdateRoomMetadata": (UpdateRoomMetadataRequest, self.update_room_metadata),
+            "PerformRpc": (PerformRpcRequest, self.perform_rpc),
         }
 
     async def create_room(self, grants: Grants, request: CreateRoomRequest) -> Room:
@@ -152,7 +157,9 @@ class RoomService:
     ) -> RemoveParticipantResponse:
         grants.require_admin(request.room)
         node, _ = self._find(request.room, request.identity)
-        operation = RemoveParticipant(room=request.room, identity=request.identity)
+        operation = RemoveParticipant(
+            room=request.room, identity=request.identity, revoked_before=request.revoke_token_ts
+        )
         return await self._ask(node, operation, RemoveParticipantResponse)
 
     async def mute_published_track(
@@ -204,6 +211,18 @@ class RoomService:
         grants.require_admin(request.room)
         operation = UpdateRoomMetadata(room=request.room, metadata=request.metadata)
         return await self._ask(self._nearest(request.room), operation, Room)
+
+    async def perform_rpc(self, grants: Grants, request: PerformRpcRequest) -> PerformRpcResponse:
+        """Call a participant's method; the answer is its own, or says that it failed there."""
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.destination_identity)
+        operation = PerformRpc(
+            room=request.room,
+            identity=request.destination_identity,
+            request=request.SerializeToString(),
+            patience_s=patience(request.response_timeout_ms),
+        )
+        return await self._ask(node, operation, PerformRpcResponse)
 
     async def _ask(self, node: int, operation: AnyOperation, kind: type[M]) -> M:
         reply = await self._operator.operate(node, operation)

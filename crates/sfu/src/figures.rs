@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use str0m::stats::{MediaEgressStats, MediaIngressStats};
-
 use crate::sfu::Sfu;
 use crate::track::Track;
-use crate::transport::Mid;
+use crate::transport::{Mid, Rid};
 use crate::values::Kind;
 
 /// How often figures are reported.
@@ -34,11 +32,14 @@ pub struct Figures {
     pub layers_sent: u32,
 }
 
+/// An m-line and, in simulcast, one of its encodings.
+type Encoding = (Mid, Option<Rid>);
+
 /// One direction of a transport.
 #[derive(Debug, Default)]
 struct Way {
     /// Packets of each encoding when it was last counted.
-    counted: HashMap<(Mid, Option<str0m::media::Rid>), u64>,
+    counted: HashMap<Encoding, u64>,
     packets: u64,
     lost: f64,
 }
@@ -46,7 +47,7 @@ struct Way {
 impl Way {
     /// Take a track's count of all packets so far, and the share lost of the latest. A track that
     /// rests (muted, or silent under DTX) adds as little as it sends.
-    fn observe(&mut self, key: (Mid, Option<str0m::media::Rid>), packets: u64, loss: Option<f32>) {
+    fn observe(&mut self, key: Encoding, packets: u64, loss: Option<f32>) {
         // Until a share is told it is of all that was sent since the last one.
         let Some(loss) = loss.filter(|l| l.is_finite()) else {
             return;
@@ -76,20 +77,21 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    /// `clock` is the track's RTP clock, Hz.
-    pub(crate) fn received(&mut self, stats: &MediaIngressStats, clock: u32) {
-        self.up
-            .observe((stats.mid, stats.rid), stats.packets, stats.loss);
-        let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+    /// What came of an encoding: all packets so far, the share lost of late, and its jitter.
+    pub(crate) fn received(
+        &mut self,
+        key: Encoding,
+        packets: u64,
+        loss: Option<f32>,
+        jitter: Duration,
+    ) {
+        self.up.observe(key, packets, loss);
         self.jitter = self.jitter.max(jitter);
     }
 
-    pub(crate) fn sent(&mut self, stats: &MediaEgressStats) {
-        self.down
-            .observe((stats.mid, stats.rid), stats.packets, stats.loss);
-        if stats.rtt.is_some() {
-            self.round_trip = stats.rtt;
-        }
+    /// What was sent of an encoding, as the client reports it.
+    pub(crate) fn sent(&mut self, key: Encoding, packets: u64, loss: Option<f32>) {
+        self.down.observe(key, packets, loss);
     }
 
     pub(crate) fn on_round_trip(&mut self, time: Duration) {
@@ -101,6 +103,10 @@ impl Sfu {
     /// The figures of every participant that has a connection.
     pub(crate) fn figures(&mut self, now: Instant) -> Vec<Figures> {
         let mut all = Vec::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what comes of it is put in order"
+        )]
         let participants: Vec<u64> = self.participants.keys().copied().collect();
         for participant in participants {
             let (layers_wanted, layers_sent) = self.layers_of(now, participant);

@@ -14,7 +14,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::CryptoProvider;
 use str0m::ice::StunMessage;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt, Rid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Output, Rtc, RtcConfig};
@@ -27,7 +27,7 @@ use crate::packet::{extension_values, media_packet};
 use crate::redundancy::Voice;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
-pub(crate) use str0m::media::Mid;
+pub(crate) use str0m::media::{Mid, Rid};
 
 /// Bandwidth toward a client is taken to be this before it was measured, bits per second.
 const INITIAL_ESTIMATE: u64 = 3_000_000;
@@ -664,13 +664,19 @@ impl Transport {
             // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
             // feedback leaves out what was not told of yet, which is most of what was lost.
             Event::MediaEgressStats(stats) => {
-                self.gauge.sent(&stats);
+                self.gauge
+                    .sent((stats.mid, stats.rid), stats.packets, stats.loss);
+                if let Some(time) = stats.rtt {
+                    self.gauge.on_round_trip(time);
+                }
                 happened.extend(stats.loss.map(Happened::Lost));
             }
             Event::MediaIngressStats(stats) => {
                 let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
                 let clock = if video { VIDEO_CLOCK } else { SOUND_CLOCK };
-                self.gauge.received(&stats, clock);
+                let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+                let key = (stats.mid, stats.rid);
+                self.gauge.received(key, stats.packets, stats.loss, jitter);
             }
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                 happened.push(Happened::Estimate(estimate.as_u64()));

@@ -33,7 +33,7 @@ fn say(w: &mut World, client: usize, bytes: &[u8]) {
 
 fn answers(w: &World) -> Vec<&str> {
     let answer = |e| match e {
-        &Output::CallAnswered { ref call, .. } => Some(call.as_str()),
+        Output::CallAnswered { call, .. } => Some(call.as_str()),
         _ => None,
     };
     w.events.iter().filter_map(answer).collect()
@@ -87,7 +87,7 @@ fn who_moves_hears_the_new_room_and_the_old_one_no_more() {
 
 fn figures(w: &World, client: usize) -> Vec<Figures> {
     let of = |e| match e {
-        &Output::Figures(ref all) => all.iter().find(|f| f.participant == w.clients[client].id),
+        Output::Figures(all) => all.iter().find(|f| f.participant == w.clients[client].id),
         _ => None,
     };
     w.events.iter().filter_map(of).cloned().collect()
@@ -127,7 +127,7 @@ fn the_figures_tell_what_is_lost_each_way() {
     let mut datagram = 0u32;
     w.loses = Box::new(move |client, down| {
         datagram += u32::from(down && client == bob);
-        down && client == bob && datagram % 5 == 0
+        down && client == bob && datagram.is_multiple_of(5)
     });
     let pt = w.pt(ann, Codec::Opus);
     for sequence in 0..1600 {

@@ -36,8 +36,16 @@ class RemoveParticipant(Operation, frozen=True):
     """Put one participant out. Replies with livekit.RemoveParticipantResponse."""
 
     identity: str
-    revoked_before: int = 0
-    """Unix seconds: its tokens made before then no longer open the room; 0 revokes none."""
+
+
+class RevokeTokens(Operation, frozen=True):
+    """An identity's tokens from before a time no longer open the room: ask every edge that holds
+    it, so that it is known as long as the room is open. Replies with
+    livekit.RemoveParticipantResponse."""
+
+    identity: str
+    before: int
+    """Unix seconds."""
 
 
 class MuteTrack(Operation, frozen=True):
@@ -95,6 +103,7 @@ AnyOperation = (
     CreateRoom
     | DeleteRoom
     | RemoveParticipant
+    | RevokeTokens
     | MuteTrack
     | UpdateParticipant
     | UpdateSubscriptions

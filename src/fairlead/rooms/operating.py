@@ -49,6 +49,7 @@ from fairlead.protocol.operation import (
     PerformRpc,
     RemoveParticipant,
     Reply,
+    RevokeTokens,
     SendData,
     UpdateParticipant,
     UpdateRoomMetadata,
@@ -111,7 +112,11 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             leaving.delete(ctx, _room(ctx, operation.room))
             return DeleteRoomResponse()
         case RemoveParticipant():
-            return _remove(ctx, operation)
+            session = _session(ctx, operation.room, operation.identity)
+            leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
+            return RemoveParticipantResponse()
+        case RevokeTokens():
+            return _revoke(ctx, operation)
         case MuteTrack():
             return _mute(ctx, operation)
         case UpdateParticipant():
@@ -128,18 +133,16 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             assert_never(operation)
 
 
-def _remove(ctx: Context, operation: RemoveParticipant) -> Message:
-    session = _session(ctx, operation.room, operation.identity)
-    before = operation.revoked_before
-    if not 0 <= before <= ctx.now + FURTHEST_REVOCATION:
+def _revoke(ctx: Context, operation: RevokeTokens) -> Message:
+    room = _room(ctx, operation.room)
+    before = operation.before
+    if not 0 < before <= ctx.now + FURTHEST_REVOCATION:
         raise Refused(
             "invalid_argument",
             f"revoke_token_ts is {before}: give Unix seconds, at most a year from now",
         )
-    room = ctx.room_of(session)
-    if before and room.records.own is not None:
-        ctx.out.add(PutRecord(record=room.records.revoke(session.identity, before)))
-    leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
+    if room.records.own is not None:
+        ctx.out.add(PutRecord(record=room.records.revoke(operation.identity, before)))
     return RemoveParticipantResponse()
 
 

@@ -42,6 +42,7 @@ from fairlead.protocol.operation import (
     PerformRpc,
     RemoveParticipant,
     Reply,
+    RevokeTokens,
     SendData,
     UpdateParticipant,
     UpdateRoomMetadata,
@@ -124,19 +125,7 @@ class RoomService:
     async def delete_room(self, grants: Grants, request: DeleteRoomRequest) -> DeleteRoomResponse:
         """At every edge that holds it; one that can't be reached makes the call fail."""
         grants.require_create()
-        holders = self._holders(request.room)
-        replies: list[Reply] = []
-
-        async def delete(node: int) -> None:
-            replies.append(await self._operator.operate(node, DeleteRoom(room=request.room)))
-
-        async with anyio.create_task_group() as group:
-            for node in holders:
-                group.start_soon(delete, node)
-        for reply in replies:
-            # Another edge may have closed its half by itself meanwhile: that is what was asked.
-            if isinstance(reply, Failed) and reply.code != "not_found":
-                raise TwirpError(reply.code, reply.message)
+        await self._everywhere(request.room, DeleteRoom(room=request.room))
         return DeleteRoomResponse()
 
     async def list_participants(
@@ -157,9 +146,12 @@ class RoomService:
     ) -> RemoveParticipantResponse:
         grants.require_admin(request.room)
         node, _ = self._find(request.room, request.identity)
-        operation = RemoveParticipant(
-            room=request.room, identity=request.identity, revoked_before=request.revoke_token_ts
-        )
+        if request.revoke_token_ts:
+            revoke = RevokeTokens(
+                room=request.room, identity=request.identity, before=request.revoke_token_ts
+            )
+            await self._everywhere(request.room, revoke)
+        operation = RemoveParticipant(room=request.room, identity=request.identity)
         return await self._ask(node, operation, RemoveParticipantResponse)
 
     async def mute_published_track(
@@ -223,6 +215,21 @@ class RoomService:
             patience_s=patience(request.response_timeout_ms),
         )
         return await self._ask(node, operation, PerformRpcResponse)
+
+    async def _everywhere(self, room: str, operation: AnyOperation) -> None:
+        """Have every edge that holds a room carry an operation out."""
+        replies: list[Reply] = []
+
+        async def ask(node: int) -> None:
+            replies.append(await self._operator.operate(node, operation))
+
+        async with anyio.create_task_group() as group:
+            for node in self._holders(room):
+                group.start_soon(ask, node)
+        for reply in replies:
+            # Another edge may have closed its half by itself meanwhile: nothing is left to do.
+            if isinstance(reply, Failed) and reply.code != "not_found":
+                raise TwirpError(reply.code, reply.message)
 
     async def _ask(self, node: int, operation: AnyOperation, kind: type[M]) -> M:
         reply = await self._operator.operate(node, operation)

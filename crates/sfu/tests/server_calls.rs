@@ -32,11 +32,13 @@ fn say(w: &mut World, client: usize, bytes: &[u8]) {
 }
 
 fn answers(w: &World) -> Vec<&str> {
-    let answer = |e| match e {
-        Output::CallAnswered { call, .. } => Some(call.as_str()),
-        _ => None,
-    };
-    w.events.iter().filter_map(answer).collect()
+    w.events
+        .iter()
+        .filter_map(|e| match e {
+            Output::CallAnswered { call, .. } => Some(call.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
@@ -86,11 +88,15 @@ fn who_moves_hears_the_new_room_and_the_old_one_no_more() {
 }
 
 fn figures(w: &World, client: usize) -> Vec<Figures> {
-    let of = |e| match e {
-        Output::Figures(all) => all.iter().find(|f| f.participant == w.clients[client].id),
-        _ => None,
-    };
-    w.events.iter().filter_map(of).cloned().collect()
+    let id = w.clients[client].id;
+    w.events
+        .iter()
+        .filter_map(|e| match e {
+            Output::Figures(all) => all.iter().find(|f| f.participant == id),
+            _ => None,
+        })
+        .cloned()
+        .collect()
 }
 
 #[test]

@@ -88,6 +88,21 @@ class UpdateRoomMetadata(Operation, frozen=True):
     metadata: str
 
 
+class MoveParticipant(Operation, frozen=True):
+    """Take a participant to another room. Replies with livekit.MoveParticipantResponse."""
+
+    identity: str
+    destination: str
+
+
+class ForwardParticipant(Operation, frozen=True):
+    """Show a participant's tracks in another room too. Replies with
+    livekit.ForwardParticipantResponse."""
+
+    identity: str
+    destination: str
+
+
 class PerformRpc(Operation, frozen=True):
     """Call a method that a participant registered, as the server. Replies, when the participant
     has answered or its time is over, with livekit.PerformRpcResponse."""
@@ -110,6 +125,8 @@ AnyOperation = (
     | SendData
     | UpdateRoomMetadata
     | PerformRpc
+    | MoveParticipant
+    | ForwardParticipant
 )
 
 ErrorCode = Literal[

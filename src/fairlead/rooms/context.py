@@ -28,6 +28,18 @@ class Call(msgspec.Struct, frozen=True):
     session: int
 
 
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of this edge, shown in another room under a sid of its own."""
+
+    session: int
+    source: str
+    """The room that it is in."""
+    room: str
+    sid: str
+    order: tuple[int, int]
+    since: float
+
+
 class Context:
     """The edge's rooms and sessions, and the outputs of the step being taken."""
 
@@ -50,6 +62,10 @@ class Context:
         """Where each node is that is known."""
         self.calls: dict[str, Call] = {}
         """Of the server's to participants, by id, until they are answered."""
+        self.forwards: dict[str, Forward] = {}
+        """By the sid that each has in the other room."""
+        self.meshed: dict[str, set[str]] = {}
+        """Other nodes' tracks that the node knows, each with the rooms that have it."""
         self.faults = Faults()
         """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
@@ -188,11 +204,18 @@ class Context:
                     wanted[track.sid] = track
         for sid in [sid for sid in room.meshed if sid not in wanted]:
             del room.meshed[sid]
-            self.out.tell(node.RemoveTrack(track=sid))
+            rooms = self.meshed[sid]
+            rooms.discard(room.name)
+            if not rooms:
+                del self.meshed[sid]
+                self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
             if sid not in room.meshed or retagged:
                 room.meshed[sid] = track
-                self.out.tell(_remote(room, track, tag))
+                rooms = self.meshed.setdefault(sid, set())
+                if retagged or not rooms:
+                    self.out.tell(_remote(room, track, tag))
+                rooms.add(room.name)
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

@@ -51,8 +51,8 @@ def leave(
     calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
-    _pass_on_hearing(ctx, room, session)
-    _part(ctx, room, session, reason)
+    pass_on_hearing(ctx, room, session)
+    part(ctx, room, session, reason)
     ctx.count_later(room)
     watch_empty(ctx, room)
 
@@ -81,7 +81,8 @@ def watch_empty(ctx: Context, room: Room) -> None:
         info = room.records.info
         wait = info.departure_timeout if room.visited else info.empty_timeout
         ctx.timers.set(key, ctx.now + wait)
-    elsewhere = room.records.shared and not room.sessions and room.remotes
+    ours = any(forward.room == room.name for forward in ctx.forwards.values())
+    elsewhere = room.records.shared and not room.sessions and room.remotes and not ours
     if elsewhere and room.regions != NOWHERE:
         # Those who serve its people hold it now. Where edges contradict each other on where it
         # may be, each puts its people out: if each let go too, both limits would be forgotten.
@@ -140,7 +141,8 @@ def _close(ctx: Context, room: Room) -> None:
         ctx.out.add(DeleteRecord(record=own))
 
 
-def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
+def part(ctx: Context, room: Room, session: Session, reason: int) -> None:
+    """Tell everyone, here and elsewhere, that a session is in a room no more."""
     info = session.snapshot()
     info.state = ParticipantInfo.DISCONNECTED
     info.disconnect_reason = reason  # type: ignore[assignment]
@@ -164,7 +166,7 @@ def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     )
 
 
-def _pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
+def pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
     """What it was the first to hear is heard by another now, or by nobody."""
     for sid in [t for t, number in room.first_hearers.items() if number == session.number]:
         del room.first_hearers[sid]

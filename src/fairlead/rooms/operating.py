@@ -17,6 +17,8 @@ from livekit.protocol.models import (
 from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomResponse,
+    ForwardParticipantResponse,
+    MoveParticipantResponse,
     MuteRoomTrackResponse,
     RemoveParticipantResponse,
     SendDataRequest,
@@ -45,6 +47,8 @@ from fairlead.protocol.operation import (
     Done,
     ErrorCode,
     Failed,
+    ForwardParticipant,
+    MoveParticipant,
     MuteTrack,
     PerformRpc,
     RemoveParticipant,
@@ -55,7 +59,15 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
-from fairlead.rooms import arriving, boundary, leaving, publishing, subscribing
+from fairlead.rooms import (
+    arriving,
+    boundary,
+    forwarding,
+    leaving,
+    moving,
+    publishing,
+    subscribing,
+)
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
@@ -112,9 +124,7 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             leaving.delete(ctx, _room(ctx, operation.room))
             return DeleteRoomResponse()
         case RemoveParticipant():
-            session = _session(ctx, operation.room, operation.identity)
-            leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
-            return RemoveParticipantResponse()
+            return _remove(ctx, operation)
         case RevokeTokens():
             return _revoke(ctx, operation)
         case MuteTrack():
@@ -127,10 +137,37 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             return _send(ctx, operation)
         case UpdateRoomMetadata():
             return _describe(ctx, operation)
+        case MoveParticipant():
+            moved = _session(ctx, operation.room, operation.identity)
+            _check_name(operation.destination)
+            try:
+                moving.move(ctx, moved, operation.destination)
+            except moving.CanNotMove as why:
+                raise Refused("failed_precondition", str(why)) from None
+            return MoveParticipantResponse()
+        case ForwardParticipant():
+            shown = _session(ctx, operation.room, operation.identity)
+            _check_name(operation.destination)
+            try:
+                forwarding.forward(ctx, shown, operation.destination)
+            except forwarding.CanNotForward as why:
+                raise Refused("failed_precondition", str(why)) from None
+            return ForwardParticipantResponse()
         case PerformRpc():
             raise AssertionError("a call has no reply at once: see calling")
         case _:
             assert_never(operation)
+
+
+def _remove(ctx: Context, operation: RemoveParticipant) -> Message:
+    room = _room(ctx, operation.room)
+    forwarded = forwarding.of(ctx, room.name, operation.identity)
+    if forwarded is not None:
+        forwarding.end(ctx, room, forwarded, DisconnectReason.PARTICIPANT_REMOVED)
+        return RemoveParticipantResponse()
+    session = _session(ctx, operation.room, operation.identity)
+    leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
+    return RemoveParticipantResponse()
 
 
 def _revoke(ctx: Context, operation: RevokeTokens) -> Message:
@@ -148,12 +185,7 @@ def _revoke(ctx: Context, operation: RevokeTokens) -> Message:
 
 def _create(ctx: Context, operation: CreateRoom) -> Message:
     request = CreateRoomRequest.FromString(operation.request)
-    if not operation.room:
-        raise Refused("invalid_argument", "the room has no name: set name")
-    if len(operation.room) > limits.ROOM_NAME_LENGTH:
-        raise Refused(
-            "invalid_argument", f"the room name is over {limits.ROOM_NAME_LENGTH} characters"
-        )
+    _check_name(operation.room)
     if len(request.metadata.encode()) > limits.METADATA_BYTES:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
     asked = _asked(request.metadata)
@@ -167,6 +199,15 @@ def _create(ctx: Context, operation: CreateRoom) -> Message:
     arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked)
     leaving.watch_empty(ctx, room)
     return room.info()
+
+
+def _check_name(room: str) -> None:
+    if not room:
+        raise Refused("invalid_argument", "the room has no name: set name")
+    if len(room) > limits.ROOM_NAME_LENGTH:
+        raise Refused(
+            "invalid_argument", f"the room name is over {limits.ROOM_NAME_LENGTH} characters"
+        )
 
 
 def _mute(ctx: Context, operation: MuteTrack) -> Message:

@@ -64,9 +64,13 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     announcing.track(ctx, room, "track_published", session, publication)
     if first:
         ctx.count_later(room)
+    subscribing.add_track(ctx, room, track_of(session, publication))
+
+
+def track_of(session: Session, publication: Publication) -> Track:
+    """A live track, as a room has it."""
     layers, red = publication.layers, publication.red
-    track = Track(sid, _kind(publication), session, layers, red=red)
-    subscribing.add_track(ctx, room, track)
+    return Track(publication.sid, _kind(publication), session, layers, red=red)
 
 
 def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:

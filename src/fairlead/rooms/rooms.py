@@ -19,6 +19,7 @@ from fairlead.rooms import (
     arriving,
     boundary,
     calling,
+    forwarding,
     leaving,
     negotiating,
     operating,
@@ -86,6 +87,7 @@ class Rooms:
 
     def _finish(self) -> None:
         ctx = self._ctx
+        forwarding.keep(ctx)
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.

@@ -165,6 +165,24 @@ class Session:
         self.info.attributes.update(grants.attributes)
         self.info.permission.CopyFrom(permission_of(grants))
 
+    def move(self, sid: str, now: float, grants: Grants) -> None:
+        """It is in another room from now on, where it is a new participant; nothing of what it
+        heard is left."""
+        self.sid = sid
+        self.order = (int(now * 1_000_000), self.order[1])
+        self.room = grants.require_join()
+        self.grants = grants
+        self.joined_at = now
+        self.fresh = True
+        self.wishes.clear()
+        self.refused.clear()
+        self.levels.clear()
+        self.qualities.clear()
+        self.info.sid = sid
+        self.info.version = 0
+        self.info.joined_at = int(now)
+        self.info.joined_at_ms = int(now * 1000)
+
     def snapshot(self) -> ParticipantInfo:
         """Its info with the next version, to be told and recorded."""
         live = self.publications.live()

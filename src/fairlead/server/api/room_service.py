@@ -12,10 +12,14 @@ from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomRequest,
     DeleteRoomResponse,
+    ForwardParticipantRequest,
+    ForwardParticipantResponse,
     ListParticipantsRequest,
     ListParticipantsResponse,
     ListRoomsRequest,
     ListRoomsResponse,
+    MoveParticipantRequest,
+    MoveParticipantResponse,
     MuteRoomTrackRequest,
     MuteRoomTrackResponse,
     PerformRpcRequest,
@@ -38,6 +42,8 @@ from fairlead.protocol.operation import (
     CreateRoom,
     DeleteRoom,
     Failed,
+    ForwardParticipant,
+    MoveParticipant,
     MuteTrack,
     PerformRpc,
     RemoveParticipant,
@@ -97,6 +103,8 @@ class RoomService:
             "UpdateSubscriptions": (UpdateSubscriptionsRequest, self.update_subscriptions),
             "SendData": (SendDataRequest, self.send_data),
             "UpdateRoomMetadata": (UpdateRoomMetadataRequest, self.update_room_metadata),
+            "MoveParticipant": (MoveParticipantRequest, self.move_participant),
+            "ForwardParticipant": (ForwardParticipantRequest, self.forward_participant),
             "PerformRpc": (PerformRpcRequest, self.perform_rpc),
         }
 
@@ -203,6 +211,28 @@ class RoomService:
         grants.require_admin(request.room)
         operation = UpdateRoomMetadata(room=request.room, metadata=request.metadata)
         return await self._ask(self._nearest(request.room), operation, Room)
+
+    async def move_participant(
+        self, grants: Grants, request: MoveParticipantRequest
+    ) -> MoveParticipantResponse:
+        grants.require_admin(request.room)
+        grants.require_destination(request.destination_room)
+        node, _ = self._find(request.room, request.identity)
+        operation = MoveParticipant(
+            room=request.room, identity=request.identity, destination=request.destination_room
+        )
+        return await self._ask(node, operation, MoveParticipantResponse)
+
+    async def forward_participant(
+        self, grants: Grants, request: ForwardParticipantRequest
+    ) -> ForwardParticipantResponse:
+        grants.require_admin(request.room)
+        grants.require_destination(request.destination_room)
+        node, _ = self._find(request.room, request.identity)
+        operation = ForwardParticipant(
+            room=request.room, identity=request.identity, destination=request.destination_room
+        )
+        return await self._ask(node, operation, ForwardParticipantResponse)
 
     async def perform_rpc(self, grants: Grants, request: PerformRpcRequest) -> PerformRpcResponse:
         """Call a participant's method; the answer is its own, or says that it failed there."""

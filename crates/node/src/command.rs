@@ -89,6 +89,21 @@ pub enum Command {
         packet: ByteBuf,
         reliable: bool,
     },
+    Restrict {
+        participant: u64,
+        kbps: Option<u32>,
+        tcp_only: bool,
+    },
+    MoveParticipant {
+        participant: u64,
+        room: ByteBuf,
+        sid: String,
+    },
+    Call {
+        participant: u64,
+        call: String,
+        packet: ByteBuf,
+    },
     SetRoomNodes {
         room: ByteBuf,
         nodes: Vec<u16>,
@@ -222,6 +237,7 @@ impl Command {
             Command::AddParticipant { room, .. }
             | Command::AddTrack { room, .. }
             | Command::SendData { room, .. }
+            | Command::MoveParticipant { room, .. }
             | Command::SetRoomNodes { room, .. }
                 if room.len() != 16 =>
             {
@@ -281,7 +297,10 @@ impl Command {
             | Command::Publish { participant, .. }
             | Command::Subscribe { participant, .. }
             | Command::Unsubscribe { participant, .. }
-            | Command::SetQuality { participant, .. } => Some(*participant),
+            | Command::SetQuality { participant, .. }
+            | Command::Restrict { participant, .. }
+            | Command::MoveParticipant { participant, .. }
+            | Command::Call { participant, .. } => Some(*participant),
             Command::AddTrack { .. }
             | Command::RemoveTrack { .. }
             | Command::SetMuted { .. }

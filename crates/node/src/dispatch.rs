@@ -222,6 +222,42 @@ impl Node {
                 self.sfu(now, input);
                 self.data_to_nodes(now, room, reliable, &bytes);
             }
+            Command::Restrict {
+                participant,
+                kbps,
+                tcp_only,
+            } => self.sfu(
+                now,
+                sfu::Input::Restrict {
+                    participant,
+                    capacity: kbps.map(bits),
+                    tcp_only,
+                },
+            ),
+            Command::MoveParticipant {
+                participant,
+                room,
+                sid,
+            } => self.sfu(
+                now,
+                sfu::Input::MoveParticipant {
+                    participant,
+                    room: room_key(&room),
+                    sid: &sid,
+                },
+            ),
+            Command::Call {
+                participant,
+                call,
+                packet,
+            } => self.sfu(
+                now,
+                sfu::Input::Call {
+                    participant,
+                    call: &call,
+                    packet: &packet,
+                },
+            ),
             Command::SetRoomNodes { room, nodes, tag } => {
                 let room = room_key(&room);
                 let nodes = node_ids(nodes);

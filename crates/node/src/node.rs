@@ -12,6 +12,7 @@ use wire::{MediaPacket, NodeId, RoomKey, StreamId};
 use crate::bus::{Bus, Target};
 use crate::command::Command;
 use crate::event::{Event, Level};
+use crate::report::figures_of;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The worker that has the mesh.
@@ -296,6 +297,18 @@ impl Node {
                 out.events
                     .push(Event::SubscriptionLive { participant, track });
             }
+            sfu::Output::Figures(figures) => out.events.push(Event::Quality {
+                participants: figures.into_iter().map(figures_of).collect(),
+            }),
+            sfu::Output::CallAnswered {
+                participant,
+                call,
+                packet,
+            } => out.events.push(Event::CallAnswered {
+                participant,
+                call,
+                packet: packet.into(),
+            }),
             sfu::Output::Levels(levels) => {
                 let levels = levels.into_iter().map(|(track, level, active)| Level {
                     track,

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use node::{Command, Event, Level, Link, Pair};
+use node::{Command, Event, Figures, Level, Link, Pair};
 
 fn events() -> Vec<Event> {
     vec![
@@ -45,6 +45,25 @@ fn events() -> Vec<Event> {
         Event::SubscriptionLive {
             participant: 1,
             track: "TR_a".into(),
+        },
+        Event::Quality {
+            participants: vec![Figures {
+                participant: 1,
+                packets_up: 250,
+                loss_up: 0.25,
+                jitter_ms: 3.5,
+                packets_down: 0,
+                loss_down: 0.0,
+                rtt_ms: None,
+                silent_s: 0.5,
+                layers_wanted: 3,
+                layers_sent: 1,
+            }],
+        },
+        Event::CallAnswered {
+            participant: 1,
+            call: "call-1".into(),
+            packet: b"\x2a\x00".to_vec().into(),
         },
         Event::LinkReport {
             links: vec![Link {
@@ -121,7 +140,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 23, "one sample of each command");
+    assert_eq!(read, 26, "one sample of each command");
 }
 
 #[test]

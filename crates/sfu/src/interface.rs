@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::{MediaPacket, RoomKey, StreamId};
 
+use crate::figures::Figures;
 use crate::values::{
     ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
 };
@@ -106,6 +107,25 @@ pub enum Input<'a> {
         track: &'a str,
         quality: Option<u8>,
     },
+    /// Take a client to have no more room than this (bits per second), and offer its next
+    /// connections over TCP alone.
+    Restrict {
+        participant: u64,
+        capacity: Option<u64>,
+        tcp_only: bool,
+    },
+    /// A client is in another room from now on, under another sid.
+    MoveParticipant {
+        participant: u64,
+        room: RoomKey,
+        sid: &'a str,
+    },
+    /// Send a client a reliable message of the server's, and hear what it answers to `call`.
+    Call {
+        participant: u64,
+        call: &'a str,
+        packet: &'a [u8],
+    },
 }
 
 /// What to do about it.
@@ -165,4 +185,12 @@ pub enum Output {
     },
     /// Tracks whose loudness (0 to 1) or activity changed.
     Levels(Vec<(String, f32, bool)>),
+    /// Every 5 s: what each client's packets tell of its connection.
+    Figures(Vec<Figures>),
+    /// A client's message for the server's `call`.
+    CallAnswered {
+        participant: u64,
+        call: String,
+        packet: Vec<u8>,
+    },
 }

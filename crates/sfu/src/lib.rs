@@ -3,8 +3,10 @@
 //!
 //! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
 
+mod calls;
 mod codec;
 mod data;
+mod figures;
 mod forwarder;
 mod interface;
 mod keyframe;
@@ -48,6 +50,7 @@ pub mod fuzzing {
     }
 }
 
+pub use figures::Figures;
 pub use interface::{Config, Input, Output};
 pub use participant::participant_of_ufrag;
 pub use sfu::Sfu;

@@ -396,7 +396,10 @@ impl Sfu {
             return;
         };
         // Without feedback there is no estimate: everything is taken to fit.
-        let estimate = p.estimate;
+        let estimate = match (p.estimate, p.capacity) {
+            (Some(estimate), Some(capacity)) => Some(estimate.min(capacity)),
+            (estimate, capacity) => estimate.or(capacity),
+        };
         let side = p.data_side();
         let position = |key: &TrackKey| {
             let subscriptions = &self.tracks.get(key)?.subscriptions;

@@ -20,9 +20,10 @@ impl Sfu {
         bytes: &[u8],
         out: &mut Vec<Output>,
     ) {
-        let Some(from) = self.participants.get(&participant).map(|p| &p.info) else {
+        let Some(p) = self.participants.get(&participant) else {
             return;
         };
+        let from = &p.info;
         if !from.can_publish_data {
             self.count("data_not_permitted");
             return;
@@ -33,6 +34,7 @@ impl Sfu {
             sid: &from.sid,
             agent: from.agent,
         };
+        let answered = p.calls.named_by(bytes);
         let bytes: Arc<[u8]> = match stamp(bytes, sender) {
             Ok(bytes) => bytes.into(),
             Err(refused) => {
@@ -45,6 +47,10 @@ impl Sfu {
                 return;
             }
         };
+        if let Some(call) = answered {
+            self.answered(participant, call, &bytes, out);
+            return;
+        }
         self.deliver(now, room, reliable, &bytes, Some(participant));
         out.push(Output::Data {
             room,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::calls::Calls;
 use crate::forwarder::Forwarder;
 use crate::redundancy::Losses;
 use crate::track::TrackKey;
@@ -15,6 +16,11 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    /// What the client is taken to have room for at most, bits per second.
+    pub(crate) capacity: Option<u64>,
+    /// Only candidates over TCP are offered to it.
+    pub(crate) tcp_only: bool,
+    pub(crate) calls: Calls,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
     pub(crate) subscribed: BTreeSet<TrackKey>,
@@ -29,6 +35,9 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            capacity: None,
+            tcp_only: false,
+            calls: Calls::default(),
             losses: Losses::default(),
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),

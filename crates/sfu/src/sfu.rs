@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use wire::{RoomKey, StreamId};
 
+use crate::figures;
 use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::participant::{Participant, ufrag};
@@ -39,6 +40,7 @@ pub struct Sfu {
     due: Vec<TransportKey>,
     woken: Option<Instant>,
     pub(crate) next_tick: Instant,
+    next_figures: Instant,
     transmits: Vec<Transmit>,
     happened: Vec<Happened>,
     counts: BTreeMap<&'static str, u64>,
@@ -61,6 +63,7 @@ impl Sfu {
             due: Vec::new(),
             woken: None,
             next_tick: now + levels::WINDOW,
+            next_figures: now + figures::INTERVAL,
             transmits: Vec::new(),
             happened: Vec::new(),
             counts: BTreeMap::new(),
@@ -211,6 +214,27 @@ impl Sfu {
                 track,
                 quality,
             } => self.set_quality(now, participant, track, quality, out),
+            Input::Restrict {
+                participant,
+                capacity,
+                tcp_only,
+            } => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.capacity = capacity;
+                    p.tcp_only = tcp_only;
+                }
+                self.select_for(now, participant, out);
+            }
+            Input::MoveParticipant {
+                participant,
+                room,
+                sid,
+            } => self.move_participant(participant, room, sid),
+            Input::Call {
+                participant,
+                call,
+                packet,
+            } => self.call(now, participant, call, packet),
         }
     }
 
@@ -292,6 +316,25 @@ impl Sfu {
             .insert(info.participant, Participant::new(info));
     }
 
+    fn move_participant(&mut self, participant: u64, room: RoomKey, sid: &str) {
+        let Some(p) = self.participants.get_mut(&participant) else {
+            return;
+        };
+        p.info.sid = sid.into();
+        let before = std::mem::replace(&mut p.info.room, room);
+        self.leave_room(before, participant);
+        self.rooms.entry(room).or_default().insert(participant);
+    }
+
+    fn leave_room(&mut self, room: RoomKey, participant: u64) {
+        if let Some(members) = self.rooms.get_mut(&room) {
+            members.remove(&participant);
+            if members.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+    }
+
     fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
         let subscribed = self.participants.get_mut(&participant);
         let subscribed = subscribed.map(|p| std::mem::take(&mut p.subscribed));
@@ -312,12 +355,7 @@ impl Sfu {
         let Some(gone) = self.participants.remove(&participant) else {
             return;
         };
-        if let Some(members) = self.rooms.get_mut(&gone.info.room) {
-            members.remove(&participant);
-            if members.is_empty() {
-                self.rooms.remove(&gone.info.room);
-            }
-        }
+        self.leave_room(gone.info.room, participant);
     }
 
     fn forget_transport(&mut self, key: TransportKey) {
@@ -351,7 +389,8 @@ impl Sfu {
         };
         if slot.is_none() {
             let name = |salt: &str| ufrag(participant, side, salt);
-            let mut transport = Transport::new(now, &self.config.udp, &self.config.tcp, name);
+            let udp: &[SocketAddr] = if p.tcp_only { &[] } else { &self.config.udp };
+            let mut transport = Transport::new(now, udp, &self.config.tcp, name);
             let key = (participant, side);
             self.ufrags.insert(transport.local_ufrag(), key);
             *slot = Some(transport);
@@ -440,6 +479,13 @@ impl Sfu {
         if now >= self.next_tick {
             self.next_tick = now + levels::WINDOW;
             self.tick(now, out);
+        }
+        if now >= self.next_figures {
+            self.next_figures = now + figures::INTERVAL;
+            let figures = self.figures(now);
+            if !figures.is_empty() {
+                out.push(Output::Figures(figures));
+            }
         }
     }
 

@@ -14,19 +14,20 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::CryptoProvider;
 use str0m::ice::StunMessage;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt, Rid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Output, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
+use crate::figures::Gauge;
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, media_packet};
 use crate::redundancy::Voice;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
-pub(crate) use str0m::media::Mid;
+pub(crate) use str0m::media::{Mid, Rid};
 
 /// Bandwidth toward a client is taken to be this before it was measured, bits per second.
 const INITIAL_ESTIMATE: u64 = 3_000_000;
@@ -48,6 +49,10 @@ const STRAGGLERS: Duration = Duration::from_millis(500);
 
 /// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
+
+/// RTP clocks, Hz (RFC 3551, RFC 7587).
+const VIDEO_CLOCK: u32 = 90_000;
+const SOUND_CLOCK: u32 = 48_000;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
@@ -131,6 +136,9 @@ pub(crate) struct Transport {
     backlog: VecDeque<Arc<[u8]>>,
     backlog_bytes: usize,
     created: Instant,
+    /// When the client was heard last, whatever it sent.
+    pub(crate) heard: Option<Instant>,
+    pub(crate) gauge: Gauge,
     offer: Option<(u32, SdpPendingOffer)>,
     closed: bool,
 }
@@ -185,6 +193,8 @@ impl Transport {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             created: now,
+            heard: None,
+            gauge: Gauge::default(),
             offer: None,
             closed: false,
         }
@@ -225,6 +235,9 @@ impl Transport {
         let input = str0m::Input::Receive(now, receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
         let taken = self.rtc.handle_input(input).map_err(|_| ());
+        if taken.is_ok() {
+            self.heard = Some(now);
+        }
         self.deadline = now;
         taken
     }
@@ -650,7 +663,21 @@ impl Transport {
             }
             // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
             // feedback leaves out what was not told of yet, which is most of what was lost.
-            Event::MediaEgressStats(stats) => happened.extend(stats.loss.map(Happened::Lost)),
+            Event::MediaEgressStats(stats) => {
+                self.gauge
+                    .sent((stats.mid, stats.rid), stats.packets, stats.loss);
+                if let Some(time) = stats.rtt {
+                    self.gauge.on_round_trip(time);
+                }
+                happened.extend(stats.loss.map(Happened::Lost));
+            }
+            Event::MediaIngressStats(stats) => {
+                let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
+                let clock = if video { VIDEO_CLOCK } else { SOUND_CLOCK };
+                let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+                let key = (stats.mid, stats.rid);
+                self.gauge.received(key, stats.packets, stats.loss, jitter);
+            }
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                 happened.push(Happened::Estimate(estimate.as_u64()));
             }
@@ -660,6 +687,7 @@ impl Transport {
 
     /// A round trip to the client was measured.
     fn on_round_trip(&mut self, round_trip: Duration) {
+        self.gauge.on_round_trip(round_trip);
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
         if far != self.far {
             self.far = far;

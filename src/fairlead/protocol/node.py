@@ -174,6 +174,33 @@ class SendData(Message, frozen=True):
     reliable: bool
 
 
+class Restrict(Message, frozen=True):
+    """Take a client to have no more room than ``kbps`` (None measures it), and offer its next
+    connections over TCP alone. For simulated scenarios."""
+
+    participant: int
+    kbps: int | None = None
+    tcp_only: bool = False
+
+
+class MoveParticipant(Message, frozen=True):
+    """A session is in another room from now on, under another sid. What it publishes and hears is
+    told by other commands."""
+
+    participant: int
+    room: bytes
+    sid: str
+
+
+class Call(Message, frozen=True):
+    """Send a participant a reliable DataPacket of the server's (protobuf bytes). What it sends to
+    the identity ``call`` comes back as `CallAnswered`, two messages at most."""
+
+    participant: int
+    call: str
+    packet: bytes
+
+
 class SetRoomNodes(Message, frozen=True):
     """Which other nodes serve a room: where its data goes."""
 
@@ -274,6 +301,9 @@ Command = (
     | Unsubscribe
     | SetQuality
     | SendData
+    | Restrict
+    | MoveParticipant
+    | Call
     | SetRoomNodes
     | AddPeer
     | RemovePeer
@@ -349,6 +379,39 @@ class SubscriptionLive(Message, frozen=True):
 
     participant: int
     track: str
+
+
+class Figures(Message, frozen=True):
+    """What one participant's packets told of its connection in the last 5 s. *Up* is from it."""
+
+    participant: int
+    packets_up: int
+    """Of media; none while everything is muted."""
+    loss_up: float
+    """Share lost on the way, before repair, 0 to 1."""
+    jitter_ms: float
+    packets_down: int
+    loss_down: float
+    rtt_ms: float | None
+    silent_s: float
+    """Since anything at all came from it."""
+    layers_wanted: int
+    """Video layers that it asks for and that are published, over all tracks."""
+    layers_sent: int
+
+
+class Quality(Message, frozen=True):
+    """Every 5 s: the figures of each participant of one worker that has a connection."""
+
+    participants: list[Figures]
+
+
+class CallAnswered(Message, frozen=True):
+    """A DataPacket that a participant sent in answer to a `Call`."""
+
+    participant: int
+    call: str
+    packet: bytes
 
 
 class Pair(Message, frozen=True):
@@ -436,6 +499,8 @@ Event = (
     | TrackLive
     | Levels
     | SubscriptionLive
+    | Quality
+    | CallAnswered
     | LinkReport
     | Counters
     | Fatal

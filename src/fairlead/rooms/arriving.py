@@ -14,7 +14,7 @@ from fairlead.policy.grants import Denied, Grants
 from fairlead.policy.regions import RegionSet
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import boundary, leaving, negotiating, publishing, subscribing
+from fairlead.rooms import announcing, boundary, leaving, negotiating, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, PutRecord
@@ -38,6 +38,8 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
             raise Denied(f"requested room does not exist: create {name!r} first", 404)
         _check_place(ctx, name, boundary.of_new(ctx, name, asked))
         return grants
+    if grants.not_before < room.records.revoked.get(grants.identity, 0):
+        raise Denied("the token was revoked when its bearer was removed: ask for a new one")
     if asked and not room.regions:
         raise Denied(
             f"room {name!r} is open already and may be everywhere, which the token's roomConfig "
@@ -52,6 +54,9 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
 def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client came. What it says at once (tracks, an offer) is taken after its welcome."""
     if request.reconnect:
+        if ctx.faults.resume(grants.require_join(), grants.identity, ctx.now) == "unanswered":
+            ctx.out.add(CloseSession(session=number))
+            return
         # A session can't be taken up again yet: the client joins anew by itself.
         _turn_away(ctx, number, DisconnectReason.STATE_MISMATCH, LeaveRequest.RECONNECT)
         return
@@ -61,7 +66,7 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         _turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
         return
     room = ctx.room(grants.require_join())
-    _replace_older(ctx, room, grants.identity)
+    replace_older(ctx, room, grants.identity)
     config = _room_config(grants)
     open_room(ctx, room, room_info(ctx, config), boundary.asked(config.metadata))
     session = Session(
@@ -79,6 +84,8 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     ctx.changed(room, session)
     ctx.count_later(room)
     _tell_node(ctx, room, session)
+    if ctx.faults.tcp_only(room.name, session.identity, ctx.now):
+        ctx.out.tell(node.Restrict(participant=number, tcp_only=True))
     _welcome(ctx, room, session)
     ctx.happened("participant_joined", room, participant=session.sid)
     refresh_token(ctx, session)
@@ -103,6 +110,7 @@ def open_room(ctx: Context, room: Room, info: RoomInfo, regions: RegionSet) -> N
     ctx.touch(room)
     if first:
         ctx.happened("room_started", room)
+        announcing.room(ctx, room, "room_started")
 
 
 def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> RoomInfo:
@@ -118,9 +126,13 @@ def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> R
 
 def refresh_token(ctx: Context, session: Session) -> None:
     """Give the client a token for its next join, and again in a while."""
-    token = ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
-    ctx.out.signal(session.number, refresh_token=token)
+    ctx.out.signal(session.number, refresh_token=new_token(ctx, session))
+
+
+def new_token(ctx: Context, session: Session) -> str:
+    """A token for the client's next join; the one after it comes in a while."""
     ctx.timers.set(("refresh", session.number), ctx.now + defaults.TOKEN_REFRESH)
+    return ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
 
 
 def _tell_node(ctx: Context, room: Room, session: Session) -> None:
@@ -141,11 +153,6 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
 
 
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
-    others = [
-        person.told if isinstance(person, Session) else person.info
-        for person in room.participants()
-        if person is not session and not person.hidden and person.identity != session.identity
-    ]
     info = ParticipantInfo()
     info.CopyFrom(session.info)
     ctx.out.signal(
@@ -153,7 +160,7 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
         join=JoinResponse(
             room=room.info(),
             participant=info,
-            other_participants=others,
+            other_participants=others_of(room, session),
             server_version=defaults.SERVER_VERSION,
             server_region=ctx.settings.region,
             server_info=server_info(ctx.settings),
@@ -167,7 +174,27 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
     )
 
 
-def _replace_older(ctx: Context, room: Room, identity: str) -> None:
+def others_of(room: Room, session: Session) -> list[ParticipantInfo]:
+    """Everyone else in a room, as a session is told when it comes."""
+    return [
+        person.told if isinstance(person, Session) else person.info
+        for person in room.participants()
+        if person is not session and not person.hidden and person.identity != session.identity
+    ]
+
+
+def info_of(ctx: Context, grants: Grants | None) -> RoomInfo:
+    """What a room is like that opens for the bearer of these grants, or for nobody's."""
+    return room_info(ctx, _room_config(grants) if grants is not None else RoomConfiguration())
+
+
+def regions_of(grants: Grants) -> RegionSet:
+    """Where a room may be that opens for the bearer of these grants."""
+    return boundary.asked(_room_config(grants).metadata)
+
+
+def replace_older(ctx: Context, room: Room, identity: str) -> None:
+    """Whoever has this identity in a room here makes way."""
     older = room.local(identity)
     if older is not None:
         leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import ParticipantInfo
 
 from fairlead.policy import regions as policy
@@ -9,6 +10,7 @@ from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
+from fairlead.rooms.faults import Faults
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
@@ -17,6 +19,25 @@ from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Timers
 from fairlead.types import ParticipantRecord, RegionSetsRecord, stream_id
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of the server's: the API's call that it answers, and who has to answer it."""
+
+    asked: int
+    session: int
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of this edge, shown in another room under a sid of its own."""
+
+    session: int
+    source: str
+    """The room that it is in."""
+    room: str
+    sid: str
+    order: tuple[int, int]
+    since: float
 
 
 class Context:
@@ -39,6 +60,14 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
+        self.calls: dict[str, Call] = {}
+        """Of the server's to participants, by id, until they are answered."""
+        self.forwards: dict[str, Forward] = {}
+        """By the sid that each has in the other room."""
+        self.meshed: dict[str, set[str]] = {}
+        """Other nodes' tracks that the node knows, each with the rooms that have it."""
+        self.faults = Faults()
+        """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
         """Of the rooms held here."""
         self._serial = 0
@@ -175,11 +204,18 @@ class Context:
                     wanted[track.sid] = track
         for sid in [sid for sid in room.meshed if sid not in wanted]:
             del room.meshed[sid]
-            self.out.tell(node.RemoveTrack(track=sid))
+            rooms = self.meshed[sid]
+            rooms.discard(room.name)
+            if not rooms:
+                del self.meshed[sid]
+                self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
             if sid not in room.meshed or retagged:
                 room.meshed[sid] = track
-                self.out.tell(_remote(room, track, tag))
+                rooms = self.meshed.setdefault(sid, set())
+                if retagged or not rooms:
+                    self.out.tell(_remote(room, track, tag))
+                rooms.add(room.name)
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

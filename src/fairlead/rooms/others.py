@@ -43,8 +43,13 @@ def room_went(ctx: Context, name: str, node: int) -> None:
 
 def participant_came(ctx: Context, record: ParticipantRecord) -> None:
     """Another edge serves a session, or it changed. A record that can't be read is let go."""
-    if record.node == ctx.settings.node:
-        return
+    if record.node != ctx.settings.node:
+        take(ctx, record)
+
+
+def take(ctx: Context, record: ParticipantRecord) -> None:
+    """Show a session that this node does not serve: another's, or one of its own that is in
+    another room."""
     room = ctx.room(record.room)
     remote = room.remotes.get(record.sid)
     try:
@@ -120,7 +125,7 @@ def _hide(ctx: Context, room: Room, remote: RemoteParticipant, reason: int) -> N
     remote.shown = False
     room.changed.pop(remote.sid, None)
     for track in [t for t in room.tracks.values() if t.publisher is remote]:
-        subscribing.remove_track(ctx, room, track.sid)
+        _remove(ctx, room, remote, track.sid)
     room.parted.append(remote.parting(reason))
     ctx.count_later(room)
 
@@ -135,12 +140,19 @@ def _refresh(
     here = {t.sid for t in room.tracks.values() if t.publisher is remote}
     there = {track.sid: track for track in remote.record.tracks}
     for sid in here - there.keys():
-        subscribing.remove_track(ctx, room, sid)
+        _remove(ctx, room, remote, sid)
     for sid, track in there.items():
         if sid not in here:
             subscribing.add_track(ctx, room, _track(remote, track))
     if not permitted:
         subscribing.review_publisher(ctx, room, remote)
+
+
+def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:
+    # The node goes on with what is its own, and with what is in another room too.
+    only_here = ctx.meshed.get(sid, set()) <= {room.name}
+    elsewhere = remote.node != ctx.settings.node
+    subscribing.remove_track(ctx, room, sid, forgotten=elsewhere and only_here)
 
 
 def _track(remote: RemoteParticipant, record: TrackRecord) -> Track:

@@ -9,8 +9,8 @@ from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
+from fairlead.rooms import announcing, subscribing
 from fairlead.rooms import settings as defaults
-from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Match, Publication, track_prefix
 from fairlead.rooms.room import Track
@@ -61,11 +61,16 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     session.info.is_publisher = True
     ctx.changed(room, session)
     ctx.happened("track_published", room, participant=session.sid, track=sid)
+    announcing.track(ctx, room, "track_published", session, publication)
     if first:
         ctx.count_later(room)
+    subscribing.add_track(ctx, room, track_of(session, publication))
+
+
+def track_of(session: Session, publication: Publication) -> Track:
+    """A live track, as a room has it."""
     layers, red = publication.layers, publication.red
-    track = Track(sid, _kind(publication), session, layers, red=red)
-    subscribing.add_track(ctx, room, track)
+    return Track(publication.sid, _kind(publication), session, layers, red=red)
 
 
 def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:
@@ -80,6 +85,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
         return
     subscribing.remove_track(ctx, room, publication.sid)
     ctx.happened("track_unpublished", room, participant=session.sid, track=publication.sid)
+    announcing.track(ctx, room, "track_unpublished", session, publication)
     if not session.publications.live():
         session.info.is_publisher = False
         ctx.count_later(room)

@@ -12,6 +12,9 @@ from livekit.protocol.models import Room
 from fairlead.policy.regions import EVERYWHERE, RegionSet, intersect
 from fairlead.types import RoomRecord
 
+MAX_REVOKED = 1024
+"""Identities of one room whose tokens are revoked."""
+
 
 class RoomRecords:
     """This edge's record of a room beside those of the others."""
@@ -88,6 +91,25 @@ class RoomRecords:
         self._review()
         return self.own
 
+    @property
+    def revoked(self) -> dict[str, int]:
+        """Identities whose tokens from before a time (Unix seconds) no longer open the room, as
+        any edge was told; of too many those of the earliest times are forgotten."""
+        latest: dict[str, int] = {}
+        for record in self._all():
+            for identity, before in record.revoked.items():
+                latest[identity] = max(before, latest.get(identity, 0))
+        kept = sorted(latest.items(), key=lambda one: (one[1], one[0]))[-MAX_REVOKED:]
+        return dict(sorted(kept))
+
+    def revoke(self, identity: str, before: int) -> RoomRecord:
+        """Refuse an identity's tokens from before a time; this edge must hold the room."""
+        assert self.own is not None, f"room {self.name!r} is not held here"
+        said = {**self.own.revoked, identity: max(before, self.own.revoked.get(identity, 0))}
+        self.own = msgspec.structs.replace(self.own, revoked=said)
+        self.own = msgspec.structs.replace(self.own, revoked=self.revoked)
+        return self.own
+
     def adopt(self) -> RoomRecord | None:
         """Make this edge's record say what all together say; None if it does so already."""
         if self.own is None:
@@ -101,6 +123,7 @@ class RoomRecords:
             version=newest.version,
             info=newest.info,
             regions=sorted(self._agreed(newest.version)),
+            revoked=self.revoked,
         )
         if merged == self.own:
             return None

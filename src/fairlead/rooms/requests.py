@@ -15,7 +15,15 @@ from livekit.protocol.rtc import (
 )
 
 from fairlead.protocol import node
-from fairlead.rooms import leaving, negotiating, operating, publishing, subscribing
+from fairlead.rooms import (
+    announcing,
+    leaving,
+    negotiating,
+    operating,
+    publishing,
+    simulating,
+    subscribing,
+)
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
 
@@ -48,6 +56,8 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
             _audio_features(ctx, session, request.update_audio_track)
         case "update_video_track":
             _video_size(ctx, session, request.update_video_track)
+        case "simulate":
+            simulating.simulate(ctx, session, request.simulate)
         case "leave":
             leaving.leave(ctx, session, DisconnectReason.CLIENT_INITIATED, tell=False)
         case "ping":
@@ -73,6 +83,7 @@ def activate(ctx: Context, session: Session) -> None:
     room = ctx.room_of(session)
     ctx.changed(room, session)
     ctx.happened("participant_active", room, participant=session.sid)
+    announcing.participant(ctx, room, "participant_joined", session.info)
 
 
 def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> None:

@@ -14,15 +14,20 @@ from livekit.protocol.rtc import LeaveRequest, SignalRequest
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
+from fairlead.protocol.operation import PerformRpc
 from fairlead.rooms import (
     arriving,
     boundary,
+    calling,
+    forwarding,
     leaving,
     negotiating,
     operating,
     others,
     publishing,
+    quality,
     requests,
+    simulating,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -82,6 +87,7 @@ class Rooms:
 
     def _finish(self) -> None:
         ctx = self._ctx
+        forwarding.keep(ctx)
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.
@@ -121,6 +127,8 @@ class Rooms:
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():
                 others.participant_went(ctx, event.room, event.sid)
+            case Asked(operation=PerformRpc() as operation):
+                calling.call(ctx, event.call, operation)
             case Asked():
                 reply = operating.operate(ctx, event.operation)
                 ctx.out.add(Replied(call=event.call, reply=reply))
@@ -165,6 +173,8 @@ class Rooms:
                 publishing.go_live(ctx, event.track, event.mime)
             case node.Levels():
                 self._levels(event)
+            case node.Quality():
+                quality.report(ctx, event.participants)
             case node.Answered() | node.Offered() | node.NegotiationFailed():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -173,6 +183,8 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     self._transport(session, event)
+            case node.CallAnswered():
+                calling.answered(ctx, event)
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -217,6 +229,9 @@ class Rooms:
         if what == "parted":
             leaving.erase(ctx, str(subject))
             return
+        if what in ("rpc_ack", "rpc_response"):
+            calling.expire(ctx, str(subject), what)
+            return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
             if what == "room":
@@ -235,6 +250,8 @@ class Rooms:
             case "departure":
                 # Connections can't be restored yet: the client joins anew by itself.
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
+            case "speaker":
+                simulating.fall_silent(ctx, session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "answer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from livekit.protocol.models import (
+    ConnectionQuality,
     DisconnectReason,
     ParticipantInfo,
     ParticipantPermission,
@@ -14,6 +15,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publication import Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
@@ -120,6 +122,9 @@ class Session:
         """Who may hear it; None is everyone."""
         self.levels: dict[str, tuple[float, bool]] = {}
         """Speakers as it was last told: participant to (level, active)."""
+        self.grade = Grade()
+        self.qualities: dict[str, ConnectionQuality] = {}
+        """How well participants are connected, as it was last told."""
         self.info = _info(self, now, region)
         self.told = self.info
         """Its info as it was last told."""
@@ -147,6 +152,10 @@ class Session:
     def hidden(self) -> bool:
         return self.grants.hidden
 
+    @property
+    def quality(self) -> ConnectionQuality:
+        return self.grade.quality
+
     def regrant(self, grants: Grants) -> None:
         """Change what the session may do and is called."""
         self.grants = grants
@@ -155,6 +164,24 @@ class Session:
         self.info.attributes.clear()
         self.info.attributes.update(grants.attributes)
         self.info.permission.CopyFrom(permission_of(grants))
+
+    def move(self, sid: str, now: float, grants: Grants) -> None:
+        """It is in another room from now on, where it is a new participant; nothing of what it
+        heard is left."""
+        self.sid = sid
+        self.order = (int(now * 1_000_000), self.order[1])
+        self.room = grants.require_join()
+        self.grants = grants
+        self.joined_at = now
+        self.fresh = True
+        self.wishes.clear()
+        self.refused.clear()
+        self.levels.clear()
+        self.qualities.clear()
+        self.info.sid = sid
+        self.info.version = 0
+        self.info.joined_at = int(now)
+        self.info.joined_at_ms = int(now * 1000)
 
     def snapshot(self) -> ParticipantInfo:
         """Its info with the next version, to be told and recorded."""
@@ -181,6 +208,7 @@ class Session:
             tracks=[track.record for track in self.publications.live()],
             permissions=_encoded(self.permission) if self.permission is not None else b"",
             heard=heard,
+            quality=self.quality,
             left=left,
         )
 

@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a room stays open after the last one left."""
     max_participants: int = 0
     """0 is no limit."""
+    webhooks: bool = False
+    """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""
     rules: tuple[RoomRule, ...] = ()
     """Where rooms may be, by their names; all that match hold."""
 

@@ -112,8 +112,9 @@ def add_track(ctx: Context, room: Room, track: Track) -> None:
     review_track(ctx, room, track)
 
 
-def remove_track(ctx: Context, room: Room, sid: str) -> None:
-    """A track ended. Its owner tells the node."""
+def remove_track(ctx: Context, room: Room, sid: str, *, forgotten: bool = True) -> None:
+    """A track ended in a room. Its owner tells the node, unless the node goes on with it
+    (``forgotten`` is false): it is in another room."""
     track = room.tracks.pop(sid, None)
     if track is None:
         return
@@ -122,7 +123,8 @@ def remove_track(ctx: Context, room: Room, sid: str) -> None:
     room.first_hearers.pop(sid, None)
     for session in room.sessions.values():
         session.refused.discard(sid)
-        end(ctx, room, session, track, gone=True)
+        end(ctx, room, session, track, gone=forgotten)
+        track.subscribers.discard(session.number)
 
 
 def set_permission(ctx: Context, session: Session, permission: SubscriptionPermission) -> None:

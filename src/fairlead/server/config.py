@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -124,6 +125,14 @@ class AdminSection(Section, frozen=True, kw_only=True):
     token: str = ""
 
 
+class WebhookSection(Section, frozen=True, kw_only=True):
+    """Who is told what happens in rooms, as by LiveKit's webhooks."""
+
+    api_key: str = ""
+    """Of [keys]: its secret signs."""
+    urls: list[str] = []
+
+
 class LogSection(Section, frozen=True, kw_only=True):
     """What is logged, to standard error."""
 
@@ -188,6 +197,7 @@ class Config(Section, frozen=True, kw_only=True):
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
+    webhook: WebhookSection = WebhookSection()
 
     @property
     def location(self) -> tuple[float, float] | None:
@@ -297,6 +307,7 @@ def check(config: Config) -> None:
     for entry in config.emulation:
         check_emulation(entry)
     _check_mesh(config)
+    _check_webhook(config)
     if not config.keys and not is_loopback(node.bind):
         raise ConfigError(
             f"{node.bind} is not loopback and there are no API keys: "
@@ -341,6 +352,20 @@ def _check_mesh(config: Config) -> None:
             )
         if not (math.isfinite(link.price_per_gb) and link.price_per_gb >= 0):
             raise ConfigError(f"{name}: price_per_gb is {link.price_per_gb}, it must be 0 or more")
+
+
+def _check_webhook(config: Config) -> None:
+    hook = config.webhook
+    for url in hook.urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"webhook.urls has {url!r}: give http://HOST/PATH or https://HOST/PATH"
+            )
+    if hook.urls and hook.api_key not in config.effective_keys:
+        raise ConfigError(
+            f"webhook.api_key is {hook.api_key!r}, which is not in [keys]: name one that is"
+        )
 
 
 def check_emulation(entry: EmulationSection) -> None:

@@ -125,17 +125,20 @@ async def _servers(
 
 
 def _print(results: dict[str, list[Result]]) -> None:
-    table = Table("scenario", "way", "swallowed", "longest", "made up", "mouth to ear", "verdict")
+    heads = ("swallowed", "longest", "made up", "mouth to ear", "pictures", "stood", "verdict")
+    table = Table("scenario", "way", *heads, box=None)
     for name, runs in results.items():
         for way in WAYS:
             found = report.summary(runs, way)
-            cells = ["-"] * 4
+            cells = ["-"] * 6
             if found is not None:
                 cells = [
                     f"{found.swallowed[0]:.1%}",
                     f"{found.longest_s[0]:.2f} s",
                     f"{found.concealed[0]:.1%}",
                     f"{found.delay_ms[0]:.0f} ms",
+                    "-" if found.fps is None else f"{found.fps[0]:.1f} /s",
+                    "-" if found.stall_s is None else f"{found.stall_s[0]:.1f} s",
                 ]
             table.add_row(
                 name if way == "up" else "",

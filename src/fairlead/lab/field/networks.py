@@ -20,6 +20,7 @@ import anyio
 import msgspec
 
 from fairlead.core import AccessNetwork
+from fairlead.lab.field.priority import come_first
 from fairlead.lab.field.scenario import WAYS, Scenario, Way, Weather
 
 HOST = "10.98.0.1"
@@ -60,6 +61,7 @@ def enter(arguments: Sequence[str]) -> None:
 
 
 def _prepare() -> None:
+    come_first()
     for command in (
         ["ip", "link", "set", "lo", "up"],
         ["ip", "address", "replace", f"{HOST}/32", "dev", "lo"],

@@ -49,6 +49,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     concealed: tuple[float, float, float]
     delay_ms: tuple[float, float, float]
     """Mouth to ear, median of a run."""
+    fps: tuple[float, float, float] | None
+    """Pictures a second; None where none went this way."""
+    stall_s: tuple[float, float, float] | None
+    """All stalls of the picture together."""
 
 
 def summary(runs: Sequence[Result], way: Way) -> Summary | None:
@@ -56,12 +60,15 @@ def summary(runs: Sequence[Result], way: Way) -> Summary | None:
     heard = [run.ways[way] for run in runs if not run.complaints]
     if not heard:
         return None
+    seen = [run.seen[way] for run in runs if not run.complaints and way in run.seen]
     return Summary(
         runs=len(heard),
         swallowed=_median(one.share for one in heard),
         longest_s=_median(one.longest_s for one in heard),
         concealed=_median(one.concealed for one in heard),
         delay_ms=_median(_delay(one) for one in heard),
+        fps=_median(one.fps for one in seen) if seen else None,
+        stall_s=_median(one.stall_s for one in seen) if seen else None,
     )
 
 
@@ -96,20 +103,22 @@ def page(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]]
 def _table(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]]) -> str:
     rows = [
         "<table><tr><th>scenario<th>way<th>words swallowed<th>longest in a row<th>made up"
-        "<th>mouth to ear<th>runs<th>verdict"
+        "<th>mouth to ear<th>pictures<th>stood<th>runs<th>verdict"
     ]
     for name, results in runs.items():
         said = verdict(results)
         kind = {"pass": "good", "miss": "bad"}.get(said, "soft")
         for way in WAYS:
             found = summary(results, way)
-            cells = ["-"] * 4
+            cells = ["-"] * 6
             if found is not None:
                 cells = [
                     _interval(found.swallowed, 100, " %", 1),
                     _interval(found.longest_s, 1, " s", 2),
                     _interval(found.concealed, 100, " %", 1),
                     _interval(found.delay_ms, 1, " ms", 0),
+                    _interval(found.fps, 1, " /s", 1),
+                    _interval(found.stall_s, 1, " s", 1),
                 ]
             first = f"<a href='#{_text(name)}'>{_text(name)}</a>" if way == "up" else ""
             last = f"<b class={kind}>{said}</b>" if way == "up" else ""
@@ -196,7 +205,11 @@ def _median(values: Iterable[float]) -> tuple[float, float, float]:
     return float(np.median(sample)), float(low), float(high)
 
 
-def _interval(values: tuple[float, float, float], scale: float, unit: str, digits: int) -> str:
+def _interval(
+    values: tuple[float, float, float] | None, scale: float, unit: str, digits: int
+) -> str:
+    if values is None:
+        return "-"
     middle, low, high = (f"{value * scale:.{digits}f}" for value in values)
     span = "" if low == high else f" <span class=soft>({low} to {high})</span>"
     return f"{middle}{unit}{span}"

@@ -22,17 +22,21 @@ from fairlead.lab import worldfile
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import HOST, Networks
 from fairlead.lab.field.people import Orders, Told
+from fairlead.lab.field.priority import children_first
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
+from fairlead.lab.field.watching import Watched, watched
 from fairlead.lab.leftovers import new_store
 from fairlead.lab.world import running
 from fairlead.policy import tokens
-from fairlead.policy.grants import VideoGrant
+from fairlead.policy.grants import Grants, VideoGrant
 from fairlead.server.config import LogSection
 
 T = TypeVar("T")
 
 UNDER_TEST, OTHER = "ayu", "ben"
+ENDS: dict[Way, tuple[str, str]] = {"up": (UNDER_TEST, OTHER), "down": (OTHER, UNDER_TEST)}
+"""Who speaks and who listens."""
 SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
 WATCH_S = 0.5
@@ -63,6 +67,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
     ways: dict[Way, Listened]
     """``up``: what the other person heard of the one under test; ``down``: the reverse."""
+    seen: dict[Way, Watched] = {}
+    """The same of pictures, where any went that way."""
     health: Health
     complaints: list[str]
     """Why the run is void."""
@@ -107,18 +113,22 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             _person(UNDER_TEST, apart=True) as ayu,
             _person(OTHER, apart=False) as ben,
         ):
+            children_first()
             await _await_namespace(ayu.pid)
             await networks.give_to(ayu.pid)
             for person, url in ((ayu, servers.urls[0]), (ben, servers.urls[1])):
                 await person.say(
                     Orders(
                         url=url,
-                        token=_token(servers, room, person.name),
+                        token=_token(scenario, servers, room, person.name),
                         recording=str(folder / f"{person.name}-{seed}"),
+                        shows=scenario.shows("up" if person is ayu else "down"),
+                        watches=scenario.shows("down" if person is ayu else "up"),
                     )
                 )
             for person in (ayu, ben):
-                await person.hear(dict[str, float], HEAR_S, "both hear each other")
+                await person.hear(dict[str, float], HEAR_S, "both hear and see each other")
+            children_first()
             await anyio.sleep(SETTLE_S)
             networks.lateness_ms()
             began, start, ticks = time.time(), time.monotonic(), cpu_times()
@@ -137,12 +147,11 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             }
     finally:
         networks.close()
-    ways: dict[Way, Listened] = {
-        "up": await _measured(told[UNDER_TEST], told[OTHER], start, end),
-        "down": await _measured(told[OTHER], told[UNDER_TEST], start, end),
-    }
+    measured = await anyio.to_thread.run_sync(_measured, scenario, told, start, end)
+    ways = {way: heard for way, (heard, _) in measured.items()}
+    views = {way: seen for way, (_, seen) in measured.items() if seen is not None}
     stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
-    well = health(scenario, list(ways.values()), late, stolen)
+    well = health(scenario, list(ways.values()), late, stolen, list(views.values()))
     said = [
         (round(at - start, 2), f"{name}: {text}")
         for name, one in told.items()
@@ -154,17 +163,34 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
         seed=seed,
         began=began,
         ways=ways,
+        seen=views,
         health=well,
         complaints=well.complaints(),
-        misses={way: misses(scenario, getattr(scenario.limits, way), ways[way]) for way in WAYS},
+        misses={
+            way: misses(scenario, getattr(scenario.limits, way), ways[way], views.get(way))
+            for way in WAYS
+        },
         log=sorted([*log, *said]),
         traffic=traffic,
         packets=packets,
     )
 
 
-async def _measured(speaker: Told, listener: Told, start: float, end: float) -> Listened:
-    return await anyio.to_thread.run_sync(listened, speaker, listener, start, end)
+def _measured(
+    scenario: Scenario, told: dict[str, Told], start: float, end: float
+) -> dict[Way, tuple[Listened, Watched | None]]:
+    """What was heard and seen, by direction."""
+    found: dict[Way, tuple[Listened, Watched | None]] = {}
+    events = sorted({event.at for event in scenario.event})
+    since = scenario.judged_from
+    for way in WAYS:
+        speaker, listener = ENDS[way]
+        heard = listened(told[speaker], told[listener], start, end, since)
+        seen = None
+        if scenario.shows(way):
+            seen = watched(told[speaker], told[listener], start, end, since, events)
+        found[way] = heard, seen
+    return found
 
 
 async def _watch(
@@ -274,13 +300,21 @@ async def _await_namespace(pid: int) -> None:
             await anyio.sleep(0.01)
 
 
-def _token(servers: Servers, room: str, identity: str) -> str:
-    return tokens.mint(
-        servers.key,
-        servers.secret,
+def _token(scenario: Scenario, servers: Servers, room: str, identity: str) -> str:
+    video = VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True)
+    grants = Grants(
+        api_key=servers.key,
         identity=identity,
         name=identity,
-        now=time.time(),
-        ttl=TOKEN_TTL_S,
-        video=VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True),
+        video=video,
+        room_config=_room(scenario),
     )
+    return tokens.sign(grants, servers.secret, time.time(), TOKEN_TTL_S)
+
+
+def _room(scenario: Scenario) -> str:
+    """What the room is opened with (RoomConfiguration, as JSON): any server takes metadata."""
+    if not scenario.scene:
+        return ""
+    metadata = msgspec.json.encode({"fairlead": {"scene": scenario.scene}}).decode()
+    return msgspec.json.encode({"metadata": metadata}).decode()

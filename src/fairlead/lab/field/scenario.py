@@ -17,9 +17,12 @@ from fairlead.lab.worldfile import share
 from fairlead.server.toml import ConfigError, decode, read_text
 
 Way = Literal["up", "down"]
+Pictures = Literal["none", "up", "down", "both"]
 WAYS: tuple[Way, Way] = ("up", "down")
 SHORTEST_S, LONGEST_S = 8.0, 300.0
 MAX_ACCESSES = 4
+OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
+"""The limits that need any."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +82,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Share of the sound that the client made up."""
     delay_ms: float | None = None
     """Mouth to ear, median of the last 5 s over the median before the first event."""
+    fps: float | None = None
+    """Pictures a second: at least so many, unlike all others here."""
+    stall_s: float | None = None
+    """All times together of over half a second without a new picture."""
+    frames_back_s: float | None = None
+    """From any event until pictures flow again."""
+    picture_back_s: float | None = None
+    """From the last event until the picture is as wide and as quick as before the first."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +109,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """From the moment at which both hear each other."""
     regions: list[str] = msgspec.field(default_factory=lambda: ["singapore"])
     """Where the person under test and the other one are; one name puts both at one edge."""
+    scene: str = ""
+    """The scene that the room is opened with; ours takes budgets from it (docs/scenes.md)."""
+    pictures: Pictures = "both"
+    """Who shows any: ``up`` is the person under test."""
+    judged_from: float = 0.0
+    """What was before this second is shown and not judged: the networks may settle."""
     access: dict[str, Access]
     event: list[Event] = []
     limits: Limits = Limits()
@@ -108,6 +125,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def first_event(self) -> float:
         """When something happens first; the end if nothing does."""
         return min((event.at for event in self.event), default=self.seconds)
+
+    def shows(self, way: Way) -> bool:
+        """Whether pictures go this way."""
+        return self.pictures in (way, "both")
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +209,11 @@ def _check(scenario: Scenario) -> None:
         raise ConfigError(
             f"seconds is {scenario.seconds:g}: give {SHORTEST_S:.0f} to {LONGEST_S:.0f}"
         )
+    if not 0 <= scenario.judged_from <= scenario.seconds - SHORTEST_S / 2:
+        raise ConfigError(
+            f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"
+            f" of the {scenario.seconds:g} s"
+        )
     if not 1 <= len(scenario.regions) <= 2:
         raise ConfigError(f"regions has {len(scenario.regions)} names: give one or two")
     for region in scenario.regions:
@@ -217,6 +243,20 @@ def _check(scenario: Scenario) -> None:
         for key in ("swallowed", "concealed"):
             if (value := getattr(bounds, key)) is not None:
                 portion(f"limits.{way}.{key}", value)
+        _bounds(scenario, way, bounds)
+
+
+def _bounds(scenario: Scenario, way: Way, bounds: Bounds) -> None:
+    for key in Bounds.__struct_fields__:
+        value = getattr(bounds, key)
+        if isinstance(value, (int, float)) and value < 0:
+            raise ConfigError(f"limits.{way}.{key} is {value:g}: give 0 or more")
+    asked = [key for key in OF_PICTURES if getattr(bounds, key) is not None]
+    if asked and not scenario.shows(way):
+        raise ConfigError(
+            f"limits.{way}.{asked[0]} needs pictures that go {way}: pictures is"
+            f" {scenario.pictures!r}"
+        )
 
 
 def _possible(where: str, change: Change) -> None:

@@ -78,6 +78,15 @@ def test_a_hole_swallows_words_and_what_follows_is_late(tmp_path: Path) -> None:
     assert after - before == pytest.approx(200, abs=5)
 
 
+def test_what_was_said_before_is_told_and_not_judged(tmp_path: Path) -> None:
+    listener = heard(tmp_path, cut=(8.0, 9.0))
+    found = listened(Told(began=BEGAN), listener, FIRST, BEGAN + 18.0, 10.0)
+    assert (found.words, len(found.swallowed), found.share, found.longest_s) == (27, 6, 0.0, 0.0)
+    assert found.concealed == pytest.approx(0.01)
+    half = listened(Told(began=BEGAN), listener, FIRST, BEGAN + 18.0, 6.5)
+    assert half.share == pytest.approx(3 / 48)
+
+
 def test_nothing_was_heard(tmp_path: Path) -> None:
     listener = heard(tmp_path)
     listener.heard[0].marks.clear()

@@ -57,6 +57,9 @@ def test_ways_and_events_change_only_what_they_name() -> None:
         ("delay_ms = 30", "burst = 0.5", "burst is 0.5: give 1 or more"),
         ("summary", 'regions = ["atlantis"]\nsummary', "there is no region 'atlantis'"),
         ("[access.lte]", "[access.LTE]", "access 'LTE': give a name"),
+        ("seconds = 20", "seconds = 20\njudged_from = 17", "judged_from is 17: leave 4 s at least"),
+        ("seconds = 20", "seconds = 20\npictures = 'none'\nlimits.up.fps = 3", "needs pictures"),
+        ("seconds = 20", "seconds = 20\nlimits.up.stall_s = -1", "limits.up.stall_s is -1: give"),
     ],
 )
 def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from fairlead.cli.console import out, tell
 from fairlead.cli.failure import FAILED, Failure, failing
-from fairlead.lab.field import campaign, networks, report, scenario
+from fairlead.lab.field import browsers, campaign, networks, report, scenario
+from fairlead.lab.field.browsers import NoBrowser
 from fairlead.lab.field.networks import NoNetworks
 from fairlead.lab.field.run import Result, RunFailed, Servers, own_servers
 from fairlead.lab.field.scenario import WAYS, Scenario
@@ -68,6 +69,9 @@ def run(
         scenarios = {one.name: one for one in map(scenario.find, chosen)}
     if not scenarios:
         raise Failure("no scenario is named: `fairlead lab list` has them, or give --all")
+    if any(one.client == "chromium" for one in scenarios.values()):
+        with failing(NoBrowser):
+            browsers.check()
     if bool(url) != bool(serve):
         raise Failure("--url and --serve go together: the lab starts the server in its own network")
     default = next(iter(DEVELOPMENT_KEYS.items()))

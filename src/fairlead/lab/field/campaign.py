@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,12 +34,11 @@ async def repeat(
     `NoNetworks`; what came before counts."""
     void = 0
     while len(results) - void < repeats and void < VOID_AT_MOST:
-        result = await run(scenario, servers, seed + len(results), folder)
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            result = await run(scenario, servers, seed + len(results), Path(own))
         results.append(result)
         void += bool(result.complaints)
         tell(f"{scenario.name}, seed {result.seed}: {_said(result)}")
-        for recording in folder.iterdir():
-            recording.unlink()
 
 
 def _said(result: Result) -> str:

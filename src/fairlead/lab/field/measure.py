@@ -92,7 +92,7 @@ def listened(
         packets=counts["packets"],
         lost=counts["lost"],
         discarded=counts["discarded"],
-        clock=_clock(listener.heard),
+        clock=_clock(listener.heard, start, end),
     )
 
 
@@ -167,9 +167,10 @@ def _counted(tracks: list[Heard], start: float, end: float) -> dict[str, int]:
     return counts
 
 
-def _clock(tracks: list[Heard]) -> float:
-    """Of the longest recording."""
-    marks = max((track.marks for track in tracks), key=len, default=[])
+def _clock(tracks: list[Heard], start: float, end: float) -> float:
+    """Of the longest recording, in the time of the run."""
+    within = ([mark for mark in track.marks if start <= mark[1] <= end] for track in tracks)
+    marks = max(within, key=len, default=[])
     if len(marks) < 2:
         return 0.0
     (first, began), (last, ended) = marks[0], marks[-1]

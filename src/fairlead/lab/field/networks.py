@@ -25,6 +25,8 @@ from fairlead.lab.field.scenario import WAYS, Scenario, Way, Weather
 
 HOST = "10.98.0.1"
 """Where servers listen in the lab's namespace."""
+SERVICE = "srv0"
+"""The idle device that has this address: servers pass over what loopback has."""
 INSIDE = "FAIRLEAD_LAB_INSIDE"
 """Set where the lab runs in its own namespace."""
 TOOLS = ("ip", "nsenter", "sysctl", "unshare")
@@ -64,7 +66,9 @@ def _prepare() -> None:
     come_first()
     for command in (
         ["ip", "link", "set", "lo", "up"],
-        ["ip", "address", "replace", f"{HOST}/32", "dev", "lo"],
+        ["ip", "tuntap", "add", SERVICE, "mode", "tun"],
+        ["ip", "address", "add", f"{HOST}/32", "dev", SERVICE],
+        ["ip", "link", "set", SERVICE, "up"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

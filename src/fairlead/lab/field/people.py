@@ -18,6 +18,10 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it publishes pictures beside its voice."""
     watches: bool = False
     """Whether the other does, and it has to see them before it all begins."""
+    voice: str = ""
+    """Path of the count as 16-bit samples, for who can't make it: Chromium."""
+    slowdown: float = 1.0
+    """So many times slower than this machine a browser's page runs."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

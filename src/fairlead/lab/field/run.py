@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 import uuid
@@ -19,6 +20,7 @@ import msgspec
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from fairlead.lab import worldfile
+from fairlead.lab.field import browsers
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import HOST, Networks
 from fairlead.lab.field.people import Orders, Told
@@ -34,6 +36,7 @@ from fairlead.server.config import LogSection
 
 T = TypeVar("T")
 
+SDK = [sys.executable, "-m", "fairlead.lab.field.client"]
 UNDER_TEST, OTHER = "ayu", "ben"
 ENDS: dict[Way, tuple[str, str]] = {"up": (UNDER_TEST, OTHER), "down": (OTHER, UNDER_TEST)}
 """Who speaks and who listens."""
@@ -107,11 +110,12 @@ async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIt
 async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
     """Run it once. Raises `RunFailed`, `NoNetworks`."""
     room = f"lab-{uuid.uuid4().hex[:8]}"
+    voice = browsers.voice(folder, scenario.seconds) if scenario.client == "chromium" else ""
     networks = Networks(scenario, seed)
     try:
         async with (
-            _person(UNDER_TEST, apart=True) as ayu,
-            _person(OTHER, apart=False) as ben,
+            _person(UNDER_TEST, _command(scenario), folder, apart=True) as ayu,
+            _person(OTHER, SDK, folder, apart=False) as ben,
         ):
             children_first()
             await _await_namespace(ayu.pid)
@@ -124,6 +128,8 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
                         recording=str(folder / f"{person.name}-{seed}"),
                         shows=scenario.shows("up" if person is ayu else "down"),
                         watches=scenario.shows("down" if person is ayu else "up"),
+                        voice=voice if person is ayu else "",
+                        slowdown=scenario.slowdown if person is ayu else 1.0,
                     )
                 )
             for person in (ayu, ben):
@@ -277,13 +283,20 @@ class _Person:
         return RunFailed(f"{self.name} ended in the middle of the run: {last[0]}")
 
 
+def _command(scenario: Scenario) -> list[str]:
+    """Of the client of the person under test."""
+    return browsers.command() if scenario.client == "chromium" else SDK
+
+
 @asynccontextmanager
-async def _person(name: str, *, apart: bool) -> AsyncIterator[_Person]:
+async def _person(
+    name: str, command: list[str], folder: Path, *, apart: bool
+) -> AsyncIterator[_Person]:
     """A client, in a network namespace of its own if ``apart``; ended with the block."""
-    command = [sys.executable, "-m", "fairlead.lab.field.client"]
     if apart:
         command = ["unshare", "--net", "--", *command]
-    async with await anyio.open_process(command) as process:
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    async with await anyio.open_process(command, env=environment) as process:
         try:
             yield _Person(name, process)
         finally:

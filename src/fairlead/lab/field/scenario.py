@@ -18,9 +18,11 @@ from fairlead.server.toml import ConfigError, decode, read_text
 
 Way = Literal["up", "down"]
 Pictures = Literal["none", "up", "down", "both"]
+Client = Literal["sdk", "chromium"]
 WAYS: tuple[Way, Way] = ("up", "down")
 SHORTEST_S, LONGEST_S = 8.0, 300.0
 MAX_ACCESSES = 4
+MOST_SLOWDOWN = 20.0
 OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
 """The limits that need any."""
 
@@ -111,6 +113,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the person under test and the other one are; one name puts both at one edge."""
     scene: str = ""
     """The scene that the room is opened with; ours takes budgets from it (docs/scenes.md)."""
+    client: Client = "sdk"
+    """Of the person under test: LiveKit's Python SDK, or its npm client in Chromium."""
+    slowdown: float = 1.0
+    """So many times slower than this machine their page runs, as on a cheap phone; Chromium's
+    throttle slows its main thread alone, not its codecs."""
     pictures: Pictures = "both"
     """Who shows any: ``up`` is the person under test."""
     judged_from: float = 0.0
@@ -209,6 +216,10 @@ def _check(scenario: Scenario) -> None:
         raise ConfigError(
             f"seconds is {scenario.seconds:g}: give {SHORTEST_S:.0f} to {LONGEST_S:.0f}"
         )
+    if not 1 <= scenario.slowdown <= MOST_SLOWDOWN:
+        raise ConfigError(f"slowdown is {scenario.slowdown:g}: give 1 to {MOST_SLOWDOWN:.0f}")
+    if scenario.slowdown > 1 and scenario.client != "chromium":
+        raise ConfigError('slowdown is for a browser: set client = "chromium" beside it')
     if not 0 <= scenario.judged_from <= scenario.seconds - SHORTEST_S / 2:
         raise ConfigError(
             f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"

@@ -37,10 +37,10 @@ class NoNetworks(Exception):
     """This machine does not let the lab make networks; a sentence."""
 
 
-def enter(arguments: Sequence[str]) -> None:
+def enter(arguments: Sequence[str], module: str = "fairlead.cli") -> None:
     """Begin anew in a network namespace of our own; returns if this process is in it already.
 
-    ``arguments`` are those of `fairlead`. Raises `NoNetworks`.
+    ``arguments`` are those of the module that runs. Raises `NoNetworks`.
     """
     if os.environ.get(INSIDE) == "1":
         _prepare()
@@ -58,7 +58,7 @@ def enter(arguments: Sequence[str]) -> None:
             f"no network namespace can be made ({tried.stderr.strip()}): "
             "run as root, or allow user namespaces"
         )
-    again = [*unshare, "--", sys.executable, "-m", "fairlead.cli", *arguments]
+    again = [*unshare, "--", sys.executable, "-m", module, *arguments]
     os.execvpe(again[0], again, {**os.environ, INSIDE: "1"})
 
 

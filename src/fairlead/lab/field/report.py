@@ -80,14 +80,14 @@ def verdict(runs: Sequence[Result]) -> str:
     return "pass" if 2 * sum(run.passed for run in counted) > len(counted) else "miss"
 
 
-def page(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]], whom: str) -> str:
+def page(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]]) -> str:
     """The HTML file."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
         f"<title>Fairlead field tests</title><style>{STYLE}</style>",
-        f"<h1>Field tests</h1><p class=soft>{_text(whom)}, {now}. Real clients of the LiveKit "
+        f"<h1>Field tests</h1><p class=soft>{now}. Real clients of the LiveKit "
         "SDK behind emulated access networks; one person counts aloud, the other's recording is "
         "held against what was said.</p>",
         _table(scenarios, runs),

@@ -1,4 +1,4 @@
-"""One run of a field test: servers, networks, two people, the timeline, and what came of it."""
+"""One run of a field test: networks, two people, the timeline, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,20 +18,17 @@ import anyio.to_thread
 import msgspec
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from fairlead.lab import worldfile
 from fairlead.lab.field import browsers
 from fairlead.lab.field.measure import Listened, listened
-from fairlead.lab.field.networks import HOST, Networks
+from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Orders, Told
 from fairlead.lab.field.priority import children_first
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
+from fairlead.lab.field.servers import RunFailed, Servers, moved
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
 from fairlead.lab.field.watching import Watched, watched
-from fairlead.lab.leftovers import new_store
-from fairlead.lab.world import running
 from fairlead.policy import tokens
 from fairlead.policy.grants import Grants, VideoGrant
-from fairlead.server.config import LogSection
 
 T = TypeVar("T")
 
@@ -43,28 +39,18 @@ ENDS: dict[Way, tuple[str, str]] = {"up": (UNDER_TEST, OTHER), "down": (OTHER, U
 SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
 WATCH_S = 0.5
+FOLLOW_S = 0.1
 HEAR_S, TELL_S = 40.0, 60.0
 LONGEST_LINE = 64 << 20
 TOKEN_TTL_S = 3_600
-
-
-class RunFailed(Exception):
-    """A run that came to no end; a sentence."""
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Where the two people join: the one under test first."""
-
-    urls: tuple[str, str]
-    key: str
-    secret: str
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A run."""
 
     scenario: str
+    server: str = ""
+    """Who was under test."""
     seed: int
     began: float
     """Seconds since 1970."""
@@ -83,28 +69,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Each half second: when, and how many packets went through an access one way."""
     packets: dict[str, dict[str, dict[str, int]]]
     """By access and way: delivered, lost and dropped."""
+    counters: dict[str, dict[str, int]] = {}
+    """Of our own nodes, by region: what they counted meanwhile."""
 
     @property
     def passed(self) -> bool:
         return not any(self.misses.values())
-
-
-@asynccontextmanager
-async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
-    """A world for the scenario's regions, in the lab's namespace."""
-    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST)
-    with new_store() as store:
-        async with running(
-            spec,
-            store,
-            base_port=None,
-            log=LogSection(level="warning"),
-            tell=lambda text: None,
-            say=lambda region, line: say(f"{region}: {line}"),
-        ) as world:
-            ends = (spec.regions[0].name, spec.regions[-1].name)
-            first, last = (world.place(name).url for name in ends)
-            yield Servers((first, last), world.key, world.secret)
 
 
 async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
@@ -137,15 +107,19 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             children_first()
             await anyio.sleep(SETTLE_S)
             networks.lateness_ms()
+            counted = await servers.counters()
             began, start, ticks = time.time(), time.monotonic(), cpu_times()
             traffic: list[tuple[float, str, Way, int]] = []
+            log: list[tuple[float, str]] = []
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_watch, networks, start, traffic)
-                log = await _timeline(scenario, networks, start)
+                tasks.start_soon(_follow, servers, start, log)
+                await _timeline(scenario, networks, servers, start, log)
                 tasks.cancel_scope.cancel()
             end = time.monotonic()
             late, after = networks.lateness_ms()[1], cpu_times()
             packets = networks.tally()
+            counted = moved(counted, await servers.counters())
             for person in (ayu, ben):
                 await person.say({"stop": True})
             told = {
@@ -179,6 +153,7 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
         log=sorted([*log, *said]),
         traffic=traffic,
         packets=packets,
+        counters=counted,
     )
 
 
@@ -214,22 +189,37 @@ async def _watch(
         before = after
 
 
+async def _follow(servers: Servers, start: float, log: list[tuple[float, str]]) -> None:
+    """Note each change of the way between the two edges until cancelled."""
+    before = servers.path()
+    while True:
+        await anyio.sleep(FOLLOW_S)
+        if (path := servers.path()) != before:
+            before = path
+            log.append((round(time.monotonic() - start, 2), path or "no way is known"))
+
+
 async def _timeline(
-    scenario: Scenario, networks: Networks, start: float
-) -> list[tuple[float, str]]:
+    scenario: Scenario,
+    networks: Networks,
+    servers: Servers,
+    start: float,
+    log: list[tuple[float, str]],
+) -> None:
     """Let happen what happens, until the end."""
-    log = []
     for event in sorted(scenario.event, key=lambda event: event.at):
         await anyio.sleep(max(0.0, start + event.at - time.monotonic()))
+        log.append((round(time.monotonic() - start, 2), _words(event)))
+        if event.link:
+            await servers.change_link(event)
+            continue
         for way in WAYS:
             if event.way in (way, "both"):
                 weather = networks.weather(event.access, way).changed(event)
                 await networks.change(event.access, way, weather)
         if event.present is not None:
             await networks.set_present(event.access, event.present)
-        log.append((round(time.monotonic() - start, 2), _words(event)))
     await anyio.sleep(max(0.0, start + scenario.seconds - time.monotonic()))
-    return log
 
 
 def _words(event: Event) -> str:
@@ -237,10 +227,12 @@ def _words(event: Event) -> str:
     said = {
         name: value
         for name in event.__struct_fields__
-        if name not in ("at", "access", "way") and (value := getattr(event, name)) is not None
+        if name not in ("at", "access", "link", "way")
+        and (value := getattr(event, name)) is not None
     }
     way = "" if event.way == "both" else f" {event.way}"
-    return f"{event.access}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
+    where = f"link {'-'.join(event.link)}" if event.link else event.access
+    return f"{where}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 class _Person:

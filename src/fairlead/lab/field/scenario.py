@@ -21,7 +21,7 @@ Pictures = Literal["none", "up", "down", "both"]
 Client = Literal["sdk", "chromium"]
 WAYS: tuple[Way, Way] = ("up", "down")
 SHORTEST_S, LONGEST_S = 8.0, 300.0
-MAX_ACCESSES = 4
+MAX_ACCESSES, MAX_REGIONS = 4, 5
 MOST_SLOWDOWN = 20.0
 OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
 """The limits that need any."""
@@ -63,11 +63,13 @@ class Access(Change, frozen=True, kw_only=True):
 
 
 class Event(Change, frozen=True, kw_only=True):
-    """Something that happens to an access network."""
+    """Something that happens to an access network, or to a link between two regions."""
 
     at: float
     """Seconds after both hear each other."""
-    access: str
+    access: str = ""
+    link: list[str] = []
+    """Two regions, in place of an access."""
     way: Literal["up", "down", "both"] = "both"
     present: bool | None = None
     """The interface appears, or goes with its address."""
@@ -110,7 +112,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seconds: float
     """From the moment at which both hear each other."""
     regions: list[str] = msgspec.field(default_factory=lambda: ["singapore"])
-    """Where the person under test and the other one are; one name puts both at one edge."""
+    """The person under test is at the first, the other one at the last; one name puts both at one
+    edge. Others between are there to be ways round."""
     scene: str = ""
     """The scene that the room is opened with; ours takes budgets from it (docs/scenes.md)."""
     client: Client = "sdk"
@@ -225,8 +228,8 @@ def _check(scenario: Scenario) -> None:
             f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"
             f" of the {scenario.seconds:g} s"
         )
-    if not 1 <= len(scenario.regions) <= 2:
-        raise ConfigError(f"regions has {len(scenario.regions)} names: give one or two")
+    if not 1 <= len(scenario.regions) <= MAX_REGIONS:
+        raise ConfigError(f"regions has {len(scenario.regions)} names: give 1 to {MAX_REGIONS}")
     for region in scenario.regions:
         if regions.known(region) is None:
             raise ConfigError(f"there is no region {region!r}: `fairlead world` knows the names")
@@ -240,21 +243,42 @@ def _check(scenario: Scenario) -> None:
         for change in (access, access.up, access.down):
             _possible(f"access.{name}", change)
     for event in scenario.event:
-        if event.access not in scenario.access:
-            raise ConfigError(
-                f"an event is for access {event.access!r}; there are {', '.join(scenario.access)}"
-            )
-        if not 0 <= event.at <= scenario.seconds:
-            raise ConfigError(
-                f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
-            )
-        _possible(f"the event at {event.at:g} s", event)
+        _happens(scenario, event)
     for way in WAYS:
         bounds: Bounds = getattr(scenario.limits, way)
         for key in ("swallowed", "concealed"):
             if (value := getattr(bounds, key)) is not None:
                 portion(f"limits.{way}.{key}", value)
         _bounds(scenario, way, bounds)
+
+
+def _happens(scenario: Scenario, event: Event) -> None:
+    where = f"the event at {event.at:g} s"
+    if event.link:
+        _of_link(scenario, event, where)
+    elif event.access not in scenario.access:
+        raise ConfigError(
+            f"an event is for access {event.access!r}; there are {', '.join(scenario.access)}"
+        )
+    if not 0 <= event.at <= scenario.seconds:
+        raise ConfigError(
+            f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
+        )
+    _possible(where, event)
+
+
+def _of_link(scenario: Scenario, event: Event, where: str) -> None:
+    if event.access:
+        raise ConfigError(f"{where} names an access and a link: make two events of it")
+    if len(set(event.link)) != 2 or not set(event.link) <= set(scenario.regions):
+        raise ConfigError(
+            f"{where}: link is {event.link}: give two of the regions {', '.join(scenario.regions)}"
+        )
+    for name in ("burst", "outage_every_ms", "outage_ms", "queue_ms", "hold", "present"):
+        if getattr(event, name) is not None:
+            raise ConfigError(f"{where}: a link has no {name}: leave it out")
+    if event.way != "both":
+        raise ConfigError(f"{where}: a link changes both ways: leave way out")
 
 
 def _bounds(scenario: Scenario, way: Way, bounds: Bounds) -> None:

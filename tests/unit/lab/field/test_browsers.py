@@ -15,7 +15,7 @@ def test_what_is_missing_is_said_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FAIRLEAD_CHROMIUM", str(tmp_path / "none"))
-    with pytest.raises(NoBrowser, match="there is no Chromium on this machine.*install it"):
+    with pytest.raises(NoBrowser, match=r"there is no Chromium on this machine.*install it"):
         browsers.check()
     (tmp_path / "chromium").touch()
     monkeypatch.setenv("FAIRLEAD_CHROMIUM", str(tmp_path / "chromium"))

@@ -149,7 +149,7 @@ def test_the_report_shows_runs_and_escapes_names(tmp_path: Path) -> None:
     assert found.swallowed[1] == 0.0
     assert report.verdict(runs) == "miss"
     assert report.verdict(runs[3:]) == "void"
-    page = report.page({"a<b": one}, {"a<b": runs}, "ws://there")
+    page = report.page({"a<b": one}, {"a<b": runs})
     assert "<b>." not in page
     assert "too &lt;much&gt;" in page
     assert page.count("<svg") == 8

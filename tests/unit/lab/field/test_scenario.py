@@ -67,6 +67,16 @@ def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:
         scenario.parse(GOOD.replace(old, new, 1), "lift")
 
 
+def test_an_event_of_a_link() -> None:
+    text = GOOD.replace("seconds", 'regions = ["jakarta", "singapore", "frankfurt"]\nseconds', 1)
+    text = text.replace('access = "lte"', 'link = ["jakarta", "frankfurt"]')
+    assert scenario.parse(text, "cut").event[0].link == ["jakarta", "frankfurt"]
+    with pytest.raises(ConfigError, match="a link has no hold"):
+        scenario.parse(text + "hold = true", "cut")
+    with pytest.raises(ConfigError, match="a link changes both ways"):
+        scenario.parse(text + 'way = "up"', "cut")
+
+
 def test_unknown_names() -> None:
     with pytest.raises(ConfigError, match="there is no scenario 'lift'; there are control, "):
         scenario.find("lift")

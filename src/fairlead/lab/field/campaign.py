@@ -90,7 +90,12 @@ class Campaign:
             seed = self.seed + len(runs_of(runs, contender.name))
             with tempfile.TemporaryDirectory(dir=folder) as own:
                 result = await run(scenario, servers, seed, Path(own))
-            runs.append(msgspec.structs.replace(result, server=contender.name))
+            listened = any(one.sound for one in runs_of(runs, contender.name) if not one.complaints)
+            runs.append(
+                msgspec.structs.replace(
+                    result, server=contender.name, sound={} if listened else result.sound
+                )
+            )
             keep()
             tell(f"{scenario.name}, {contender.name}, seed {seed}: {_said(result)}")
 

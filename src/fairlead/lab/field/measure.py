@@ -108,13 +108,13 @@ def _words(track: Heard) -> dict[int, float]:
         account = counting.account(counting.transcribe(recording(track)), range(1_000))
     except AssertionError:
         return {}  # nothing that was said is in it
-    played = _played(track)
+    played = Played(track)
     return {
         place: played(at) for place, (at, _) in zip(account.places, account.delays, strict=True)
     }
 
 
-class _played:
+class Played:
     """When a second of the recording was played.
 
     Sound comes to us in steps that the machine may delay, never hasten: of the marks around a

@@ -19,6 +19,7 @@ import msgspec
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from fairlead.lab.field import browsers
+from fairlead.lab.field.clips import Sounded, sounded
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Orders, Told
@@ -58,6 +59,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """``up``: what the other person heard of the one under test; ``down``: the reverse."""
     seen: dict[Way, Watched] = {}
     """The same of pictures, where any went that way."""
+    sound: dict[Way, Sounded] = {}
+    """To look at and listen to; a campaign keeps it of one run of each server."""
     health: Health
     complaints: list[str]
     """Why the run is void."""
@@ -128,8 +131,8 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
     finally:
         networks.close()
     measured = await anyio.to_thread.run_sync(_measured, scenario, told, start, end)
-    ways = {way: heard for way, (heard, _) in measured.items()}
-    views = {way: seen for way, (_, seen) in measured.items() if seen is not None}
+    ways = {way: heard for way, (heard, _, _) in measured.items()}
+    views = {way: seen for way, (_, seen, _) in measured.items() if seen is not None}
     stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
     well = health(scenario, list(ways.values()), late, stolen, list(views.values()))
     said = [
@@ -144,6 +147,7 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
         began=began,
         ways=ways,
         seen=views,
+        sound={way: sound for way, (_, _, sound) in measured.items()},
         health=well,
         complaints=well.complaints(),
         misses={
@@ -159,9 +163,9 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
 
 def _measured(
     scenario: Scenario, told: dict[str, Told], start: float, end: float
-) -> dict[Way, tuple[Listened, Watched | None]]:
+) -> dict[Way, tuple[Listened, Watched | None, Sounded]]:
     """What was heard and seen, by direction."""
-    found: dict[Way, tuple[Listened, Watched | None]] = {}
+    found: dict[Way, tuple[Listened, Watched | None, Sounded]] = {}
     events = sorted({event.at for event in scenario.event})
     since = scenario.judged_from
     for way in WAYS:
@@ -170,7 +174,8 @@ def _measured(
         seen = None
         if scenario.shows(way):
             seen = watched(told[speaker], told[listener], start, end, since, events)
-        found[way] = heard, seen
+        sound = sounded(told[listener], start, end, min(events, default=None))
+        found[way] = heard, seen, sound
     return found
 
 

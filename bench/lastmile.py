@@ -191,6 +191,8 @@ def main() -> int:
     whole = Campaign(scenarios, servers, options.repeats, options.seed)
     try:
         anyio.run(whole.go_on, results, lambda text: print(text, file=sys.stderr), keep)
+    except KeyboardInterrupt:
+        print("bench: interrupted; here is what there is", file=sys.stderr)
     finally:
         found = record(results, chosen, servers, options)
         if any(results.values()):

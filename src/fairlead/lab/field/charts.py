@@ -14,7 +14,7 @@ from fairlead.lab.field.run import Result
 from fairlead.lab.field.scenario import Way
 from fairlead.lab.field.watching import Watched
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 52, 630, 20, 20
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 52, 622, 20, 20
 BIN_S = 0.5
 TICKS = (1, 2, 5, 10, 20, 50)
 MOST_TICKS = 12

@@ -127,13 +127,14 @@ def page(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]]
     return "\n".join(parts)
 
 
-WORDS = """<b>up</b>: the other person hears and sees the one on the bad network; <b>down</b>: the
-reverse. <b>Swallowed</b>: a word that was said and is not in the recording. <b>Made up</b>: how
-much of the sound the client concealed while somebody spoke. <b>Mouth to ear</b>: from giving a word to
-one SDK to hearing it from the other. <b>Pictures</b>: new ones a second that could be read, of 20.
-<b>Stood</b>: all times together of over half a second without one. <b>Rating</b>: 1 to 4.5 by delay
-and loss alone (E-model, ITU-T G.107.1 with placeholders for Opus); compare it with other runs only.
-<b>Void</b>: the machine was too busy, or something was swallowed before anything happened."""
+WORDS = """<b>up</b>: the other person hears and sees the one on the bad network; <b>down</b>:
+the reverse. <b>Swallowed</b>: a word that was said and is not in the recording. <b>Made up</b>:
+how much of the sound the client concealed while somebody spoke. <b>Mouth to ear</b>: from giving
+a word to one SDK to hearing it from the other. <b>Pictures</b>: new ones a second that could be
+read, of 20. <b>Stood</b>: all times together of over half a second without one. <b>Rating</b>: 1
+to 4.5 by delay and loss alone (E-model, ITU-T G.107.1 with placeholders for Opus); compare it
+with other runs only. <b>Void</b>: the machine was too busy, or something was swallowed before
+anything happened."""
 
 
 def _table(

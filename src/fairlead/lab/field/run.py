@@ -117,6 +117,8 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_watch, networks, start, traffic)
                 tasks.start_soon(_follow, servers, start, log)
+                for name, way in networks.traces:
+                    tasks.start_soon(_replay, networks, name, way, start)
                 await _timeline(scenario, networks, servers, start, log)
                 tasks.cancel_scope.cancel()
             end = time.monotonic()
@@ -194,6 +196,14 @@ async def _watch(
         before = after
 
 
+async def _replay(networks: Networks, name: str, way: Way, start: float) -> None:
+    """Give an access the rates of its trace until cancelled."""
+    trace = networks.traces[name, way]
+    for step in trace.replayed():
+        await anyio.sleep(max(0.0, start + step.at - time.monotonic()))
+        await networks.change(name, way, trace.weather(networks.weather(name, way), step.kbps))
+
+
 async def _follow(servers: Servers, start: float, log: list[tuple[float, str]]) -> None:
     """Note each change of the way between the two edges until cancelled."""
     before = servers.path()
@@ -222,6 +232,8 @@ async def _timeline(
             if event.way in (way, "both"):
                 weather = networks.weather(event.access, way).changed(event)
                 await networks.change(event.access, way, weather)
+        if event.rebind:
+            networks.rebind(event.access)
         if event.present is not None:
             await networks.set_present(event.access, event.present)
     await anyio.sleep(max(0.0, start + scenario.seconds - time.monotonic()))

@@ -23,6 +23,20 @@ WAYS: tuple[Way, Way] = ("up", "down")
 SHORTEST_S, LONGEST_S = 8.0, 300.0
 MAX_ACCESSES, MAX_REGIONS = 4, 5
 MOST_SLOWDOWN = 20.0
+MOST_DOWNLOADS = 16
+OF_ACCESSES = (
+    "burst",
+    "outage_every_ms",
+    "outage_ms",
+    "queue_ms",
+    "hold",
+    "present",
+    "codel",
+    "cross_kbps",
+    "cross_downloads",
+    "rebind",
+)
+"""What does not happen to a link."""
 OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
 """The limits that need any."""
 
@@ -50,6 +64,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Everything vanishes."""
     hold: bool | None = None
     """Everything waits, and floods out when it ends, as from a base station."""
+    codel: bool | None = None
+    """CoDel minds the queue before the rate (RFC 8289)."""
+    cross_kbps: int | None = None
+    """Others' paced stream through the same rate."""
+    cross_downloads: int | None = None
+    """Others' downloads through the same rate; they behave as TCP's."""
 
 
 class Access(Change, frozen=True, kw_only=True):
@@ -57,6 +77,11 @@ class Access(Change, frozen=True, kw_only=True):
 
     present: bool = True
     """Whether the device is on it when the call starts; the first one that is carries it."""
+    trace: str = ""
+    """Path, relative to the scenario's file, of a trace that gives the rate down: mahimahi's, a
+    packet of 1,500 bytes at the millisecond that each line names, or rates (docs/field-lab.md)."""
+    trace_up: str = ""
+    """The same for the rate up."""
     up: Change = Change()
     """What differs on the way up."""
     down: Change = Change()
@@ -73,6 +98,8 @@ class Event(Change, frozen=True, kw_only=True):
     way: Literal["up", "down", "both"] = "both"
     present: bool | None = None
     """The interface appears, or goes with its address."""
+    rebind: bool | None = None
+    """The NAT gives every UDP flow another port; true."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +181,9 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     queue_ms: float | None = None
     cut: bool = False
     hold: bool = False
+    codel: bool = False
+    cross_kbps: int = 0
+    cross_downloads: int = 0
 
     def changed(self, change: Change) -> Weather:
         """After a change. Raises `ConfigError` for a share that is none."""
@@ -188,11 +218,24 @@ def find(name: str) -> Scenario:
     `ConfigError`."""
     if name.endswith(".toml"):
         path = Path(name)
-        return parse(read_text(path), path.stem, str(path))
+        return _beside(path, parse(read_text(path), path.stem, str(path)))
     known = shipped()
     if name not in known:
         raise ConfigError(f"there is no scenario {name!r}; there are {', '.join(known)}")
     return known[name]
+
+
+def _beside(path: Path, scenario: Scenario) -> Scenario:
+    """With traces found where the scenario's file is."""
+    found = {
+        name: msgspec.structs.replace(
+            access,
+            trace=access.trace and str(path.parent / access.trace),
+            trace_up=access.trace_up and str(path.parent / access.trace_up),
+        )
+        for name, access in scenario.access.items()
+    }
+    return msgspec.structs.replace(scenario, access=found)
 
 
 def parse(text: str, name: str, where: str = "") -> Scenario:
@@ -244,6 +287,9 @@ def _check(scenario: Scenario) -> None:
             _possible(f"access.{name}", change)
     for event in scenario.event:
         _happens(scenario, event)
+    for name, access in scenario.access.items():
+        for way in WAYS:
+            _narrow(scenario, name, access, way)
     for way in WAYS:
         bounds: Bounds = getattr(scenario.limits, way)
         for key in ("swallowed", "concealed"):
@@ -267,6 +313,23 @@ def _happens(scenario: Scenario, event: Event) -> None:
     _possible(where, event)
 
 
+def _narrow(scenario: Scenario, name: str, access: Access, way: Way) -> None:
+    """Others can only share what is limited."""
+    weather = Weather().changed(access).changed(getattr(access, way))
+    traced = bool(access.trace if way == "down" else access.trace_up)
+    moments = [("at the start", weather)]
+    for event in sorted(scenario.event, key=lambda event: event.at):
+        if event.access == name and event.way in (way, "both"):
+            weather = weather.changed(event)
+            moments.append((f"at {event.at:g} s", weather))
+    for when, now in moments:
+        if (now.cross_kbps or now.cross_downloads) and now.rate_kbps is None and not traced:
+            raise ConfigError(
+                f"access {name} has no rate_kbps {way} {when}, which others could share: set one, "
+                "or cross_kbps and cross_downloads to 0"
+            )
+
+
 def _of_link(scenario: Scenario, event: Event, where: str) -> None:
     if event.access:
         raise ConfigError(f"{where} names an access and a link: make two events of it")
@@ -274,7 +337,7 @@ def _of_link(scenario: Scenario, event: Event, where: str) -> None:
         raise ConfigError(
             f"{where}: link is {event.link}: give two of the regions {', '.join(scenario.regions)}"
         )
-    for name in ("burst", "outage_every_ms", "outage_ms", "queue_ms", "hold", "present"):
+    for name in OF_ACCESSES:
         if getattr(event, name) is not None:
             raise ConfigError(f"{where}: a link has no {name}: leave it out")
     if event.way != "both":
@@ -303,5 +366,9 @@ def _possible(where: str, change: Change) -> None:
         value = getattr(change, name)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
             raise ConfigError(f"{where}: {name} is {value:g}: give 0 or more")
+    if (change.cross_downloads or 0) > MOST_DOWNLOADS:
+        raise ConfigError(
+            f"{where}: cross_downloads is {change.cross_downloads}: give up to {MOST_DOWNLOADS}"
+        )
     if (change.outage_every_ms or 0) > 0 and change.outage_ms is None:
         raise ConfigError(f"{where}: outage_every_ms has no outage_ms beside it: say how long")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::{MediaPacket, RoomKey, StreamId};
 
+use crate::scene::Scene;
 use crate::values::{
     ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
 };
@@ -105,6 +106,10 @@ pub enum Input<'a> {
         participant: u64,
         track: &'a str,
         quality: Option<u8>,
+    },
+    SetScene {
+        room: RoomKey,
+        scene: Scene,
     },
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::forwarder::Forwarder;
 use crate::redundancy::Losses;
+use crate::scene::Scene;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
@@ -17,6 +18,8 @@ pub(crate) struct Participant {
     pub(crate) estimate: Option<u64>,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
+    /// Bits per second of the estimate that are kept for speech.
+    pub(crate) speech_reserve: u64,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -30,6 +33,7 @@ impl Participant {
             subscriber: None,
             estimate: None,
             losses: Losses::default(),
+            speech_reserve: 0,
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }
@@ -40,6 +44,12 @@ impl Participant {
             Side::Publisher => self.publisher.as_mut(),
             Side::Subscriber => self.subscriber.as_mut(),
         }
+    }
+
+    /// Its room has this scene.
+    pub(crate) fn play(&mut self, scene: &Scene) {
+        self.losses.repeat_at_least(scene.repeats);
+        self.speech_reserve = scene.speech_reserve;
     }
 
     /// The transport whose data channels reach the client.

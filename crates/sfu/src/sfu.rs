@@ -9,6 +9,7 @@ use wire::{RoomKey, StreamId};
 use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::participant::{Participant, ufrag};
+use crate::scene::Stage;
 use crate::stream::Stream;
 use crate::track::{Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
@@ -26,6 +27,8 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
+    /// Of the rooms that have a scene.
+    pub(crate) stages: HashMap<RoomKey, Stage>,
     pub(crate) tracks: BTreeMap<TrackKey, Track>,
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
@@ -50,6 +53,7 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
+            stages: HashMap::new(),
             tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
             next_track: 0,
@@ -211,6 +215,7 @@ impl Sfu {
                 track,
                 quality,
             } => self.set_quality(now, participant, track, quality, out),
+            Input::SetScene { room, scene } => self.set_scene(room, scene),
         }
     }
 
@@ -288,8 +293,12 @@ impl Sfu {
     fn add_participant(&mut self, info: ParticipantInfo) {
         let members = self.rooms.entry(info.room).or_default();
         members.insert(info.participant);
-        self.participants
-            .insert(info.participant, Participant::new(info));
+        let (id, stage) = (info.participant, self.stages.get(&info.room));
+        let mut participant = Participant::new(info);
+        if let Some(stage) = stage {
+            participant.play(&stage.scene);
+        }
+        self.participants.insert(id, participant);
     }
 
     fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
@@ -527,6 +536,9 @@ impl Sfu {
         let Some(mut track) = self.tracks.remove(&key) else {
             return;
         };
+        if let Some(stage) = self.stages.get_mut(&track.info.room) {
+            stage.forget(key);
+        }
         let ended = std::mem::take(&mut track.subscriptions);
         self.park(key, ended);
         for layer in &track.info.layers {

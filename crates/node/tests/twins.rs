@@ -121,7 +121,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 23, "one sample of each command");
+    assert_eq!(read, 24, "one sample of each command");
 }
 
 #[test]

@@ -211,7 +211,11 @@ mod tests {
         hall.speak(52, &[20, QUIET, QUIET]);
         assert_eq!(hall.passed(), [52, 52, 0]);
         hall.speak(100, &[20, QUIET, 33]);
-        assert_eq!(hall.passed(), [100, 1, 100], "one came before it in that round");
+        assert_eq!(
+            hall.passed(),
+            [100, 1, 100],
+            "one came before it in that round"
+        );
         assert_eq!(hall.passed[2][0], Passage::Anew);
     }
 
@@ -264,7 +268,11 @@ mod tests {
         };
         assert_eq!(untold(&mut hall), Passage::Anew, "it is no silence");
         hall.speak(50, &[20]);
-        assert_eq!(untold(&mut hall), Passage::Hold, "and gives way to whoever speaks up");
+        assert_eq!(
+            untold(&mut hall),
+            Passage::Hold,
+            "and gives way to whoever speaks up"
+        );
     }
 
     #[test]

@@ -183,8 +183,11 @@ impl Sfu {
         let mid = subscription.mid;
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {
             let voice = voice.map(|voice| (voice, p.losses.distances()));
-            p.transport(to.1)
-                .is_some_and(|t| t.write(now, mid, packet, placed, voice, patch))
+            let playout = p.playout;
+            p.transport(to.1).is_some_and(|t| {
+                t.playout = playout;
+                t.write(now, mid, packet, placed, voice, patch)
+            })
         });
         if !written {
             self.count("media_no_payload_type");

@@ -1,6 +1,7 @@
 //! One session on this worker: its transports and what it may do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::forwarder::Forwarder;
 use crate::redundancy::Losses;
@@ -20,6 +21,8 @@ pub(crate) struct Participant {
     pub(crate) losses: Losses,
     /// Bits per second of the estimate that are kept for speech.
     pub(crate) speech_reserve: u64,
+    /// How long its pictures should wait at the client.
+    pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -34,6 +37,7 @@ impl Participant {
             estimate: None,
             losses: Losses::default(),
             speech_reserve: 0,
+            playout: None,
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }
@@ -50,6 +54,7 @@ impl Participant {
     pub(crate) fn play(&mut self, scene: &Scene) {
         self.losses.repeat_at_least(scene.repeats);
         self.speech_reserve = scene.speech_reserve;
+        self.playout = scene.playout;
     }
 
     /// The transport whose data channels reach the client.

@@ -178,13 +178,17 @@ impl Hall {
     }
 
     fn counts(&self) -> Vec<usize> {
-        self.got().iter().map(|(numbers, _)| numbers.len()).collect()
+        self.got()
+            .iter()
+            .map(|(numbers, _)| numbers.len())
+            .collect()
     }
 
     fn exported(&self) -> Vec<usize> {
         let of = |speaker| {
             let all = self.world.exported.iter();
-            all.filter(|(stream, _)| *stream == StreamId(speaker as u64)).count()
+            all.filter(|(stream, _)| *stream == StreamId(speaker as u64))
+                .count()
         };
         (0..self.speakers).map(of).collect()
     }
@@ -214,7 +218,11 @@ fn a_newcomer_is_heard_from_before_its_first_loud_packet_without_a_hole_in_its_n
         hall.speak(30, &[QUIET, -20, -25]);
         let got = hall.got();
         assert_eq!(got[2].0, (157..190).collect::<Vec<u64>>(), "red: {red}");
-        assert_eq!(hall.exported(), [1, 30, 33], "the first comes before it in that round");
+        assert_eq!(
+            hall.exported(),
+            [1, 30, 33],
+            "the first comes before it in that round"
+        );
         // And back again: what was sent of the first goes on where it stopped.
         hall.speak(70, &[QUIET, -20, QUIET]);
         hall.speak(10, &[-15, -20, QUIET]);
@@ -310,4 +318,71 @@ fn speech_is_repeated_as_often_as_the_scene_asks_though_nothing_is_lost() {
     hall.scene(Scene::default());
     hall.speak(20, &[-20]);
     assert_eq!(blocks(&hall), 2);
+}
+
+#[test]
+fn pictures_are_asked_to_wait_as_long_as_the_scene_says_and_sound_is_not() {
+    let mut w = World::new();
+    let kinds = [MediaKind::Video, MediaKind::Audio];
+    let ann = w.join(1, &kinds.map(|kind| (kind, Direction::SendOnly)));
+    let bob = w.join(1, &kinds.map(|kind| (kind, Direction::RecvOnly)));
+    for (line, kind) in [Kind::Video, Kind::Audio].into_iter().enumerate() {
+        let info = voice(line, Some(1));
+        w.input(Input::AddTrack(TrackInfo { kind, ..info }));
+        let mid = w.clients[ann].mids[line].to_string();
+        w.input(Input::Publish {
+            participant: 1,
+            mid: &mid,
+            track: &sid(line),
+        });
+        let mid = w.clients[bob].mids[line].to_string();
+        w.input(Input::Subscribe {
+            participant: 2,
+            side: Side::Publisher,
+            mid: &mid,
+            track: &sid(line),
+        });
+    }
+    let mut asked = |w: &mut World, from: u64| {
+        w.clients[bob].packets.clear();
+        for n in from..from + 10 {
+            let (vp8, opus) = (w.pt(ann, Codec::Vp8), w.pt(ann, Codec::Opus));
+            w.send(ann, 0, vp8, n, &[0x10, 0, 0, 0, 0]);
+            w.send(ann, 1, opus, n, &[1]);
+            w.run(Duration::from_millis(20));
+        }
+        let packets = &w.clients[bob].packets;
+        assert_eq!(packets.len(), 20);
+        let (pictures, sound): (Vec<_>, Vec<_>) = packets
+            .iter()
+            .partition(|p| p.payload.len() == 5 && p.payload[0] == 0x10);
+        assert_eq!(pictures.len(), 10);
+        let values = |p: &str0m::rtp::RtpPacket| {
+            let ms = |t: str0m::media::MediaTime| t.as_seconds() * 1_000.0;
+            let values = &p.header.ext_vals;
+            values
+                .play_delay_min
+                .map(ms)
+                .zip(values.play_delay_max.map(ms))
+        };
+        assert!(sound.iter().all(|p| values(p).is_none()));
+        let first = values(pictures[0]);
+        assert!(pictures.iter().all(|p| values(p) == first));
+        first
+    };
+    assert_eq!(asked(&mut w, 100), None);
+    let playout = [400, 1_000].map(Duration::from_millis).into();
+    w.input(Input::SetScene {
+        room: ROOM,
+        scene: Scene {
+            playout: Some(playout),
+            ..Scene::default()
+        },
+    });
+    assert_eq!(asked(&mut w, 110), Some((400.0, 1_000.0)));
+    w.input(Input::SetScene {
+        room: ROOM,
+        scene: Scene::default(),
+    });
+    assert_eq!(asked(&mut w, 120), None);
 }

@@ -45,6 +45,7 @@ COMMANDS: list[node.Command] = [
     node.SetQuality(participant=1, track="TR_a", quality=None),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),
+    node.SetScene(room=ROOM, audio_top=3, unranked=["TR_a"], playout_ms=(0, 400)),
     node.AddPeer(node=2, public_key=bytes(32), addresses=["127.0.0.1:7000"]),
     node.RemovePeer(node=2),
     node.SetRoutes(

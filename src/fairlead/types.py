@@ -69,6 +69,10 @@ class RoomRecord(Record, frozen=True):
     """livekit.Room, protobuf."""
     regions: list[str] = msgspec.field(default_factory=list)
     """Where its media may be, sorted; empty is everywhere."""
+    scene: str = ""
+    """What kind of conversation it is; empty is the default."""
+    playout_ms: list[int] = msgspec.field(default_factory=list)
+    """Least and most that pictures wait at a client, if its creator said so."""
 
 
 class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):

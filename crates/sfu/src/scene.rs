@@ -18,7 +18,7 @@ use crate::values::Kind;
 const ONSET: usize = 3;
 
 /// What a room asks for; the default asks for nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
     /// Of the voices of the room only so many are heard, the loudest; 0 is all.
     pub audio_top: usize,
@@ -30,6 +30,18 @@ pub struct Scene {
     pub speech_reserve: u64,
     /// Least and most time that a picture waits at the client before it is shown.
     pub playout: Option<(Duration, Duration)>,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            audio_top: 0,
+            unranked: BTreeSet::new(),
+            repeats: 1,
+            speech_reserve: 0,
+            playout: None,
+        }
+    }
 }
 
 /// A room's scene, and who of it is heard.

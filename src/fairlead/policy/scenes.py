@@ -22,11 +22,14 @@ TAG = "fairlead.scene"
 MAX_SCENES = 64
 """Of an operator's own."""
 
+MAX_PLAYOUT_MS = 40_950
+"""What the header extension can say."""
+
 Voices = Annotated[int, Meta(ge=0, le=50)]
-Repeats = Annotated[int, Meta(ge=0, le=4)]
+Repeats = Annotated[int, Meta(ge=1, le=4)]
 Kbps = Annotated[int, Meta(ge=0, le=10_000)]
 Height = Annotated[int, Meta(ge=0, le=4_320)]
-PlayoutMs = Annotated[int, Meta(ge=0, le=40_950)]
+PlayoutMs = Annotated[int, Meta(ge=0, le=MAX_PLAYOUT_MS)]
 Copies = Literal["never", "base", "always"]
 
 

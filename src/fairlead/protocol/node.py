@@ -191,8 +191,8 @@ class SetScene(Message, frozen=True):
     """Only so many voices are heard at a time, the loudest; 0 is all."""
     unranked: list[str] = []
     """Audio tracks that don't compete: the sound of a shared screen."""
-    repeats: int = 0
-    """Each packet of speech repeats at least so many before it; 0 to 4."""
+    repeats: int = 1
+    """Each packet of speech repeats at least so many before it; 1 to 4."""
     copies: Literal["never", "base", "always"] = "base"
     """What of a picture goes on two paths at once; sound always does."""
     speech_reserve_kbps: int = 0

@@ -14,8 +14,7 @@ from livekit.protocol.rtc import (
     UpdateTrackSettings,
 )
 
-from fairlead.protocol import node
-from fairlead.rooms import leaving, negotiating, operating, publishing, subscribing
+from fairlead.rooms import leaving, negotiating, operating, publishing, quality, subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
 
@@ -88,8 +87,8 @@ def _set_quality(ctx: Context, session: Session, setting: UpdateTrackSettings) -
         track = room.tracks.get(sid)
         if track is None or sid not in session.heard or track.kind != "video":
             continue
-        quality = None if setting.disabled else _quality(session, sid, setting, ctx)
-        ctx.out.tell(node.SetQuality(participant=session.number, track=sid, quality=quality))
+        wanted = None if setting.disabled else _quality(session, sid, setting, ctx)
+        quality.ask(ctx, session, track, wanted)
 
 
 def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Context) -> int:
@@ -104,7 +103,7 @@ def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Cont
         for layer in (info.layers if info is not None else [])
         if layer.width and layer.height
     )
-    return next((quality for size, quality in sizes if size >= wanted), 2)
+    return next((level for size, level in sizes if size >= wanted), 2)
 
 
 def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -> None:

@@ -23,6 +23,7 @@ from fairlead.rooms import (
     others,
     publishing,
     requests,
+    scene,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -84,6 +85,7 @@ class Rooms:
         ctx = self._ctx
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
+            scene.settle(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.
         for room in list(ctx.touched.values()):
             ctx.finish(room)

@@ -110,6 +110,10 @@ class Session:
         self.server_lines = ServerLines()
         self.heard: dict[str, TransportName] = {}
         """Tracks that the node sends it."""
+        self.asked: dict[str, int | None] = {}
+        """The layer that it asked for, of tracks; None is none."""
+        self.shown: dict[str, int | None] = {}
+        """The best layer that the node sends it, of tracks, as it was last told."""
         self.wanted: dict[str, None] = {}
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}

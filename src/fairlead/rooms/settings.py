@@ -9,6 +9,7 @@ from livekit.protocol.models import ClientInfo, Codec, ServerInfo
 
 from fairlead.policy.grants import Grants
 from fairlead.policy.regions import RoomRule
+from fairlead.policy.scenes import Scenes, packaged
 
 SERVER_VERSION = "1.13.11"
 """The LiveKit server that clients may take this one for: it opens their features."""
@@ -68,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """0 is no limit."""
     rules: tuple[RoomRule, ...] = ()
     """Where rooms may be, by their names; all that match hold."""
+    scenes: Scenes = msgspec.field(default_factory=packaged)
+    """What kinds of conversation rooms may be."""
 
 
 class Ids(Protocol):

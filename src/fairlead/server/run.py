@@ -273,4 +273,5 @@ def _settings(config: Config) -> Settings:
         departure_timeout=config.room.departure_timeout_s,
         max_participants=config.room.max_participants,
         rules=config.rules,
+        scenes=config.known_scenes,
     )

@@ -20,8 +20,8 @@ const HANG: Duration = Duration::from_millis(1_000);
 const SMOOTHING: f32 = 0.1;
 /// How much louder (dB) a newcomer must be than one who speaks now: equals don't take turns.
 const MARGIN: f32 = 3.0;
-/// After so long without a packet a voice's numbering starts anew: it was not carried meanwhile.
-/// Between two packets of DTX there are 400 ms; starting anew there does no harm.
+/// After so long without a packet, and with some missing before the next, a voice's numbering
+/// starts anew: it was not carried meanwhile.
 const GAP: Duration = Duration::from_millis(250);
 
 /// What becomes of one packet.
@@ -41,6 +41,7 @@ struct Speaker {
     loudness: f32,
     spoke: Option<Instant>,
     last: Instant,
+    sequence: u64,
     heard: bool,
 }
 
@@ -73,18 +74,27 @@ impl Loudest {
         self.speakers.remove(&track);
     }
 
-    /// Take a packet of a track, with the level that it tells in -dBov.
-    pub(crate) fn take(&mut self, now: Instant, track: TrackKey, level: Option<u8>) -> Passage {
+    /// Take a packet of a track: its number, and the level that it tells in -dBov.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        track: TrackKey,
+        sequence: u64,
+        level: Option<u8>,
+    ) -> Passage {
         let level = level.unwrap_or(UNTOLD);
         let speaks = level <= SPEECH;
         let speaker = self.speakers.entry(track).or_insert(Speaker {
             loudness: loudness(SPEECH),
             spoke: None,
             last: now,
+            sequence,
             heard: false,
         });
-        let gap = now.saturating_duration_since(speaker.last) > GAP;
+        let paused = now.saturating_duration_since(speaker.last) > GAP;
+        let gap = paused && sequence > speaker.sequence + 1;
         speaker.last = now;
+        speaker.sequence = speaker.sequence.max(sequence);
         if speaks {
             if silent(speaker.spoke, now) {
                 speaker.loudness = loudness(SPEECH);
@@ -150,6 +160,7 @@ mod tests {
     /// A room in which each track sends a packet every 20 ms.
     struct Hall {
         now: Instant,
+        sequence: u64,
         loudest: Loudest,
         /// Packets that went on, of each track.
         passed: Vec<Vec<Passage>>,
@@ -159,9 +170,14 @@ mod tests {
         fn new(most: usize, tracks: usize) -> Hall {
             Hall {
                 now: Instant::now(),
+                sequence: 0,
                 loudest: Loudest::new(most),
                 passed: vec![vec![]; tracks],
             }
+        }
+
+        fn take(&mut self, track: TrackKey, level: Option<u8>) -> Passage {
+            self.loudest.take(self.now, track, self.sequence, level)
         }
 
         /// So many packets of each, at these levels.
@@ -169,8 +185,9 @@ mod tests {
             self.passed.iter_mut().for_each(Vec::clear);
             for _ in 0..packets {
                 self.now += Duration::from_millis(20);
+                self.sequence += 1;
                 for (track, level) in levels.iter().enumerate() {
-                    let passage = self.loudest.take(self.now, track as u32, Some(*level));
+                    let passage = self.take(track as u32, Some(*level));
                     self.passed[track].push(passage);
                     assert!(self.loudest.heard() <= self.loudest.most);
                 }
@@ -254,6 +271,10 @@ mod tests {
         hall.speak(1, &[20]);
         assert_eq!(hall.passed[0], [Passage::Pass]);
         hall.now += Duration::from_millis(300);
+        hall.speak(1, &[20]);
+        assert_eq!(hall.passed[0], [Passage::Pass], "DTX: nothing is missing");
+        hall.now += Duration::from_millis(300);
+        hall.sequence += 20;
         hall.speak(2, &[20]);
         assert_eq!(hall.passed[0], [Passage::Anew, Passage::Pass]);
     }
@@ -264,7 +285,7 @@ mod tests {
         hall.speak(100, &[QUIET]);
         let untold = |hall: &mut Hall| {
             hall.now += Duration::from_millis(20);
-            hall.loudest.take(hall.now, 7, None)
+            hall.take(7, None)
         };
         assert_eq!(untold(&mut hall), Passage::Anew, "it is no silence");
         hall.speak(50, &[20]);

@@ -122,7 +122,7 @@ impl Sfu {
             let audio = track.info.kind == Kind::Audio;
             let ranked = audio && !stage.scene.unranked.contains(&track.info.sid);
             let loudest = stage.loudest.as_mut().filter(|_| ranked)?;
-            let passage = loudest.take(now, stream.track, packet.audio_level);
+            let passage = loudest.take(now, stream.track, packet.sequence, packet.audio_level);
             Some((passage, stage.onsets.entry(stream.track)))
         });
         let Some((passage, onset)) = competes else {

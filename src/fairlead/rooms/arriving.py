@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from google.protobuf import json_format
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import (
+    ClientConfiguration,
+    DisabledCodecs,
+    DisconnectReason,
+    ParticipantInfo,
+)
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 from livekit.protocol.rtc import JoinResponse, LeaveRequest
@@ -77,6 +82,7 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         grants,
         request,
     )
+    session.device = ctx.settings.devices.class_of(request.client)
     ctx.sessions[number] = session
     room.sessions[number] = session
     room.visited = True
@@ -168,6 +174,9 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
     ]
     info = ParticipantInfo()
     info.CopyFrom(session.info)
+    usual = defaults.PUBLISH_CODECS
+    codecs = ctx.settings.devices.codecs(session.join.client, usual)
+    barred = [mime for mime in usual if mime not in codecs]
     ctx.out.signal(
         session.number,
         join=JoinResponse(
@@ -181,7 +190,12 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
             ping_interval=defaults.PING_INTERVAL,
             ping_timeout=defaults.PING_TIMEOUT,
             sif_trailer=room.sif_trailer,
-            enabled_publish_codecs=publish_codecs(),
+            enabled_publish_codecs=publish_codecs(codecs),
+            client_configuration=ClientConfiguration(
+                disabled_codecs=DisabledCodecs(publish=publish_codecs(barred))
+            )
+            if barred
+            else None,
             fast_publish=session.grants.can_publish,
         ),
     )

@@ -53,7 +53,8 @@ def _tell(ctx: Context, session: Session, track: Track, room: Room) -> None:
 
 def _allowed(session: Session, track: Track, room: Room) -> int | None:
     asked = session.asked.get(track.sid, BEST)
-    return None if asked is None else min(asked, _cap(track, room.video_height))
+    heights = [h for h in (room.video_height, session.device.receive_height) if h]
+    return None if asked is None else min(asked, _cap(track, min(heights, default=0)))
 
 
 def _cap(track: Track, height: int) -> int:

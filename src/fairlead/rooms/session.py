@@ -10,6 +10,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, TrackPermission
 
+from fairlead.policy.devices import DeviceClass
 from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
@@ -110,6 +111,8 @@ class Session:
         self.server_lines = ServerLines()
         self.heard: dict[str, TransportName] = {}
         """Tracks that the node sends it."""
+        self.device = DeviceClass()
+        """What its device can bear."""
         self.asked: dict[str, int | None] = {}
         """The layer that it asked for, of tracks; None is none."""
         self.shown: dict[str, int | None] = {}

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from livekit.protocol.models import VideoLayer
+from livekit.protocol.models import ClientInfo, VideoLayer
 from livekit.protocol.room import CreateRoomRequest
 from livekit.protocol.rtc import UpdateTrackSettings
 
@@ -258,3 +258,13 @@ def test_who_hears_a_camera_anew_has_what_it_asked_for() -> None:
     stage.commands.clear()
     ann.offer(*LAYOUT, offer_id=3)
     assert qualities(stage, ann) == [0]
+
+
+def test_a_cheap_phone_is_sent_no_large_layer_in_any_scene() -> None:
+    stage = Stage()
+    phone = ClientInfo(sdk="ANDROID", os="android", os_version="12", device_model="Redmi 9A")
+    ann = stage.join("ann", *LAYOUT, client=phone)
+    film(stage, ann)
+    assert qualities(stage, ann) == [1]
+    describe(stage, named("guide_1v1"))
+    assert qualities(stage, ann) == []

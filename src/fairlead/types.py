@@ -71,6 +71,10 @@ class RoomRecord(Record, frozen=True):
     """Where its media may be, sorted; empty is everywhere."""
     revoked: dict[str, int] = msgspec.field(default_factory=dict)
     """Of these identities only tokens that are valid from then on (Unix seconds) open the room."""
+    scene: str = ""
+    """What kind of conversation it is; empty is the default."""
+    playout_ms: list[int] = msgspec.field(default_factory=list)
+    """Least and most that pictures wait at a client, if its creator said so."""
 
 
 class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):

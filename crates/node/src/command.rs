@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
+/// What the header extension can say: 12 bits of 10 ms each.
+const MAX_PLAYOUT_MS: u16 = 40_950;
+
 /// See `protocol/node.py` for what each does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", deny_unknown_fields)]
@@ -108,6 +111,15 @@ pub enum Command {
         room: ByteBuf,
         nodes: Vec<u16>,
         tag: u32,
+    },
+    SetScene {
+        room: ByteBuf,
+        audio_top: u16,
+        unranked: Vec<String>,
+        repeats: u8,
+        copies: String,
+        speech_reserve_kbps: u32,
+        playout_ms: Option<(u16, u16)>,
     },
     AddPeer {
         node: u16,
@@ -239,10 +251,24 @@ impl Command {
             | Command::SendData { room, .. }
             | Command::MoveParticipant { room, .. }
             | Command::SetRoomNodes { room, .. }
+            | Command::SetScene { room, .. }
                 if room.len() != 16 =>
             {
                 wrong("room", &format!("{} bytes", room.len()), "16 bytes")
             }
+            Command::SetScene { copies, .. }
+                if !["never", "base", "always"].contains(&copies.as_str()) =>
+            {
+                wrong("copies", copies, "never, base, always")
+            }
+            Command::SetScene {
+                playout_ms: Some((least, most)),
+                ..
+            } if least > most || *most > MAX_PLAYOUT_MS => wrong(
+                "playout_ms",
+                &format!("{least} to {most}"),
+                "a range within 0 to 40950",
+            ),
             Command::AddPeer { public_key, .. } if public_key.len() != 32 => {
                 let has = format!("{} bytes", public_key.len());
                 wrong("public_key", &has, "32 bytes")
@@ -306,6 +332,7 @@ impl Command {
             | Command::SetMuted { .. }
             | Command::SendData { .. }
             | Command::SetRoomNodes { .. }
+            | Command::SetScene { .. }
             | Command::AddPeer { .. }
             | Command::RemovePeer { .. }
             | Command::SetRoutes { .. }

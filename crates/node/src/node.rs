@@ -93,6 +93,13 @@ pub(crate) struct RoomNodes {
     pub(crate) tag: u32,
 }
 
+/// A local track as the mesh carries it.
+#[derive(Debug)]
+pub(crate) struct MeshTrack {
+    pub(crate) room: RoomKey,
+    pub(crate) streams: Vec<StreamId>,
+}
+
 /// See the module.
 pub struct Node {
     pub(crate) worker: u16,
@@ -102,8 +109,10 @@ pub struct Node {
     pub(crate) mesh: Option<Mesh>,
     pub(crate) needs: HashMap<StreamId, Needs>,
     pub(crate) room_nodes: HashMap<RoomKey, RoomNodes>,
-    /// The local streams of each track that the mesh was told of.
-    pub(crate) mesh_streams: HashMap<String, Vec<StreamId>>,
+    /// The local tracks that the mesh was told of.
+    pub(crate) mesh_streams: HashMap<String, MeshTrack>,
+    /// What goes twice of the pictures of rooms that ask for something of their own.
+    pub(crate) copies: HashMap<RoomKey, mesh::Copies>,
     next_report: Instant,
     sfu_out: Vec<sfu::Output>,
     mesh_out: Vec<mesh::Output>,
@@ -124,6 +133,7 @@ impl Node {
             needs: HashMap::new(),
             room_nodes: HashMap::new(),
             mesh_streams: HashMap::new(),
+            copies: HashMap::new(),
             next_report: now + REPORT_INTERVAL,
             sfu_out: Vec::new(),
             mesh_out: Vec::new(),

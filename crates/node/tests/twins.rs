@@ -140,7 +140,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 26, "one sample of each command");
+    assert_eq!(read, 27, "one sample of each command");
 }
 
 #[test]

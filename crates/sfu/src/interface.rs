@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wire::{MediaPacket, RoomKey, StreamId};
 
 use crate::figures::Figures;
+use crate::scene::Scene;
 use crate::values::{
     ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
 };
@@ -125,6 +126,10 @@ pub enum Input<'a> {
         participant: u64,
         call: &'a str,
         packet: &'a [u8],
+    },
+    SetScene {
+        room: RoomKey,
+        scene: Scene,
     },
 }
 

@@ -11,12 +11,14 @@ mod forwarder;
 mod interface;
 mod keyframe;
 mod levels;
+mod loudest;
 mod media;
 mod messages;
 mod packet;
 mod participant;
 mod protobuf;
 mod redundancy;
+mod scene;
 mod selection;
 mod sfu;
 mod stream;
@@ -53,6 +55,7 @@ pub mod fuzzing {
 pub use figures::Figures;
 pub use interface::{Config, Input, Output};
 pub use participant::participant_of_ufrag;
+pub use scene::Scene;
 pub use sfu::Sfu;
 pub use values::{
     Kind, Layer, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,

@@ -56,17 +56,34 @@ impl Sfu {
             });
         }
         let packet = Arc::new(packet);
-        if exported {
-            out.push(Output::Media {
-                stream,
-                packet: Arc::clone(&packet),
-            });
+        let passage = self.passage(now, stream, &packet);
+        for packet in self.passing(stream, passage, &packet) {
+            if exported {
+                out.push(Output::Media {
+                    stream,
+                    packet: Arc::clone(&packet),
+                });
+            }
+            self.spread(now, stream, &packet, out);
         }
-        self.media(now, stream, &packet, out);
+    }
+
+    /// A packet of a stream from elsewhere.
+    pub(crate) fn media(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        packet: &Arc<MediaPacket>,
+        out: &mut Vec<Output>,
+    ) {
+        let passage = self.passage(now, stream, packet);
+        for packet in self.passing(stream, passage, packet) {
+            self.spread(now, stream, &packet, out);
+        }
     }
 
     /// A packet of any stream: to whoever here is subscribed to it.
-    pub(crate) fn media(
+    fn spread(
         &mut self,
         now: Instant,
         id: StreamId,
@@ -166,8 +183,11 @@ impl Sfu {
         let mid = subscription.mid;
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {
             let voice = voice.map(|voice| (voice, p.losses.distances()));
-            p.transport(to.1)
-                .is_some_and(|t| t.write(now, mid, packet, placed, voice, patch))
+            let playout = p.playout;
+            p.transport(to.1).is_some_and(|t| {
+                t.playout = playout;
+                t.write(now, mid, packet, placed, voice, patch)
+            })
         });
         if !written {
             self.count("media_no_payload_type");
@@ -423,7 +443,9 @@ impl Sfu {
             voices += usize::from(streams.any(|stream| stream.alive(now, true)));
         }
         let repeats = p.losses.distances().len();
-        let budget = estimate.map_or(u64::MAX, |e| share(e, voices, repeats, videos));
+        let reserve = p.speech_reserve;
+        let spare = estimate.map(|e| e.saturating_sub(reserve));
+        let budget = spare.map_or(u64::MAX, |e| share(e, voices, repeats, videos));
         let mut desired = 0;
         for (key, at) in keys {
             let Some(track) = self.tracks.get(&key) else {

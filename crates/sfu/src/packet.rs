@@ -47,6 +47,12 @@ pub(crate) fn extension_values(packet: &MediaPacket) -> ExtensionValues {
     values
 }
 
+/// Ask the client to let pictures wait so long, at least and at most, before it shows them.
+pub(crate) fn set_playout(values: &mut ExtensionValues, (least, most): (Duration, Duration)) {
+    values.play_delay_min = Some(least.into());
+    values.play_delay_max = Some(most.into());
+}
+
 /// Capture time as NTP 32.32 fixed point.
 fn ntp(time: AbsCaptureTime) -> Option<u64> {
     let since = time

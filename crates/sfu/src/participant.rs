@@ -1,10 +1,12 @@
 //! One session on this worker: its transports and what it may do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::calls::Calls;
 use crate::forwarder::Forwarder;
 use crate::redundancy::Losses;
+use crate::scene::Scene;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
@@ -23,6 +25,10 @@ pub(crate) struct Participant {
     pub(crate) calls: Calls,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
+    /// Bits per second of the estimate that are kept for speech.
+    pub(crate) speech_reserve: u64,
+    /// How long its pictures should wait at the client.
+    pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -39,6 +45,8 @@ impl Participant {
             tcp_only: false,
             calls: Calls::default(),
             losses: Losses::default(),
+            speech_reserve: 0,
+            playout: None,
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }
@@ -49,6 +57,13 @@ impl Participant {
             Side::Publisher => self.publisher.as_mut(),
             Side::Subscriber => self.subscriber.as_mut(),
         }
+    }
+
+    /// Its room has this scene.
+    pub(crate) fn play(&mut self, scene: &Scene) {
+        self.losses.repeat_at_least(scene.repeats);
+        self.speech_reserve = scene.speech_reserve;
+        self.playout = scene.playout;
     }
 
     /// The transport whose data channels reach the client.

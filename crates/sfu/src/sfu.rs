@@ -10,6 +10,7 @@ use crate::figures;
 use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::participant::{Participant, ufrag};
+use crate::scene::{Scene, Stage};
 use crate::stream::Stream;
 use crate::track::{Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
@@ -27,6 +28,8 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
+    /// Of the rooms that have a scene.
+    pub(crate) stages: HashMap<RoomKey, Stage>,
     pub(crate) tracks: BTreeMap<TrackKey, Track>,
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
@@ -52,6 +55,7 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
+            stages: HashMap::new(),
             tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
             next_track: 0,
@@ -235,6 +239,7 @@ impl Sfu {
                 call,
                 packet,
             } => self.call(now, participant, call, packet),
+            Input::SetScene { room, scene } => self.set_scene(room, scene),
         }
     }
 
@@ -312,8 +317,12 @@ impl Sfu {
     fn add_participant(&mut self, info: ParticipantInfo) {
         let members = self.rooms.entry(info.room).or_default();
         members.insert(info.participant);
-        self.participants
-            .insert(info.participant, Participant::new(info));
+        let (id, stage) = (info.participant, self.stages.get(&info.room));
+        let mut participant = Participant::new(info);
+        if let Some(stage) = stage {
+            participant.play(&stage.scene);
+        }
+        self.participants.insert(id, participant);
     }
 
     fn move_participant(&mut self, participant: u64, room: RoomKey, sid: &str) {
@@ -322,6 +331,8 @@ impl Sfu {
         };
         p.info.sid = sid.into();
         let before = std::mem::replace(&mut p.info.room, room);
+        let usual = Scene::default();
+        p.play(self.stages.get(&room).map_or(&usual, |stage| &stage.scene));
         self.leave_room(before, participant);
         self.rooms.entry(room).or_default().insert(participant);
     }
@@ -573,6 +584,9 @@ impl Sfu {
         let Some(mut track) = self.tracks.remove(&key) else {
             return;
         };
+        if let Some(stage) = self.stages.get_mut(&track.info.room) {
+            stage.forget(key);
+        }
         let ended = std::mem::take(&mut track.subscriptions);
         self.park(key, ended);
         for layer in &track.info.layers {

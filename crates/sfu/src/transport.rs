@@ -23,7 +23,7 @@ use wire::{Format, MediaPacket, StreamId};
 use crate::codec::{self, PayloadTypes};
 use crate::figures::Gauge;
 use crate::forwarder::Placed;
-use crate::packet::{extension_values, media_packet};
+use crate::packet::{extension_values, media_packet, set_playout};
 use crate::redundancy::Voice;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
@@ -117,6 +117,8 @@ pub(crate) struct Transport {
     pub(crate) deadline: Instant,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
+    /// Asked of the client for its pictures.
+    pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
     place: Option<Place>,
@@ -177,6 +179,7 @@ impl Transport {
             rtc,
             deadline: now,
             queued: false,
+            playout: None,
             addresses: VecDeque::new(),
             place: None,
             knock: None,
@@ -433,10 +436,14 @@ impl Transport {
             return false;
         };
         let sequence = SeqNo::from(placed.sequence);
+        let mut values = extension_values(packet);
+        if let Some(playout) = self.playout.filter(|_| !packet.format.is_audio()) {
+            set_playout(&mut values, playout);
+        }
         let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
             .marker(packet.marker)
             .nackable(true)
-            .ext_vals(extension_values(packet));
+            .ext_vals(values);
         if let Some(patch) = vp8 {
             rtp = rtp.vp8_patch(patch);
         }

@@ -125,9 +125,11 @@ def mint(
     metadata: str = "",
     attributes: Mapping[str, str] | None = None,
     kind: str = "standard",
+    room_config: str = "",
     ttl: int = DEFAULT_TTL,
 ) -> str:
-    """A new token for ``identity``, valid for ``ttl`` seconds from ``now`` (Unix seconds)."""
+    """A new token for ``identity``, valid for ``ttl`` seconds from ``now`` (Unix seconds).
+    ``room_config`` is a RoomConfiguration as JSON."""
     grants = Grants(
         api_key=api_key,
         identity=identity,
@@ -136,6 +138,7 @@ def mint(
         metadata=metadata,
         attributes=dict(attributes or {}),
         video=video,
+        room_config=room_config,
     )
     return sign(grants, secret, now, ttl)
 

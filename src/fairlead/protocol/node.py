@@ -210,6 +210,24 @@ class SetRoomNodes(Message, frozen=True):
     """The `Policy` under which its data crosses the mesh; 0 is everywhere."""
 
 
+class SetScene(Message, frozen=True):
+    """What a room's scene asks of its packets; the default of every field asks for nothing."""
+
+    room: bytes
+    audio_top: int = 0
+    """Only so many voices are heard at a time, the loudest; 0 is all."""
+    unranked: list[str] = []
+    """Audio tracks that don't compete: the sound of a shared screen."""
+    repeats: int = 1
+    """Each packet of speech repeats at least so many before it; 1 to 4."""
+    copies: Literal["never", "base", "always"] = "base"
+    """What of a picture goes on two paths at once; sound always does."""
+    speech_reserve_kbps: int = 0
+    """Of the estimate toward a client, kept from its pictures."""
+    playout_ms: tuple[int, int] | None = None
+    """Least and most time that a picture waits at the client before it is shown, 0 to 40950."""
+
+
 class AddPeer(Message, frozen=True):
     """Keep a link to another node. ``addresses`` has one ``ip:port`` for each of its mesh ports,
     1 to 4: the link has a port pair for each, the same position at both ends."""
@@ -305,6 +323,7 @@ Command = (
     | MoveParticipant
     | Call
     | SetRoomNodes
+    | SetScene
     | AddPeer
     | RemovePeer
     | SetRoutes

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from google.protobuf import json_format
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import (
+    ClientConfiguration,
+    DisabledCodecs,
+    DisconnectReason,
+    ParticipantInfo,
+)
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 from livekit.protocol.rtc import JoinResponse, LeaveRequest
@@ -12,9 +17,18 @@ from livekit.protocol.rtc import JoinResponse, LeaveRequest
 from fairlead.policy import limits
 from fairlead.policy.grants import Denied, Grants
 from fairlead.policy.regions import RegionSet
+from fairlead.policy.scenes import BadScene
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import announcing, boundary, leaving, negotiating, publishing, subscribing
+from fairlead.rooms import (
+    announcing,
+    boundary,
+    leaving,
+    negotiating,
+    publishing,
+    scene,
+    subscribing,
+)
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, PutRecord
@@ -31,7 +45,9 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
         grants = _publish_only(grants, join.publish)
     if join.metadata or join.attributes:
         grants = _with_own_metadata(grants, join)
-    asked = boundary.asked(_room_config(grants).metadata)
+    config = _room_config(grants)
+    asked = boundary.asked(config.metadata)
+    _wish(ctx, config)
     room = ctx.rooms.get(name)
     if room is None or not room.records.exists:
         if not ctx.settings.auto_create:
@@ -68,7 +84,8 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     room = ctx.room(grants.require_join())
     replace_older(ctx, room, grants.identity)
     config = _room_config(grants)
-    open_room(ctx, room, room_info(ctx, config), boundary.asked(config.metadata))
+    regions = boundary.asked(config.metadata)
+    open_room(ctx, room, room_info(ctx, config), regions, _wish(ctx, config))
     session = Session(
         number,
         ctx.ids.sid("PA_"),
@@ -78,6 +95,7 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         grants,
         request,
     )
+    session.device = ctx.settings.devices.class_of(request.client)
     ctx.sessions[number] = session
     room.sessions[number] = session
     room.visited = True
@@ -99,12 +117,21 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         negotiating.client_offer(ctx, session, request.offer)
 
 
-def open_room(ctx: Context, room: Room, info: RoomInfo, regions: RegionSet) -> None:
-    """Hold the room here; ``info`` describes it and ``regions`` limits it if nobody has it yet."""
+def open_room(
+    ctx: Context,
+    room: Room,
+    info: RoomInfo,
+    regions: RegionSet,
+    wish: scene.Wish = scene.NOTHING,
+) -> None:
+    """Hold the room here; if nobody has it yet, ``info`` describes it, ``regions`` limits it and
+    ``wish`` says what its scene is."""
     if room.records.own is not None:
         return
     first = not room.records.exists
-    record = room.records.open(ctx.ids.sid("RM_"), ctx.now, info, regions)
+    record = room.records.open(
+        ctx.ids.sid("RM_"), ctx.now, info, regions, wish.scene, wish.playout_ms or ()
+    )
     room.visited = room.visited or bool(room.remotes)
     ctx.out.add(PutRecord(record=record))
     ctx.touch(room)
@@ -135,6 +162,13 @@ def new_token(ctx: Context, session: Session) -> str:
     return ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
 
 
+def _wish(ctx: Context, config: RoomConfiguration) -> scene.Wish:
+    try:
+        return scene.wish(ctx, config)
+    except BadScene as wrong:
+        raise Denied(f"the token's roomConfig can't be used: {wrong}", 400) from None
+
+
 def _tell_node(ctx: Context, room: Room, session: Session) -> None:
     grants = session.grants
     ctx.out.tell(
@@ -155,6 +189,9 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
     info = ParticipantInfo()
     info.CopyFrom(session.info)
+    usual = defaults.PUBLISH_CODECS
+    codecs = ctx.settings.devices.codecs(session.join.client, usual)
+    barred = [mime for mime in usual if mime not in codecs]
     ctx.out.signal(
         session.number,
         join=JoinResponse(
@@ -168,7 +205,12 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
             ping_interval=defaults.PING_INTERVAL,
             ping_timeout=defaults.PING_TIMEOUT,
             sif_trailer=room.sif_trailer,
-            enabled_publish_codecs=publish_codecs(),
+            enabled_publish_codecs=publish_codecs(codecs),
+            client_configuration=ClientConfiguration(
+                disabled_codecs=DisabledCodecs(publish=publish_codecs(barred))
+            )
+            if barred
+            else None,
             fast_publish=session.grants.can_publish,
         ),
     )

@@ -183,7 +183,7 @@ def _answer_edits(session: Session, sections: list[MediaSection]) -> dict[str, S
     for section in sections:
         publication = session.publications.by_mid(section.mid)
         if publication is not None and section.sends:
-            edits[section.mid] = publication.answer_edit(section)
+            edits[section.mid] = publication.answer_edit(section, session.device.first_codecs)
     return edits
 
 

@@ -39,6 +39,7 @@ from fairlead.policy.regions import (
     too_wide,
     within,
 )
+from fairlead.policy.scenes import BadScene
 from fairlead.protocol import node
 from fairlead.protocol.operation import (
     AnyOperation,
@@ -66,6 +67,7 @@ from fairlead.rooms import (
     leaving,
     moving,
     publishing,
+    scene,
     subscribing,
 )
 from fairlead.rooms.context import Context
@@ -188,7 +190,7 @@ def _create(ctx: Context, operation: CreateRoom) -> Message:
     _check_name(operation.room)
     if len(request.metadata.encode()) > limits.METADATA_BYTES:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
-    asked = _asked(request.metadata)
+    asked, wish = _asked(request.metadata), _wish(ctx, request)
     known = ctx.rooms.get(operation.room)
     if known is not None and known.records.exists:
         if not within(known.regions, asked):
@@ -196,7 +198,7 @@ def _create(ctx: Context, operation: CreateRoom) -> Message:
         return ctx.touch(known).info()
     _check_place(ctx, operation.room, boundary.of_new(ctx, operation.room, asked))
     room = ctx.room(operation.room)
-    arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked)
+    arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked, wish)
     leaving.watch_empty(ctx, room)
     return room.info()
 
@@ -312,6 +314,7 @@ def _describe(ctx: Context, operation: UpdateRoomMetadata) -> Message:
     if room.records.own is None:
         raise Refused("not_found", f"room {operation.room!r} is not held by this edge")
     asked = _asked(operation.metadata)
+    wish = _wish(ctx, CreateRoomRequest(metadata=operation.metadata))
     if asked and boundary.of_new(ctx, room.name, asked) == NOWHERE:
         raise Refused(
             "invalid_argument",
@@ -320,7 +323,7 @@ def _describe(ctx: Context, operation: UpdateRoomMetadata) -> Message:
         )
     info = room.records.info
     info.metadata = operation.metadata
-    ctx.out.add(PutRecord(record=room.records.change(info, asked)))
+    ctx.out.add(PutRecord(record=room.records.change(info, asked, wish.scene)))
     room.info_changed = True
     return room.info()
 
@@ -329,6 +332,13 @@ def _asked(metadata: str) -> RegionSet:
     try:
         return from_metadata(metadata)
     except BadRegions as wrong:
+        raise Refused("invalid_argument", str(wrong)) from None
+
+
+def _wish(ctx: Context, request: CreateRoomRequest) -> scene.Wish:
+    try:
+        return scene.wish(ctx, request)
+    except BadScene as wrong:
         raise Refused("invalid_argument", str(wrong)) from None
 
 

@@ -61,6 +61,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "participant_active",
         "participant_left",
         "room_withdrawn",
+        "scene_unknown",
         "track_published",
         "track_unpublished",
         "client_fault",

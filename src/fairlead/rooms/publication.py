@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from livekit.protocol.models import (
     AudioTrackFeature,
@@ -28,6 +28,8 @@ SOURCE_LETTERS = {
 }
 QUALITIES = {"q": 0, "h": 1, "f": 2}
 MAX_LAYERS = 3
+SDK_CODEC = "vp8"
+"""What SDKs ask for when the app does not choose."""
 
 
 class Publication:
@@ -105,11 +107,15 @@ class Publication:
         codec.mime_type = mime
         codec.mid = self.mid or ""
 
-    def answer_edit(self, section: MediaSection) -> SectionEdit:
-        """How the answer to its m-line should read."""
+    def answer_edit(self, section: MediaSection, first: Sequence[str] = ()) -> SectionEdit:
+        """How the answer to its m-line should read. ``first``: the codecs that its device is best
+        at, which go before what SDKs ask for when an app asks for none."""
         if self.kind == "video":
-            wanted = next((c.mime_type for c in self.info.codecs if c.mime_type), "")
-            return SectionEdit(prefer=wanted.partition("/")[2].lower() or None)
+            mime = next((c.mime_type for c in self.info.codecs if c.mime_type), "")
+            wanted = mime.partition("/")[2].lower()
+            if wanted in ("", SDK_CODEC):
+                wanted = next((codec for codec in first if codec in section.codecs), wanted)
+            return SectionEdit(prefer=wanted or None)
         features = self.info.audio_features
         return SectionEdit(
             prefer="opus" if self.info.disable_red else "red",

@@ -14,9 +14,9 @@ from livekit.protocol.rtc import (
     UpdateTrackSettings,
 )
 
-from fairlead.protocol import node
 from fairlead.rooms import (
     announcing,
+    caps,
     leaving,
     negotiating,
     operating,
@@ -99,8 +99,8 @@ def _set_quality(ctx: Context, session: Session, setting: UpdateTrackSettings) -
         track = room.tracks.get(sid)
         if track is None or sid not in session.heard or track.kind != "video":
             continue
-        quality = None if setting.disabled else _quality(session, sid, setting, ctx)
-        ctx.out.tell(node.SetQuality(participant=session.number, track=sid, quality=quality))
+        wanted = None if setting.disabled else _quality(session, sid, setting, ctx)
+        caps.ask(ctx, session, track, wanted)
 
 
 def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Context) -> int:
@@ -115,7 +115,7 @@ def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Cont
         for layer in (info.layers if info is not None else [])
         if layer.width and layer.height
     )
-    return next((quality for size, quality in sizes if size >= wanted), 2)
+    return next((level for size, level in sizes if size >= wanted), 2)
 
 
 def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -> None:

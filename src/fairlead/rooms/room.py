@@ -10,7 +10,8 @@ from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.policy.regions import EVERYWHERE, RegionSet, within
-from fairlead.protocol.node import Layer
+from fairlead.policy.scenes import DEFAULT
+from fairlead.protocol.node import Layer, SetScene
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.session import Session
@@ -77,6 +78,10 @@ class Room:
         self.mesh_nodes: list[int] = []
         self.mesh_tag = 0
         self.mesh_regions = EVERYWHERE
+        self.scene_told = SetScene(room=self.key)
+        self.scene_name = DEFAULT
+        self.video_height = 0
+        """The largest camera layer that its scene sends on; 0 is any."""
 
     @property
     def sid(self) -> str:

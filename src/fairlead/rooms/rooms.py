@@ -27,6 +27,7 @@ from fairlead.rooms import (
     publishing,
     quality,
     requests,
+    scene,
     simulating,
 )
 from fairlead.rooms import settings as defaults
@@ -90,6 +91,7 @@ class Rooms:
         forwarding.keep(ctx)
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
+            scene.settle(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.
         for room in list(ctx.touched.values()):
             ctx.finish(room)

@@ -11,6 +11,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, TrackPermission
 
+from fairlead.policy.devices import DeviceClass
 from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
@@ -112,6 +113,12 @@ class Session:
         self.server_lines = ServerLines()
         self.heard: dict[str, TransportName] = {}
         """Tracks that the node sends it."""
+        self.device = DeviceClass()
+        """What its device can bear."""
+        self.asked: dict[str, int | None] = {}
+        """The layer that it asked for, of tracks; None is none."""
+        self.shown: dict[str, int | None] = {}
+        """The best layer that the node sends it, of tracks, as it was last told."""
         self.wanted: dict[str, None] = {}
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 from livekit.protocol.models import ClientInfo, Codec, ServerInfo
 
+from fairlead.policy.devices import Devices
+from fairlead.policy.devices import packaged as devices
 from fairlead.policy.grants import Grants
 from fairlead.policy.regions import RoomRule
+from fairlead.policy.scenes import Scenes, packaged
 
 SERVER_VERSION = "1.13.11"
 """The LiveKit server that clients may take this one for: it opens their features."""
@@ -70,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""
     rules: tuple[RoomRule, ...] = ()
     """Where rooms may be, by their names; all that match hold."""
+    scenes: Scenes = msgspec.field(default_factory=packaged)
+    """What kinds of conversation rooms may be."""
+    devices: Devices = msgspec.field(default_factory=devices)
+    """What clients' devices can bear."""
 
 
 class Ids(Protocol):
@@ -106,6 +114,6 @@ def negotiated_channels(client: ClientInfo, single: bool) -> bool:
     return single and agreed >= NEGOTIATED_CHANNELS_PROTOCOL
 
 
-def publish_codecs() -> list[Codec]:
-    """`PUBLISH_CODECS` as messages."""
-    return [Codec(mime=mime) for mime in PUBLISH_CODECS]
+def publish_codecs(mimes: Iterable[str] = PUBLISH_CODECS) -> list[Codec]:
+    """Codecs as messages."""
+    return [Codec(mime=mime) for mime in mimes]

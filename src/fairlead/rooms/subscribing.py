@@ -5,6 +5,7 @@ from __future__ import annotations
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
+from fairlead.rooms import caps
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
@@ -72,6 +73,9 @@ def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = F
         del room.first_hearers[track.sid]
     if session.heard.pop(track.sid, None) is not None and not gone:
         ctx.out.tell(node.Unsubscribe(participant=session.number, track=track.sid))
+    session.shown.pop(track.sid, None)
+    if gone:
+        session.asked.pop(track.sid, None)
     ctx.settle_later(session)
     ctx.hush(session, [track.publisher.sid], room)
 
@@ -90,6 +94,7 @@ def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
                 participant=session.number, transport=session.receiving, mid=mid, track=sid
             )
         )
+        caps.started(ctx, session, track)
         _tell_publisher(ctx, room, session, track)
 
 

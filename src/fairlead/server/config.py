@@ -13,6 +13,7 @@ import msgspec
 
 from fairlead.policy.regions import BadRegions, RoomRule
 from fairlead.policy.regions import parse as parse_regions
+from fairlead.policy.scenes import BadScene, SceneChange, Scenes, changed
 from fairlead.protocol.node import SetProtection
 from fairlead.routing.follower import Settings as MeshSettings
 from fairlead.routing.report import LinkTerms
@@ -190,6 +191,8 @@ class Config(Section, frozen=True, kw_only=True):
     """API keys and their secrets; LiveKit's development pair on loopback where empty."""
     room: RoomSection = RoomSection()
     rooms: list[RuleSection] = []
+    scenes: dict[str, SceneChange] = {}
+    """Scenes of the operator's own, and changes of those that come with Fairlead."""
     cell: CellSection = CellSection()
     cells: dict[str, str] = {}
     """The other regions' cells: region to `nats://TOKEN@HOST:PORT`."""
@@ -208,6 +211,11 @@ class Config(Section, frozen=True, kw_only=True):
     def rules(self) -> tuple[RoomRule, ...]:
         """Where rooms may be. Raises `BadRegions`."""
         return tuple(RoomRule(match=x.match, regions=parse_regions(x.regions)) for x in self.rooms)
+
+    @property
+    def known_scenes(self) -> Scenes:
+        """What rooms may be. Raises `BadScene`."""
+        return changed(self.scenes)
 
     @property
     def tcp_port(self) -> int:
@@ -304,6 +312,10 @@ def check(config: Config) -> None:
             parse_regions(rule.regions)
         except BadRegions as wrong:
             raise ConfigError(f"[[rooms]] for {rule.match!r}: {wrong}") from None
+    try:
+        changed(config.scenes)
+    except BadScene as wrong:
+        raise ConfigError(f"[scenes]: {wrong}") from None
     for entry in config.emulation:
         check_emulation(entry)
     _check_mesh(config)

@@ -281,4 +281,5 @@ def _settings(config: Config) -> Settings:
         max_participants=config.room.max_participants,
         rules=config.rules,
         webhooks=bool(config.webhook.urls),
+        scenes=config.known_scenes,
     )

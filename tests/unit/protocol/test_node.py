@@ -48,6 +48,7 @@ COMMANDS: list[node.Command] = [
     node.MoveParticipant(participant=1, room=ROOM, sid="PA_2"),
     node.Call(participant=1, call="call-1", packet=b"\x52\x00"),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),
+    node.SetScene(room=ROOM, audio_top=3, unranked=["TR_a"], playout_ms=(0, 400)),
     node.AddPeer(node=2, public_key=bytes(32), addresses=["127.0.0.1:7000"]),
     node.RemovePeer(node=2),
     node.SetRoutes(

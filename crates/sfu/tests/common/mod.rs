@@ -17,7 +17,7 @@ use str0m::media::{
     Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
 };
 use str0m::net::Receive;
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Rtc};
 use wire::{MediaPacket, RoomKey, StreamId};
 
@@ -97,6 +97,7 @@ impl World {
             .set_rtp_mode(true)
             .set_stats_interval(Some(Duration::from_millis(500)))
             .enable_opus(true, red)
+            .set_extension(6, Extension::PlayoutDelay)
             .build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::forwarder::Forwarder;
+use crate::headroom::Headroom;
 use crate::redundancy::Losses;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
@@ -15,6 +16,7 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    pub(crate) headroom: Headroom,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
     pub(crate) subscribed: BTreeSet<TrackKey>,
@@ -29,6 +31,7 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            headroom: Headroom::default(),
             losses: Losses::default(),
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use wire::MediaPacket;
+
+use crate::gop::Gop;
+use crate::layering::{Layering, View};
+use crate::rates::Rates;
 use crate::redundancy::Voice;
 use crate::track::TrackKey;
 
@@ -21,12 +26,12 @@ pub(crate) struct Stream {
     pub(crate) last_packet: Option<Instant>,
     /// Its latest frames, if it is sound.
     pub(crate) voice: Voice,
+    /// Its packets since the last keyframe, if it is a picture.
+    pub(crate) gop: Gop,
+    pub(crate) rates: Rates,
+    layering: Layering,
     keyframe_asked: Option<Instant>,
     keyframe_due: bool,
-    window_start: Instant,
-    window_bytes: u64,
-    /// Bits per second over the last whole window; None before that.
-    pub(crate) bitrate: Option<u64>,
 }
 
 impl Stream {
@@ -37,25 +42,20 @@ impl Stream {
             wanted_since: None,
             last_packet: None,
             voice: Voice::default(),
+            gop: Gop::default(),
+            rates: Rates::new(now),
+            layering: Layering::default(),
             keyframe_asked: None,
             keyframe_due: false,
-            window_start: now,
-            window_bytes: 0,
-            bitrate: None,
         }
     }
 
-    pub(crate) fn observe(&mut self, now: Instant, bytes: usize) {
-        const WINDOW: Duration = Duration::from_secs(1);
+    /// Take note of a packet of it: what it is.
+    pub(crate) fn observe(&mut self, now: Instant, packet: &MediaPacket) -> View {
         self.last_packet = Some(now);
-        self.window_bytes += bytes as u64;
-        let elapsed = now.saturating_duration_since(self.window_start);
-        if elapsed >= WINDOW {
-            let bits = self.window_bytes as f64 * 8.0 / elapsed.as_secs_f64();
-            self.bitrate = Some(bits as u64);
-            self.window_start = now;
-            self.window_bytes = 0;
-        }
+        let view = self.layering.read(packet);
+        self.rates.observe(now, view.layer, packet.payload.len());
+        view
     }
 
     /// A keyframe came: who asked for one before has it now.

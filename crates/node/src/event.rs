@@ -42,6 +42,15 @@ pub enum Event {
         participant: u64,
         track: String,
     },
+    StreamState {
+        participant: u64,
+        track: String,
+        paused: bool,
+    },
+    TrackWanted {
+        track: String,
+        quality: Option<u8>,
+    },
     LinkReport {
         links: Vec<Link>,
     },

@@ -46,6 +46,15 @@ fn events() -> Vec<Event> {
             participant: 1,
             track: "TR_a".into(),
         },
+        Event::StreamState {
+            participant: 1,
+            track: "TR_a".into(),
+            paused: true,
+        },
+        Event::TrackWanted {
+            track: "TR_a".into(),
+            quality: None,
+        },
         Event::LinkReport {
             links: vec![Link {
                 node: 2,

@@ -9,8 +9,8 @@ from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
+from fairlead.rooms import dynacast, subscribing
 from fairlead.rooms import settings as defaults
-from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Match, Publication, track_prefix
 from fairlead.rooms.room import Track
@@ -66,6 +66,7 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     layers, red = publication.layers, publication.red
     track = Track(sid, _kind(publication), session, layers, red=red)
     subscribing.add_track(ctx, room, track)
+    dynacast.review(ctx, session, publication)
 
 
 def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:

@@ -17,12 +17,14 @@ from fairlead.protocol.join import Join
 from fairlead.rooms import (
     arriving,
     boundary,
+    dynacast,
     leaving,
     negotiating,
     operating,
     others,
     publishing,
     requests,
+    watching,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -173,6 +175,12 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     self._transport(session, event)
+            case node.StreamState():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    watching.stream_state(ctx, session, event)
+            case node.TrackWanted():
+                dynacast.needed(ctx, event.track, event.quality)
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -205,6 +213,8 @@ class Rooms:
                 changed.setdefault(room.name, {})[person] = None
         for name, people in changed.items():
             room = ctx.rooms[name]
+            for person in people:
+                watching.hear(ctx, room, person)
             for session in room.sessions.values():
                 ctx.hush(session, list(people), room)
 
@@ -216,6 +226,12 @@ class Rooms:
         what, subject = key
         if what == "parted":
             leaving.erase(ctx, str(subject))
+            return
+        if what == "talk":
+            watching.fall_silent(ctx, str(subject))
+            return
+        if what == "quality":
+            dynacast.downgrade(ctx, str(subject))
             return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
@@ -237,6 +253,8 @@ class Rooms:
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "refresh":
                 arriving.refresh_token(ctx, session)
+            case "qualities":
+                dynacast.repeat(ctx, session)
             case "answer":
                 negotiating.fail(ctx, session, "the client did not answer an offer in time")
             case "ping":

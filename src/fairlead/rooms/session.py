@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import (
     DisconnectReason,
     ParticipantInfo,
@@ -15,7 +16,7 @@ from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.own_fields import OwnFields
-from fairlead.rooms.publication import Publications
+from fairlead.rooms.publication import BEST, Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
 
@@ -28,6 +29,15 @@ KINDS = {
     "connector": ParticipantInfo.CONNECTOR,
     "bridge": ParticipantInfo.BRIDGE,
 }
+
+
+class PictureSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for of one picture."""
+
+    quality: int | None = BEST
+    """None is nothing."""
+    priority: int = 0
+    """The client's own number, 1 first; 0 leaves it to the server."""
 
 
 class ClientOffers:
@@ -114,6 +124,8 @@ class Session:
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}
         """Tracks that it asked for, or asked to be spared."""
+        self.picture_settings: dict[str, PictureSetting] = {}
+        """How it shows the pictures that it hears, where it said so."""
         self.refused: set[str] = set()
         """Tracks that it was told its publisher does not allow it."""
         self.permission: SubscriptionPermission | None = None

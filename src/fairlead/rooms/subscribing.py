@@ -6,6 +6,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
+from fairlead.rooms import watching
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room, Track
@@ -66,6 +67,7 @@ def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = F
     if track.sid not in session.wanted:
         return
     del session.wanted[track.sid]
+    session.picture_settings.pop(track.sid, None)
     session.lines.unwant(track.sid)
     track.subscribers.discard(session.number)
     if room.first_hearers.get(track.sid) == session.number:
@@ -90,6 +92,7 @@ def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
                 participant=session.number, transport=session.receiving, mid=mid, track=sid
             )
         )
+        watching.begin(ctx, room, session, track)
         _tell_publisher(ctx, room, session, track)
 
 
@@ -119,6 +122,7 @@ def remove_track(ctx: Context, room: Room, sid: str) -> None:
         return
     ctx.touch(room)
     room.speakers.forget(track.publisher.sid, sid)
+    watching.hear(ctx, room, track.publisher.sid)
     room.first_hearers.pop(sid, None)
     for session in room.sessions.values():
         session.refused.discard(sid)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import heapq
 from typing import Literal
 
-What = Literal["join", "ping", "refresh", "departure", "answer", "room", "count", "wider", "parted"]
+What = Literal[
+    "join",
+    "ping",
+    "refresh",
+    "departure",
+    "answer",
+    "room",
+    "count",
+    "wider",
+    "parted",
+    "talk",
+    "quality",
+    "qualities",
+]
 Key = tuple[What, int | str]
 
 

@@ -10,9 +10,12 @@ use crate::layering::LayerId;
 use crate::replay::{self, Replay};
 use crate::selection::{Request, Rung, allocate, ladder, nominal};
 use crate::sfu::Sfu;
+use crate::stream::Stream;
 use crate::track::{Subscription, Track, TrackKey};
 use crate::values::Kind;
 
+/// Bits per second of a voice until it was measured, and at most.
+const VOICE: u64 = 32_000;
 /// A subscriber that waits for a keyframe asks again this often.
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
 /// Room above the wanted layers that the pacer may probe for.
@@ -50,7 +53,7 @@ impl Sfu {
     /// Choose the layer of every track that a participant is subscribed to.
     pub(crate) fn select_for(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
         let keys = self.subscribed(participant);
-        let (mut videos, mut voices) = (Vec::new(), 0);
+        let (mut videos, mut speech) = (Vec::new(), 0);
         for (key, at) in keys {
             let Some(track) = self.tracks.get(&key) else {
                 continue;
@@ -61,7 +64,7 @@ impl Sfu {
             }
             let asked = track.subscriptions[at].asked.quality;
             let stream = track.info.layers.first().map(|l| l.stream);
-            voices += usize::from(self.speaks(now, track));
+            speech += self.speech(now, track);
             let choice = Choice {
                 target: asked.and(stream).map(|stream| (stream, LayerId::ALL)),
                 wish: asked.and(stream),
@@ -69,7 +72,7 @@ impl Sfu {
             };
             self.apply(now, key, at, choice, out);
         }
-        let choices = self.choose(now, participant, &videos, voices);
+        let choices = self.choose(now, participant, &videos, speech);
         for ((key, at), choice) in videos.into_iter().zip(choices) {
             self.apply(now, key, at, choice, out);
         }
@@ -86,10 +89,17 @@ impl Sfu {
         keys.into_iter().flatten().filter_map(place).collect()
     }
 
-    fn speaks(&self, now: Instant, track: &Track) -> bool {
+    /// What the sound of a track takes, bits per second: next to nothing while nobody speaks.
+    fn speech(&self, now: Instant, track: &Track) -> u64 {
         let streams = track.info.layers.iter();
-        let mut streams = streams.filter_map(|l| self.streams.get(&l.stream));
-        streams.any(|stream| stream.alive(now, true))
+        let streams = streams.filter_map(|l| self.streams.get(&l.stream));
+        let comes = streams.filter(|stream| stream.alive(now, true));
+        let bits = |stream: &Stream| {
+            let measured = stream.rates.layers();
+            // What its publisher repeats is counted with what this node does.
+            measured.last().map_or(VOICE, |(_, bits)| VOICE.min(*bits))
+        };
+        comes.map(bits).sum()
     }
 
     /// A choice for each of a participant's pictures.
@@ -98,7 +108,7 @@ impl Sfu {
         now: Instant,
         participant: u64,
         videos: &[(TrackKey, usize)],
-        voices: usize,
+        speech: u64,
     ) -> Vec<Choice> {
         let requests: Vec<Request> = videos
             .iter()
@@ -107,8 +117,8 @@ impl Sfu {
         let Some(p) = self.participants.get_mut(&participant) else {
             return Vec::new();
         };
-        let repeats = p.losses.distances().len();
-        let budget = p.headroom.budget(now, voices, repeats);
+        let repeats = p.losses.distances().len() as u64;
+        let budget = p.headroom.budget(now, speech * (1 + repeats));
         let side = p.data_side();
         let wishes = allocate(&requests, budget);
         let living: Vec<Request> = requests.iter().map(only_alive).collect();
@@ -306,9 +316,11 @@ impl Sfu {
             return;
         };
         let subscription = &mut track.subscriptions[at];
+        let patience = self.streams.get(&stream).map(Stream::keyframe_interval);
+        let patience = patience.map_or(KEYFRAME_RETRY, |least| least.max(KEYFRAME_RETRY));
         let rested = subscription
             .waiting_since
-            .is_none_or(|t| now.saturating_duration_since(t) >= KEYFRAME_RETRY);
+            .is_none_or(|t| now.saturating_duration_since(t) >= patience);
         if rested {
             subscription.waiting_since = Some(now);
             self.need_keyframe(now, stream, out);

@@ -242,7 +242,7 @@ pub(crate) mod samples {
     impl Writer {
         fn put(&mut self, value: u32, count: u32) {
             for bit in (0..count).rev() {
-                if self.bits % 8 == 0 {
+                if self.bits.is_multiple_of(8) {
                     self.bytes.push(0);
                 }
                 let last = self.bytes.len() - 1;

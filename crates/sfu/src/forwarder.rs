@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use str0m::rtp::Vp8Patch;
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec;
@@ -11,7 +10,7 @@ use crate::descriptor;
 use crate::filter::{Filter, Passes};
 use crate::layering::{LayerId, View};
 use crate::numbering::{Number, Numbering};
-use crate::vp8::PictureIds;
+use crate::vp8::{PictureIds, Vp8Patch};
 
 /// Sequence numbers of every subscription begin here; below 65,536, so that no rollover counter
 /// has to be told (RFC 3711 section 3.3.1).

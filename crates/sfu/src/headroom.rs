@@ -9,8 +9,6 @@ const USABLE: f64 = 0.85;
 /// Share of the estimate that what is shown may keep. The gap keeps an estimate that wavers from
 /// changing the picture.
 const KEEPABLE: f64 = 0.97;
-/// Bits per second of a voice, and of each time that its frames are repeated.
-const VOICE: u64 = 32_000;
 /// An estimate counts as room once it stood for so long.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// The same at most, after growth that did not last was punished by doubling it.
@@ -80,9 +78,8 @@ impl Headroom {
         }
     }
 
-    /// What is left for pictures when `voices` have what they need, each with its frames repeated
-    /// `repeats` times.
-    pub(crate) fn budget(&mut self, now: Instant, voices: usize, repeats: usize) -> Budget {
+    /// What is left for pictures when speech has what it needs, bits per second.
+    pub(crate) fn budget(&mut self, now: Instant, speech: u64) -> Budget {
         let Some(current) = self.current else {
             return Budget::UNKNOWN;
         };
@@ -94,7 +91,6 @@ impl Headroom {
         let window = self.samples.iter().skip(from.saturating_sub(1));
         let lasting = window.map(|(_, estimate)| *estimate).min();
         let lasting = lasting.unwrap_or(current).min(current);
-        let speech = VOICE * (voices * (1 + repeats)) as u64;
         let share = |of: u64, share: f64| ((of as f64 * share) as u64).saturating_sub(speech);
         Budget {
             keep: share(current, KEEPABLE),
@@ -133,14 +129,12 @@ mod tests {
     fn speech_comes_first() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        assert_eq!(headroom.budget(now, 1, 1), Budget::UNKNOWN);
+        assert_eq!(headroom.budget(now, 32_000), Budget::UNKNOWN);
         headroom.observe(now, 1_000_000);
-        let budget = |h: &mut Headroom, voices, repeats| h.budget(now, voices, repeats).grow;
-        assert_eq!(budget(&mut headroom, 0, 1), 850_000);
-        assert_eq!(budget(&mut headroom, 1, 4), 690_000);
-        assert_eq!(budget(&mut headroom, 3, 4), 370_000);
+        assert_eq!(headroom.budget(now, 0).grow, 850_000);
+        assert_eq!(headroom.budget(now, 160_000).grow, 690_000);
         headroom.observe(now, 100_000);
-        assert_eq!(budget(&mut headroom, 3, 4), 0);
+        assert_eq!(headroom.budget(now, 480_000).grow, 0);
     }
 
     #[test]
@@ -150,13 +144,13 @@ mod tests {
         headroom.observe(from, 1_000_000);
         let low = from + 5_000 * MS;
         headroom.observe(low, 200_000);
-        assert_eq!(headroom.budget(low, 0, 0).keep, 194_000);
+        assert_eq!(headroom.budget(low, 0).keep, 194_000);
         let high = low + 1_000 * MS;
         headroom.observe(high, 2_000_000);
-        assert_eq!(headroom.budget(high, 0, 0).grow, 170_000);
-        assert_eq!(headroom.budget(high, 0, 0).keep, 1_940_000);
-        assert_eq!(headroom.budget(high + 1_300 * MS, 0, 0).grow, 170_000);
-        assert_eq!(headroom.budget(high + 2_400 * MS, 0, 0).grow, 1_700_000);
+        assert_eq!(headroom.budget(high, 0).grow, 170_000);
+        assert_eq!(headroom.budget(high, 0).keep, 1_940_000);
+        assert_eq!(headroom.budget(high + 1_300 * MS, 0).grow, 170_000);
+        assert_eq!(headroom.budget(high + 2_400 * MS, 0).grow, 1_700_000);
     }
 
     #[test]

@@ -135,14 +135,13 @@ impl Sfu {
         let Some((stream, layer)) = subscription.target else {
             return false;
         };
+        let current = subscription.forwarder.current();
+        if current == Some(id) || !(packet.keyframe || packet.format.is_audio()) {
+            return false;
+        }
         let Some(track) = self.tracks.get(&key) else {
             return false;
         };
-        let current = subscription.forwarder.current();
-        let video = track.info.kind == Kind::Video;
-        if current == Some(id) || (video && !packet.keyframe) {
-            return false;
-        }
         // Who sees nothing yet takes any lower layer that comes first.
         let lower = || current.is_none() && track.quality(id) < track.quality(stream);
         if stream != id && !lower() {

@@ -122,7 +122,13 @@ impl Sfu {
     /// Take an estimate of the bandwidth toward a participant, bits per second, as if its client's
     /// feedback had led to it: for tests whose clients give none.
     #[doc(hidden)]
-    pub fn estimate(&mut self, now: Instant, participant: u64, bits: u64, out: &mut Vec<Output>) {
+    pub fn set_estimate(
+        &mut self,
+        now: Instant,
+        participant: u64,
+        bits: u64,
+        out: &mut Vec<Output>,
+    ) {
         self.estimated(now, participant, bits, out);
         self.tell_wanted(out);
     }
@@ -525,6 +531,10 @@ impl Sfu {
                     && p.data_side() == side
                 {
                     p.losses.observe(share);
+                    let share = p.losses.share();
+                    if let Some(transport) = p.transport(side) {
+                        transport.set_losses(share);
+                    }
                 }
             }
             Happened::Estimate(estimate) => self.estimated(now, participant, estimate, out),

@@ -12,6 +12,12 @@ use crate::track::TrackKey;
 
 /// One keyframe request per stream in this time, however many ask.
 pub(crate) const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// A stream of few pictures (a screen) has no keyframe sooner than a picture: it has the time of so
+/// many of them, up to the most.
+const KEYFRAME_PICTURES: u32 = 2;
+const MAX_KEYFRAME_INTERVAL: Duration = Duration::from_secs(3);
+/// Of the way to the time between the last two pictures.
+const PACE_STEP: f64 = 0.2;
 /// A layer without a packet for this long is not being sent.
 pub(crate) const ALIVE: Duration = Duration::from_millis(1_500);
 
@@ -32,6 +38,9 @@ pub(crate) struct Stream {
     layering: Layering,
     keyframe_asked: Option<Instant>,
     keyframe_due: bool,
+    /// Timestamp and arrival of the last picture, and the time between pictures.
+    picture: Option<(u32, Instant)>,
+    pace: Duration,
 }
 
 impl Stream {
@@ -47,6 +56,8 @@ impl Stream {
             layering: Layering::default(),
             keyframe_asked: None,
             keyframe_due: false,
+            picture: None,
+            pace: Duration::ZERO,
         }
     }
 
@@ -54,8 +65,28 @@ impl Stream {
     pub(crate) fn observe(&mut self, now: Instant, packet: &MediaPacket) -> View {
         self.last_packet = Some(now);
         let view = self.layering.read(packet);
+        self.keep_pace(now, packet.timestamp);
         self.rates.observe(now, view.layer, packet.payload.len());
         view
+    }
+
+    fn keep_pace(&mut self, now: Instant, timestamp: u32) {
+        if let Some((last, at)) = self.picture {
+            if last == timestamp {
+                return;
+            }
+            let gap = now.saturating_duration_since(at);
+            let gap = gap.min(MAX_KEYFRAME_INTERVAL).as_secs_f64();
+            let pace = self.pace.as_secs_f64();
+            self.pace = Duration::from_secs_f64(pace + (gap - pace) * PACE_STEP);
+        }
+        self.picture = Some((timestamp, now));
+    }
+
+    /// The time that a keyframe is given to come.
+    pub(crate) fn keyframe_interval(&self) -> Duration {
+        let pictures = self.pace * KEYFRAME_PICTURES;
+        pictures.clamp(KEYFRAME_INTERVAL, MAX_KEYFRAME_INTERVAL)
     }
 
     /// A keyframe came: who asked for one before has it now.
@@ -80,7 +111,7 @@ impl Stream {
     pub(crate) fn take_keyframe_request(&mut self, now: Instant) -> bool {
         let rested = self
             .keyframe_asked
-            .is_none_or(|t| now.saturating_duration_since(t) >= KEYFRAME_INTERVAL);
+            .is_none_or(|t| now.saturating_duration_since(t) >= self.keyframe_interval());
         if self.keyframe_due && rested {
             self.keyframe_due = false;
             self.keyframe_asked = Some(now);
@@ -91,7 +122,7 @@ impl Stream {
 
     pub(crate) fn keyframe_deadline(&self) -> Option<Instant> {
         match (self.keyframe_due, self.keyframe_asked) {
-            (true, Some(t)) => Some(t + KEYFRAME_INTERVAL),
+            (true, Some(t)) => Some(t + self.keyframe_interval()),
             _ => None,
         }
     }

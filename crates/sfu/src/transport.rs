@@ -40,6 +40,15 @@ const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 /// A lost packet of sound is asked for again up to this round trip; beyond, its place in the
 /// playout is past.
 const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
+/// less than the other is lost.
+const PLAYOUT_FROM: f32 = 0.02;
+const PLAYOUT_STAY: f32 = 0.01;
+/// How long, in round trips, and at most; speech is held back with the picture.
+const PLAYOUT_TRIPS: f64 = 1.3;
+const MAX_PLAYOUT: Duration = Duration::from_millis(400);
+/// The most that a client may let them wait by itself, which is its own default.
+const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -122,6 +131,9 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
+    round_trip: Option<Duration>,
+    /// How long the client lets pictures wait for what is sent again; None: it was never told.
+    playout: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
     senders: HashMap<Mid, Vec<(Format, Pt)>>,
@@ -177,6 +189,8 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
+            round_trip: None,
+            playout: None,
             far: false,
             senders: HashMap::new(),
             reliable: None,
@@ -401,6 +415,19 @@ impl Transport {
         self.rtc.bwe().set_bitrate(least, Bitrate::from(desired));
     }
 
+    /// Have the client keep pictures back until what is lost of them came again, if it loses this
+    /// share: some more than a round trip, told with each packet (the playout-delay extension).
+    pub(crate) fn set_losses(&mut self, share: f32) {
+        let waits = self.playout.is_some_and(|delay| !delay.is_zero());
+        let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
+        let delay = self.round_trip.filter(|_| share >= from);
+        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS).min(MAX_PLAYOUT));
+        // Who was told once goes on by that until it is told otherwise.
+        if delay.is_some() || waits {
+            self.playout = Some(delay.unwrap_or_default());
+        }
+    }
+
     /// Queue a packet for the client; it leaves with the next `poll`. False: the m-line has no
     /// payload type for it.
     pub(crate) fn write(
@@ -420,10 +447,15 @@ impl Transport {
             return false;
         };
         let sequence = SeqNo::from(placed.sequence);
+        let mut values = extension_values(packet);
+        if let Some(delay) = self.playout.filter(|_| !packet.format.is_audio()) {
+            values.play_delay_min = Some(delay.into());
+            values.play_delay_max = Some(PLAYOUT_LIMIT.into());
+        }
         let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
             .marker(packet.marker)
             .nackable(true)
-            .ext_vals(extension_values(packet));
+            .ext_vals(values);
         if let Some(patch) = vp8 {
             rtp = rtp.vp8_patch(patch);
         }
@@ -660,6 +692,7 @@ impl Transport {
 
     /// A round trip to the client was measured.
     fn on_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = Some(round_trip);
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
         if far != self.far {
             self.far = far;

@@ -1,6 +1,7 @@
 //! VP8's payload descriptor (RFC 7741 section 4.2): layers read, picture ids kept continuous.
 
-use str0m::rtp::{Vp8Descriptor, Vp8Patch};
+use str0m::rtp::Vp8Descriptor;
+pub(crate) use str0m::rtp::Vp8Patch;
 
 use crate::numbering::{Number, Numbering};
 

@@ -454,3 +454,30 @@ fn a_lost_picture_is_repaired_from_what_was_kept_once() {
     assert!(asked <= 5, "{asked} in two seconds");
     seamless(&w, bob);
 }
+
+#[test]
+fn pictures_wait_for_what_is_sent_again_while_there_is_loss() {
+    let mut w = world();
+    let mut film = Film::new(&mut w);
+    film.layers = vec![0];
+    let bob = viewer(&mut w);
+    let waits = |w: &World| {
+        let last = w.clients[bob].packets.last().unwrap();
+        last.header
+            .ext_vals
+            .play_delay_min
+            .map(|delay| delay.as_seconds())
+    };
+    film.run(&mut w, 5 * S);
+    assert_eq!(waits(&w), None);
+    let mut n = 0;
+    w.loses = Box::new(move |at, to| {
+        n += 1;
+        at == bob && to && n % 10 == 0
+    });
+    film.run(&mut w, 15 * S);
+    assert!(waits(&w).is_some_and(|seconds| seconds > 0.0 && seconds <= 0.4));
+    w.loses = Box::new(|_, _| false);
+    film.run(&mut w, 40 * S);
+    assert_eq!(waits(&w), Some(0.0), "it is taken back");
+}

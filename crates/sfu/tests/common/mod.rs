@@ -319,7 +319,7 @@ impl World {
     pub fn estimate(&mut self, client: usize, bits: u64) {
         let mut out = vec![];
         let id = self.clients[client].id;
-        self.sfu.estimate(self.now, id, bits, &mut out);
+        self.sfu.set_estimate(self.now, id, bits, &mut out);
         self.outputs(out);
     }
 
@@ -353,6 +353,7 @@ fn without_feedback() -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
+    map.set(6, Extension::PlayoutDelay);
     map.set(10, Extension::RtpStreamId);
     map.set(11, Extension::RepairedRtpStreamId);
     map

@@ -20,6 +20,7 @@ pub enum Command {
         can_subscribe: bool,
         single: bool,
         negotiated_channels: bool,
+        allow_pause: bool,
     },
     UpdateParticipant {
         participant: u64,
@@ -86,6 +87,7 @@ pub enum Command {
         participant: u64,
         track: String,
         quality: Option<u8>,
+        priority: u8,
     },
     SendData {
         room: ByteBuf,

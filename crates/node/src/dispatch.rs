@@ -25,6 +25,7 @@ impl Node {
                 can_subscribe,
                 single,
                 negotiated_channels,
+                allow_pause,
             } => self.sfu(
                 now,
                 sfu::Input::AddParticipant(ParticipantInfo {
@@ -37,6 +38,7 @@ impl Node {
                     can_subscribe,
                     single,
                     negotiated_channels,
+                    allow_pause,
                 }),
             ),
             Command::UpdateParticipant {
@@ -200,12 +202,14 @@ impl Node {
                 participant,
                 track,
                 quality,
+                priority,
             } => self.sfu(
                 now,
                 sfu::Input::SetQuality {
                     participant,
                     track: &track,
                     quality,
+                    priority,
                 },
             ),
             Command::SendData {

@@ -51,6 +51,15 @@ pub enum Event {
         call: String,
         packet: ByteBuf,
     },
+    StreamState {
+        participant: u64,
+        track: String,
+        paused: bool,
+    },
+    TrackWanted {
+        track: String,
+        quality: Option<u8>,
+    },
     LinkReport {
         links: Vec<Link>,
     },

@@ -319,6 +319,18 @@ impl Node {
                 call,
                 packet: packet.into(),
             }),
+            sfu::Output::StreamState {
+                participant,
+                track,
+                paused,
+            } => out.events.push(Event::StreamState {
+                participant,
+                track,
+                paused,
+            }),
+            sfu::Output::TrackWanted { track, quality } => {
+                out.events.push(Event::TrackWanted { track, quality });
+            }
             sfu::Output::Levels(levels) => {
                 let levels = levels.into_iter().map(|(track, level, active)| Level {
                     track,

@@ -65,6 +65,15 @@ fn events() -> Vec<Event> {
             call: "call-1".into(),
             packet: b"\x2a\x00".to_vec().into(),
         },
+        Event::StreamState {
+            participant: 1,
+            track: "TR_a".into(),
+            paused: true,
+        },
+        Event::TrackWanted {
+            track: "TR_a".into(),
+            quality: None,
+        },
         Event::LinkReport {
             links: vec![Link {
                 node: 2,

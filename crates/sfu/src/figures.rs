@@ -165,7 +165,7 @@ impl Sfu {
                 .subscriptions
                 .iter()
                 .find(|s| s.participant == participant);
-            let Some((subscription, most)) = subscription.and_then(|s| Some((s, s.max_quality?)))
+            let Some((subscription, most)) = subscription.and_then(|s| Some((s, s.asked.quality?)))
             else {
                 continue;
             };

@@ -107,6 +107,7 @@ pub enum Input<'a> {
         participant: u64,
         track: &'a str,
         quality: Option<u8>,
+        priority: u8,
     },
     /// Take a client to have no more room than this (bits per second), and offer its next
     /// connections over TCP alone.
@@ -187,6 +188,17 @@ pub enum Output {
     SubscriptionLive {
         participant: u64,
         track: String,
+    },
+    /// A picture pauses for lack of room, or goes on.
+    StreamState {
+        participant: u64,
+        track: String,
+        paused: bool,
+    },
+    /// The best quality of a track published here that anybody needs, None for none.
+    TrackWanted {
+        track: String,
+        quality: Option<u8>,
     },
     /// Tracks whose loudness (0 to 1) or activity changed.
     Levels(Vec<(String, f32, bool)>),

@@ -4,20 +4,29 @@
 //! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
 
 mod calls;
+mod choosing;
 mod codec;
 mod data;
+mod descriptor;
 mod figures;
+mod filter;
 mod forwarder;
+mod gop;
+mod headroom;
 mod interface;
 mod keyframe;
+mod layering;
 mod levels;
 mod loudest;
 mod media;
 mod messages;
+mod numbering;
 mod packet;
 mod participant;
 mod protobuf;
+mod rates;
 mod redundancy;
+mod replay;
 mod scene;
 mod selection;
 mod sfu;
@@ -26,6 +35,7 @@ mod track;
 mod transport;
 mod values;
 mod vp8;
+mod vp9;
 
 /// What clients send and this crate reads itself, for the fuzz targets of `crates/io/fuzz`.
 #[doc(hidden)]

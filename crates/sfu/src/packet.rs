@@ -7,6 +7,7 @@ use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket, VideoOrientation};
 use wire::{Format, MediaPacket};
 
 use crate::codec::DescriptorBytes;
+use crate::descriptor;
 use crate::keyframe::starts_keyframe;
 
 const NTP_TO_UNIX: u64 = 2_208_988_800;
@@ -20,7 +21,8 @@ pub(crate) fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
         sequence: *rtp.seq_no,
         timestamp: rtp.header.timestamp,
         marker: rtp.header.marker,
-        keyframe: starts_keyframe(format, &rtp.payload),
+        keyframe: starts_keyframe(format, &rtp.payload)
+            || descriptor.is_some_and(|d| descriptor::starts_keyframe(&d.0)),
         audio_level: values.audio_level.map(i8::unsigned_abs),
         voice_activity: values.voice_activity,
         orientation: values.video_orientation.map(|o| o as u8),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::calls::Calls;
 use crate::forwarder::Forwarder;
+use crate::headroom::Headroom;
 use crate::redundancy::Losses;
 use crate::scene::Scene;
 use crate::track::TrackKey;
@@ -18,11 +19,10 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
-    /// What the client is taken to have room for at most, bits per second.
-    pub(crate) capacity: Option<u64>,
     /// Only candidates over TCP are offered to it.
     pub(crate) tcp_only: bool,
     pub(crate) calls: Calls,
+    pub(crate) headroom: Headroom,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
     /// Bits per second of the estimate that are kept for speech.
@@ -41,9 +41,9 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
-            capacity: None,
             tcp_only: false,
             calls: Calls::default(),
+            headroom: Headroom::default(),
             losses: Losses::default(),
             speech_reserve: 0,
             playout: None,

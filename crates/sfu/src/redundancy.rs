@@ -56,6 +56,11 @@ impl Losses {
         }
     }
 
+    /// The share that is lost, smoothed.
+    pub(crate) fn share(&self) -> f32 {
+        self.share
+    }
+
     /// How many frames before its own a packet repeats.
     pub(crate) fn distances(&self) -> &'static [u64] {
         LADDER[self.rung.max(self.floor)].1

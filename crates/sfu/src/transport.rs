@@ -41,6 +41,15 @@ const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 /// A lost packet of sound is asked for again up to this round trip; beyond, its place in the
 /// playout is past.
 const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
+/// less than the other is lost.
+const PLAYOUT_FROM: f32 = 0.02;
+const PLAYOUT_STAY: f32 = 0.01;
+/// How long, in round trips, and at most; speech is held back with the picture.
+const PLAYOUT_TRIPS: f64 = 1.3;
+const MAX_PLAYOUT: Duration = Duration::from_millis(400);
+/// The most that a client may let them wait by itself, which is its own default.
+const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -117,8 +126,8 @@ pub(crate) struct Transport {
     pub(crate) deadline: Instant,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
-    /// Asked of the client for its pictures.
-    pub(crate) playout: Option<(Duration, Duration)>,
+    /// How long the scene lets pictures wait at the client, at least and at most.
+    pub(crate) scene_playout: Option<(Duration, Duration)>,
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
     place: Option<Place>,
@@ -129,6 +138,9 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
+    round_trip: Option<Duration>,
+    /// How long the client lets pictures wait for what is sent again; None: it was never told.
+    repair_wait: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
     senders: HashMap<Mid, Vec<(Format, Pt)>>,
@@ -179,7 +191,7 @@ impl Transport {
             rtc,
             deadline: now,
             queued: false,
-            playout: None,
+            scene_playout: None,
             addresses: VecDeque::new(),
             place: None,
             knock: None,
@@ -188,6 +200,8 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
+            round_trip: None,
+            repair_wait: None,
             far: false,
             senders: HashMap::new(),
             reliable: None,
@@ -417,6 +431,32 @@ impl Transport {
         self.rtc.bwe().set_bitrate(least, Bitrate::from(desired));
     }
 
+    /// Have the client keep pictures back until what is lost of them came again, if it loses this
+    /// share: some more than a round trip, told with each packet (the playout-delay extension).
+    pub(crate) fn set_losses(&mut self, share: f32) {
+        let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
+        let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
+        let delay = self.round_trip.filter(|_| share >= from);
+        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS).min(MAX_PLAYOUT));
+        // Who was told once goes on by that until it is told otherwise.
+        if delay.is_some() || waits {
+            self.repair_wait = Some(delay.unwrap_or_default());
+        }
+    }
+
+    /// How long the client is to let pictures wait, at least and at most: what the scene says, and
+    /// what repair takes.
+    fn playout(&self) -> Option<(Duration, Duration)> {
+        if self.scene_playout.is_none() && self.repair_wait.is_none() {
+            return None;
+        }
+        let (least, most) = self
+            .scene_playout
+            .unwrap_or((Duration::ZERO, PLAYOUT_LIMIT));
+        let least = least.max(self.repair_wait.unwrap_or_default());
+        Some((least, most.max(least)))
+    }
+
     /// Queue a packet for the client; it leaves with the next `poll`. False: the m-line has no
     /// payload type for it.
     pub(crate) fn write(
@@ -431,13 +471,14 @@ impl Transport {
         let Some((pt, payload)) = self.payload(mid, packet, voice) else {
             return false;
         };
+        let playout = self.playout().filter(|_| !packet.format.is_audio());
         let mut api = self.rtc.direct_api();
         let Some(tx) = api.stream_tx_by_mid(mid, None) else {
             return false;
         };
         let sequence = SeqNo::from(placed.sequence);
         let mut values = extension_values(packet);
-        if let Some(playout) = self.playout.filter(|_| !packet.format.is_audio()) {
+        if let Some(playout) = playout {
             set_playout(&mut values, playout);
         }
         let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
@@ -695,6 +736,7 @@ impl Transport {
     /// A round trip to the client was measured.
     fn on_round_trip(&mut self, round_trip: Duration) {
         self.gauge.on_round_trip(round_trip);
+        self.round_trip = Some(round_trip);
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
         if far != self.far {
             self.far = far;

@@ -36,6 +36,8 @@ class AddParticipant(Message, frozen=True):
     """One connection for both ways; else publisher and subscriber have one each."""
     negotiated_channels: bool = False
     """Data channels have the agreed ids 100 and 101 (client protocol 18 on, single connection)."""
+    allow_pause: bool = False
+    """Its client takes `StreamState`: pictures may pause for lack of room."""
 
 
 class UpdateParticipant(Message, frozen=True):
@@ -164,6 +166,8 @@ class SetQuality(Message, frozen=True):
     participant: int
     track: str
     quality: int | None
+    priority: int = 0
+    """0 to 255: where room is short, the greater is served first and gets more."""
 
 
 class SendData(Message, frozen=True):
@@ -433,6 +437,23 @@ class CallAnswered(Message, frozen=True):
     packet: bytes
 
 
+class StreamState(Message, frozen=True):
+    """A track pauses for a subscriber for lack of room, or goes on. Only for those that
+    ``allow_pause``."""
+
+    participant: int
+    track: str
+    paused: bool
+
+
+class TrackWanted(Message, frozen=True):
+    """The best quality of a video track published here that anybody needs, on any node; None for
+    none. Sent when it changes, and once when the track is added."""
+
+    track: str
+    quality: int | None
+
+
 class Pair(Message, frozen=True):
     """One port pair of a link: another way through the same networks."""
 
@@ -520,6 +541,8 @@ Event = (
     | SubscriptionLive
     | Quality
     | CallAnswered
+    | StreamState
+    | TrackWanted
     | LinkReport
     | Counters
     | Fatal

@@ -182,6 +182,7 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
             can_subscribe=grants.can_subscribe,
             single=session.single,
             negotiated_channels=negotiated_channels(session.join.client, session.single),
+            allow_pause=session.join.allow_pause,
         )
     )
 

@@ -9,7 +9,7 @@ from livekit.protocol.rtc import LeaveRequest, SessionDescription, SignalTarget,
 
 from fairlead.protocol import node, sdp
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.rooms import leaving, publishing, subscribing
+from fairlead.rooms import dynacast, leaving, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
@@ -55,6 +55,7 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
         ),
     )
     subscribing.start(ctx, session, carried)
+    dynacast.answered(ctx, session)
     ctx.settle_later(session)
     following = session.offers.following()
     if following is not None:

@@ -30,6 +30,8 @@ QUALITIES = {"q": 0, "h": 1, "f": 2}
 MAX_LAYERS = 3
 SDK_CODEC = "vp8"
 """What SDKs ask for when the app does not choose."""
+BEST = 2
+"""Quality of the best layer."""
 
 
 class Publication:
@@ -45,6 +47,12 @@ class Publication:
         self.live = False
         self.heard = False
         """Its publisher was told of the first subscriber."""
+        self.needed = BEST
+        """The best quality that anybody needs, -1 for none."""
+        self.told_needed = BEST
+        """The same as its publisher knows it: at first it sends everything."""
+        self.heard_needed = False
+        """Its publisher was told."""
         self.tag = 0
         """Of the room's set of regions, as the node last heard it."""
 

@@ -9,7 +9,7 @@ from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
-from fairlead.rooms import announcing, subscribing
+from fairlead.rooms import announcing, dynacast, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Match, Publication, track_prefix
@@ -65,6 +65,7 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     if first:
         ctx.count_later(room)
     subscribing.add_track(ctx, room, track_of(session, publication))
+    dynacast.review(ctx, session, publication)
 
 
 def track_of(session: Session, publication: Publication) -> Track:

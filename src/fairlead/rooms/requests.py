@@ -11,18 +11,17 @@ from livekit.protocol.rtc import (
     UpdateLocalVideoTrack,
     UpdateParticipantMetadata,
     UpdateSubscription,
-    UpdateTrackSettings,
 )
 
 from fairlead.rooms import (
     announcing,
-    caps,
     leaving,
     negotiating,
     operating,
     publishing,
     simulating,
     subscribing,
+    watching,
 )
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
@@ -49,7 +48,7 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
         case "subscription_permission":
             subscribing.set_permission(ctx, session, request.subscription_permission)
         case "track_setting":
-            _set_quality(ctx, session, request.track_setting)
+            watching.ask(ctx, session, request.track_setting)
         case "update_metadata":
             _update(ctx, session, request.update_metadata)
         case "update_audio_track":
@@ -91,31 +90,6 @@ def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> No
     for entry in update.participant_tracks:
         tracks.extend(entry.track_sids)
     subscribing.wish(ctx, session, tracks, update.subscribe)
-
-
-def _set_quality(ctx: Context, session: Session, setting: UpdateTrackSettings) -> None:
-    room = ctx.room_of(session)
-    for sid in setting.track_sids:
-        track = room.tracks.get(sid)
-        if track is None or sid not in session.heard or track.kind != "video":
-            continue
-        wanted = None if setting.disabled else _quality(session, sid, setting, ctx)
-        caps.ask(ctx, session, track, wanted)
-
-
-def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Context) -> int:
-    """The smallest layer at least as large as asked for, by the shorter side."""
-    if not setting.width or not setting.height:
-        return min(setting.quality, 2)
-    track = ctx.room_of(session).tracks[sid]
-    info = next((t for t in track.publisher.info.tracks if t.sid == sid), None)
-    wanted = min(setting.width, setting.height)
-    sizes = sorted(
-        (min(layer.width, layer.height), layer.quality)
-        for layer in (info.layers if info is not None else [])
-        if layer.width and layer.height
-    )
-    return next((level for size, level in sizes if size >= wanted), 2)
 
 
 def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -> None:

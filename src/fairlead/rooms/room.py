@@ -66,6 +66,8 @@ class Room:
         self.speakers = Speakers()
         self.first_hearers: dict[str, int] = {}
         """Track of another node to the session that hears it first here."""
+        self.talkers: set[str] = set()
+        """Who speaks, or did a moment ago: their pictures come first."""
         self.visited = False
         """Someone was in it since it opened here."""
         # What has to be told at the end of the step.

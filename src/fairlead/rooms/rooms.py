@@ -19,6 +19,7 @@ from fairlead.rooms import (
     arriving,
     boundary,
     calling,
+    dynacast,
     forwarding,
     leaving,
     negotiating,
@@ -29,6 +30,7 @@ from fairlead.rooms import (
     requests,
     scene,
     simulating,
+    watching,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -187,6 +189,12 @@ class Rooms:
                     self._transport(session, event)
             case node.CallAnswered():
                 calling.answered(ctx, event)
+            case node.StreamState():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    watching.stream_state(ctx, session, event)
+            case node.TrackWanted():
+                dynacast.needed(ctx, event.track, event.quality)
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -219,6 +227,8 @@ class Rooms:
                 changed.setdefault(room.name, {})[person] = None
         for name, people in changed.items():
             room = ctx.rooms[name]
+            for person in people:
+                watching.hear(ctx, room, person)
             for session in room.sessions.values():
                 ctx.hush(session, list(people), room)
 
@@ -233,6 +243,12 @@ class Rooms:
             return
         if what in ("rpc_ack", "rpc_response"):
             calling.expire(ctx, str(subject), what)
+            return
+        if what == "talk":
+            watching.fall_silent(ctx, str(subject))
+            return
+        if what == "quality":
+            dynacast.downgrade(ctx, str(subject))
             return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
@@ -256,6 +272,8 @@ class Rooms:
                 simulating.fall_silent(ctx, session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
+            case "qualities":
+                dynacast.repeat(ctx, session)
             case "answer":
                 negotiating.fail(ctx, session, "the client did not answer an offer in time")
             case "ping":

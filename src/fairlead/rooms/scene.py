@@ -11,7 +11,7 @@ from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 
 from fairlead.policy.scenes import DEFAULT, MAX_PLAYOUT_MS, BadScene, Scene, asked
 from fairlead.protocol import node
-from fairlead.rooms import caps
+from fairlead.rooms import caps, watching
 from fairlead.rooms.context import Context
 from fairlead.rooms.room import Room, Track
 
@@ -63,7 +63,7 @@ def settle(ctx: Context, room: Room) -> None:
         ctx.out.tell(command)
     if scene.video_height != room.video_height:
         room.video_height = scene.video_height
-        caps.review(ctx, room)
+        watching.review(ctx, room)
 
 
 def _name(room: Room) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import (
     ConnectionQuality,
     DisconnectReason,
@@ -18,7 +19,7 @@ from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
-from fairlead.rooms.publication import Publications
+from fairlead.rooms.publication import BEST, Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
 
@@ -31,6 +32,15 @@ KINDS = {
     "connector": ParticipantInfo.CONNECTOR,
     "bridge": ParticipantInfo.BRIDGE,
 }
+
+
+class PictureSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for of one picture."""
+
+    quality: int | None = BEST
+    """None is nothing."""
+    priority: int = 0
+    """The client's own number, 1 first; 0 leaves it to the server."""
 
 
 class ClientOffers:
@@ -115,14 +125,14 @@ class Session:
         """Tracks that the node sends it."""
         self.device = DeviceClass()
         """What its device can bear."""
-        self.asked: dict[str, int | None] = {}
-        """The layer that it asked for, of tracks; None is none."""
-        self.shown: dict[str, int | None] = {}
-        """The best layer that the node sends it, of tracks, as it was last told."""
         self.wanted: dict[str, None] = {}
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}
         """Tracks that it asked for, or asked to be spared."""
+        self.picture_settings: dict[str, PictureSetting] = {}
+        """How it shows the pictures that it hears, where it said so."""
+        self.pictures_told: dict[str, tuple[int | None, int]] = {}
+        """The best layer of each and its priority, as the node was last told."""
         self.refused: set[str] = set()
         """Tracks that it was told its publisher does not allow it."""
         self.permission: SubscriptionPermission | None = None

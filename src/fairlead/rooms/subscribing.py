@@ -5,8 +5,8 @@ from __future__ import annotations
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
-from fairlead.rooms import caps
 from fairlead.rooms import settings as defaults
+from fairlead.rooms import watching
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room, Track
@@ -73,9 +73,9 @@ def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = F
         del room.first_hearers[track.sid]
     if session.heard.pop(track.sid, None) is not None and not gone:
         ctx.out.tell(node.Unsubscribe(participant=session.number, track=track.sid))
-    session.shown.pop(track.sid, None)
+    session.pictures_told.pop(track.sid, None)
     if gone:
-        session.asked.pop(track.sid, None)
+        session.picture_settings.pop(track.sid, None)
     ctx.settle_later(session)
     ctx.hush(session, [track.publisher.sid], room)
 
@@ -94,7 +94,7 @@ def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
                 participant=session.number, transport=session.receiving, mid=mid, track=sid
             )
         )
-        caps.started(ctx, session, track)
+        watching.begin(ctx, room, session, track)
         _tell_publisher(ctx, room, session, track)
 
 
@@ -125,6 +125,7 @@ def remove_track(ctx: Context, room: Room, sid: str, *, forgotten: bool = True) 
         return
     ctx.touch(room)
     room.speakers.forget(track.publisher.sid, sid)
+    watching.hear(ctx, room, track.publisher.sid)
     room.first_hearers.pop(sid, None)
     for session in room.sessions.values():
         session.refused.discard(sid)

@@ -18,6 +18,9 @@ What = Literal[
     "speaker",
     "rpc_ack",
     "rpc_response",
+    "talk",
+    "quality",
+    "qualities",
 ]
 Key = tuple[What, int | str]
 

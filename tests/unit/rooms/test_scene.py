@@ -241,7 +241,7 @@ def test_a_shared_screen_stays_readable_and_a_camera_of_unknown_size_is_let_be()
     stage = Stage()
     ann = stage.join("ann", *LAYOUT, grants=config(metadata=named("chat_room")))
     film(stage, ann, source="SCREEN_SHARE")
-    assert qualities(stage, ann) == []
+    assert qualities(stage, ann) == [2]
     stage = Stage()
     ann = stage.join("ann", *LAYOUT, grants=config(metadata=named("chat_room")))
     film(stage, ann, layers=[])

@@ -19,6 +19,7 @@ from fairlead.rooms import (
     arriving,
     boundary,
     calling,
+    failing,
     forwarding,
     leaving,
     negotiating,
@@ -28,6 +29,7 @@ from fairlead.rooms import (
     quality,
     requests,
     simulating,
+    subscribing,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -98,6 +100,7 @@ class Rooms:
         unsettled, ctx.unsettled = ctx.unsettled, {}
         for session in unsettled.values():
             if session.number in ctx.sessions:
+                subscribing.refill(ctx, session)
                 negotiating.settle(ctx, session)
 
     def _handle(self, event: Input) -> None:
@@ -252,6 +255,8 @@ class Rooms:
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "speaker":
                 simulating.fall_silent(ctx, session)
+            case "missing":
+                failing.give_up(ctx, ctx.room_of(session), session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "answer":

@@ -116,6 +116,10 @@ class Session:
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}
         """Tracks that it asked for, or asked to be spared."""
+        self.missing: dict[str, float] = {}
+        """Tracks that it asked for and that are not there, and until when they are waited for."""
+        self.over_limit = False
+        """A track waits until it hears fewer."""
         self.refused: set[str] = set()
         """Tracks that it was told its publisher does not allow it."""
         self.permission: SubscriptionPermission | None = None
@@ -175,6 +179,7 @@ class Session:
         self.joined_at = now
         self.fresh = True
         self.wishes.clear()
+        self.missing.clear()
         self.refused.clear()
         self.levels.clear()
         self.qualities.clear()

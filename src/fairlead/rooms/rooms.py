@@ -146,6 +146,7 @@ class Rooms:
                         DisconnectReason.SERVER_SHUTDOWN,
                         action=LeaveRequest.RECONNECT,
                     )
+                forwarding.keep(ctx)
                 for sid in list(ctx.parted):
                     leaving.erase(ctx, sid)
             case _:

@@ -66,6 +66,8 @@ class Context:
         """By the sid that each has in the other room."""
         self.meshed: dict[str, set[str]] = {}
         """Other nodes' tracks that the node knows, each with the rooms that have it."""
+        self.streams: dict[str, list[int]] = {}
+        """Their streams, as the node was told."""
         self.faults = Faults()
         """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
@@ -208,14 +210,20 @@ class Context:
             rooms.discard(room.name)
             if not rooms:
                 del self.meshed[sid]
+                del self.streams[sid]
                 self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
             if sid not in room.meshed or retagged:
                 room.meshed[sid] = track
-                rooms = self.meshed.setdefault(sid, set())
-                if retagged or not rooms:
+                self.meshed.setdefault(sid, set()).add(room.name)
+                streams = [layer.stream for layer in track.layers]
+                known = self.streams.get(sid, streams)
+                if known != streams:
+                    # It moved here, and its old room has not heard of it yet.
+                    self.out.tell(node.RemoveTrack(track=sid))
+                if retagged or self.streams.get(sid) != streams:
                     self.out.tell(_remote(room, track, tag))
-                rooms.add(room.name)
+                self.streams[sid] = streams
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

@@ -64,6 +64,8 @@ def forward(ctx: Context, session: Session, destination: str) -> None:
 def keep(ctx: Context) -> None:
     """Bring what is forwarded up to date, and end what may or can be no more."""
     for found in list(ctx.forwards.values()):
+        if found.source not in ctx.touched and found.room not in ctx.touched:
+            continue  # whatever changes in a room touches it
         room, session = ctx.rooms.get(found.room), ctx.sessions.get(found.session)
         if room is None:
             del ctx.forwards[found.sid]

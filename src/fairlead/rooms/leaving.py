@@ -15,7 +15,15 @@ from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key, What
 
-SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer", "speaker")
+SESSION_TIMERS: tuple[What, ...] = (
+    "join",
+    "ping",
+    "refresh",
+    "departure",
+    "answer",
+    "speaker",
+    "missing",
+)
 
 
 def leave(

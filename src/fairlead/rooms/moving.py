@@ -6,7 +6,6 @@ import msgspec
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
 from fairlead.policy.grants import Denied, Grants, VideoGrant
-from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.rooms import announcing, arriving, leaving, publishing, subscribing
@@ -34,7 +33,7 @@ def move(ctx: Context, session: Session, destination: str) -> None:
     room.sessions[session.number] = session
     room.visited = True
     ctx.out.tell(node.MoveParticipant(participant=session.number, room=room.key, sid=session.sid))
-    _retag(ctx, room, session)
+    _carry(ctx, room, session)
     _tell(ctx, room, session)
     _arrive(ctx, room, session)
     leaving.watch_empty(ctx, room)
@@ -63,10 +62,13 @@ def _regranted(ctx: Context, session: Session, destination: str) -> Grants:
 
 
 def _depart(ctx: Context, room: Room, session: Session) -> None:
-    """It is in its room no more; the node goes on with its connections."""
-    for publication in session.publications.live():
-        subscribing.remove_track(ctx, room, publication.sid, forgotten=False)
-        announcing.track(ctx, room, "track_unpublished", session, publication)
+    """It and its tracks are in its room no more; the node goes on with its connections."""
+    for publication in session.publications.by_sid.values():
+        if publication.mid is not None:
+            ctx.out.tell(node.RemoveTrack(track=publication.sid))
+        if publication.live:
+            subscribing.remove_track(ctx, room, publication.sid)
+            announcing.track(ctx, room, "track_unpublished", session, publication)
     for track in list(room.tracks.values()):
         subscribing.end(ctx, room, session, track)
     room.sessions.pop(session.number)
@@ -77,12 +79,13 @@ def _depart(ctx: Context, room: Room, session: Session) -> None:
     ctx.count_later(room)
 
 
-def _retag(ctx: Context, room: Room, session: Session) -> None:
-    """What it publishes crosses the mesh under the set of regions of its new room."""
-    tag = region_tag(room.carried)
+def _carry(ctx: Context, room: Room, session: Session) -> None:
+    """Its tracks cross to the new room as other streams: whoever still has the old ones, because
+    its edge has not heard of the move yet, hears nothing that is said in the new room."""
     for publication in session.publications.by_sid.values():
-        if publication.mid is not None and publication.tag != tag:
-            ctx.out.tell(publication.command(room.key, session.number, tag))
+        if publication.mid is not None:
+            publication.renew(ctx.new_stream)
+            publishing.carry(ctx, room, session, publication)
 
 
 def _tell(ctx: Context, room: Room, session: Session) -> None:

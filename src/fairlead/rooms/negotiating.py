@@ -54,7 +54,7 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
             mid_to_track_id=mapping,
         ),
     )
-    subscribing.start(ctx, session, carried)
+    subscribing.start(ctx, session, carried, sections)
     dynacast.answered(ctx, session)
     ctx.settle_later(session)
     following = session.offers.following()
@@ -113,7 +113,7 @@ def client_answer(ctx: Context, session: Session, answer: SessionDescription) ->
     if session.single or not lines.outstanding or answer.id not in (0, lines.offer_id):
         return
     try:
-        sdp.read(answer.sdp)
+        sections = sdp.read(answer.sdp)
     except sdp.BadSdp as error:
         fail(ctx, session, str(error))
         return
@@ -121,7 +121,7 @@ def client_answer(ctx: Context, session: Session, answer: SessionDescription) ->
     ctx.out.tell(
         node.AcceptAnswer(participant=session.number, offer_id=lines.offer_id, sdp=answer.sdp)
     )
-    subscribing.start(ctx, session, lines.answered())
+    subscribing.start(ctx, session, lines.answered(), sections)
     ctx.settle_later(session)
 
 

@@ -105,6 +105,13 @@ class Publication:
         else:
             self.layers = [Layer(stream=new_stream(), rid=None, quality=0)]
 
+    def renew(self, new_stream: Callable[[], int]) -> None:
+        """Its encodings become other streams: who has the old ones hears no more of it."""
+        self.layers = [
+            Layer(stream=new_stream(), rid=layer.rid, quality=layer.quality)
+            for layer in self.layers
+        ]
+
     def go_live(self, mime: str) -> None:
         """The first packet came: what it carries is known."""
         self.live = True

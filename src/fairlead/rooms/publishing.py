@@ -13,7 +13,7 @@ from fairlead.rooms import announcing, dynacast, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Match, Publication, track_prefix
-from fairlead.rooms.room import Track
+from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 
 
@@ -41,12 +41,18 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     room = ctx.room_of(session)
     for publication, section in matches:
         publication.bind(section, ctx.new_stream)
-        ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
-        if publication.info.muted:
-            ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
-        ctx.out.tell(
-            node.Publish(participant=session.number, mid=section.mid, track=publication.sid)
-        )
+        carry(ctx, room, session, publication)
+
+
+def carry(ctx: Context, room: Room, session: Session, publication: Publication) -> None:
+    """The node takes what comes on a track's m-line for a room."""
+    assert publication.mid is not None, f"{publication.sid} has no m-line yet"
+    ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
+    if publication.info.muted:
+        ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
+    ctx.out.tell(
+        node.Publish(participant=session.number, mid=publication.mid, track=publication.sid)
+    )
 
 
 def go_live(ctx: Context, sid: str, mime: str) -> None:

@@ -20,6 +20,7 @@ from fairlead.rooms import (
     boundary,
     calling,
     dynacast,
+    failing,
     forwarding,
     leaving,
     negotiating,
@@ -30,6 +31,7 @@ from fairlead.rooms import (
     requests,
     scene,
     simulating,
+    subscribing,
     watching,
 )
 from fairlead.rooms import settings as defaults
@@ -102,6 +104,7 @@ class Rooms:
         unsettled, ctx.unsettled = ctx.unsettled, {}
         for session in unsettled.values():
             if session.number in ctx.sessions:
+                subscribing.refill(ctx, session)
                 negotiating.settle(ctx, session)
 
     def _handle(self, event: Input) -> None:
@@ -147,6 +150,7 @@ class Rooms:
                         DisconnectReason.SERVER_SHUTDOWN,
                         action=LeaveRequest.RECONNECT,
                     )
+                forwarding.keep(ctx)
                 for sid in list(ctx.parted):
                     leaving.erase(ctx, sid)
             case _:
@@ -270,6 +274,8 @@ class Rooms:
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "speaker":
                 simulating.fall_silent(ctx, session)
+            case "missing":
+                failing.give_up(ctx, ctx.room_of(session), session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "qualities":

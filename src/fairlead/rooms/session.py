@@ -133,6 +133,10 @@ class Session:
         """How it shows the pictures that it hears, where it said so."""
         self.pictures_told: dict[str, tuple[int | None, int]] = {}
         """The best layer of each and its priority, as the node was last told."""
+        self.missing: dict[str, float] = {}
+        """Tracks that it asked for and that are not there, and until when they are waited for."""
+        self.over_limit = False
+        """A track waits until it hears fewer."""
         self.refused: set[str] = set()
         """Tracks that it was told its publisher does not allow it."""
         self.permission: SubscriptionPermission | None = None
@@ -192,6 +196,7 @@ class Session:
         self.joined_at = now
         self.fresh = True
         self.wishes.clear()
+        self.missing.clear()
         self.refused.clear()
         self.levels.clear()
         self.qualities.clear()

@@ -40,6 +40,9 @@ TOKEN_TTL = 900
 COUNT_DELAY = 0.5
 """Seconds over which changes of a room's participant count are gathered into one update."""
 
+TRACK_TIMEOUT = 60.0
+"""Seconds in which a track that was asked for by its sid must be there."""
+
 MAX_PENDING_TRACKS = 20
 MAX_WISHES = 4096
 """Explicit subscriptions that a session may hold for tracks that are not there."""
@@ -70,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a room stays open after the last one left."""
     max_participants: int = 0
     """0 is no limit."""
+    most_audio: int = 0
+    """Audio tracks that a participant hears at a time; 0 is no limit."""
+    most_video: int = 0
     webhooks: bool = False
     """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""
     rules: tuple[RoomRule, ...] = ()

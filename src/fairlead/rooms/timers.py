@@ -16,6 +16,7 @@ What = Literal[
     "wider",
     "parted",
     "speaker",
+    "missing",
     "rpc_ack",
     "rpc_response",
     "talk",

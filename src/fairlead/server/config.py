@@ -78,6 +78,9 @@ class RoomSection(Section, frozen=True, kw_only=True):
     departure_timeout_s: int = 20
     max_participants: int = 0
     """0 is no limit."""
+    subscription_limit_audio: int = 0
+    """Tracks that a participant hears at a time; 0 is no limit."""
+    subscription_limit_video: int = 0
 
 
 class RuleSection(Section, frozen=True, kw_only=True):

@@ -280,6 +280,8 @@ def _settings(config: Config) -> Settings:
         departure_timeout=config.room.departure_timeout_s,
         max_participants=config.room.max_participants,
         rules=config.rules,
+        most_audio=config.room.subscription_limit_audio,
+        most_video=config.room.subscription_limit_video,
         webhooks=bool(config.webhook.urls),
         scenes=config.known_scenes,
     )

@@ -14,6 +14,9 @@ from fairlead.protocol.operation import (
     RemoveParticipant,
     Reply,
 )
+from fairlead.rooms.inputs import ShuttingDown
+from fairlead.rooms.outputs import DeleteRecord
+from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Client, Stage, connect
 from tests.unit.rooms.test_moving import HEARS, speaker
 
@@ -136,6 +139,22 @@ def test_across_edges_with_both_rooms_at_one() -> None:
     assert near.rooms.room_count == 2, "the far edge has both"
     far.pass_time(1)
     assert subscribed(far) == set()
+
+
+def test_an_edge_that_ends_takes_its_records_back() -> None:
+    near, far = Stage(1), Stage(2)
+    connect(near, far)
+    speaker(near, "ann")
+    cai = far.join("cai", *HEARS, room="hall")
+    forward(near)
+    near.handle(ShuttingDown())
+    assert shown(cai)[0] == ParticipantInfo.DISCONNECTED
+    deleted = [
+        change.record.room
+        for change in near.records
+        if isinstance(change, DeleteRecord) and isinstance(change.record, ParticipantRecord)
+    ]
+    assert sorted(deleted) == ["hall", "lobby"]
 
 
 def test_whoever_comes_with_its_name_takes_its_place() -> None:

@@ -38,6 +38,7 @@ def test_over_the_same_connection_with_its_tracks() -> None:
     ann.offer(*SPEAKS, offer_id=2)
     for client in (ann, ben, cai):
         client.forget()
+    heard_as = stage.told(node.AddTrack)[0].layers
     stage.commands.clear()
     assert isinstance(move(stage), Done)
 
@@ -60,9 +61,15 @@ def test_over_the_same_connection_with_its_tracks() -> None:
     assert told == node.MoveParticipant(
         participant=ann.number, room=room_key("hall"), sid=moved.participant.sid
     )
+    gone = [one.track for one in stage.told(node.RemoveTrack)]
+    assert gone == [hers], "nobody who heard it before hears what it says there"
+    (again,) = stage.told(node.AddTrack)
+    assert again.track == hers
+    assert again.layers != heard_as
+    assert [(one.mid, one.track) for one in stage.told(node.Publish)] == [("0", hers)]
     ended = {(one.participant, one.track) for one in stage.told(node.Unsubscribe)}
-    assert ended == {(ben.number, hers), (ann.number, bens)}
-    assert stage.told(node.RemoveTrack) == stage.told(node.RemoveParticipant) == []
+    assert ended == {(ann.number, bens)}
+    assert stage.told(node.RemoveParticipant) == []
     for client in (ann, cai):
         assert client.last("media_sections_requirement") is not None
         client.offer(*SPEAKS, offer_id=3)
@@ -106,6 +113,24 @@ def test_across_edges() -> None:
     near.pass_time(5)
     assert cai.updates() == [], "the old record's end concerns nobody"
     assert near.rooms.room_count == 2
+
+
+def test_an_edge_that_hears_of_the_new_room_first() -> None:
+    near, far = Stage(1), Stage(2)
+    connect(near, far)
+    _, _hers = speaker(near, "ann")
+    far.join("ben", *HEARS)
+    far.join("cai", *HEARS, room="hall")
+    near.neighbours = []
+    written = len(near.records)
+    assert isinstance(move(near), Done)
+    far.commands.clear()
+    for change in reversed(near.records[written:]):
+        far.learn(change)
+    told = [type(one) for one in far.commands if isinstance(one, node.AddTrack | node.RemoveTrack)]
+    assert told == [node.RemoveTrack, node.AddTrack]
+    known = far.told(node.AddTrack)[0].layers
+    assert [x.stream for x in known] == [x.stream for x in near.told(node.AddTrack)[-1].layers]
 
 
 def test_it_makes_whoever_has_its_name_there_leave() -> None:

@@ -343,7 +343,7 @@ fn pictures_are_asked_to_wait_as_long_as_the_scene_says_and_sound_is_not() {
             track: &sid(line),
         });
     }
-    let mut asked = |w: &mut World, from: u64| {
+    let asked = |w: &mut World, from: u64| {
         w.clients[bob].packets.clear();
         for n in from..from + 10 {
             let (vp8, opus) = (w.pt(ann, Codec::Vp8), w.pt(ann, Codec::Opus));

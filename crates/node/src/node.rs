@@ -1,6 +1,6 @@
 //! One worker's core: its clients, the bus to the other workers and, on the first, the mesh.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,7 +110,7 @@ pub struct Node {
     pub(crate) needs: HashMap<StreamId, Needs>,
     pub(crate) room_nodes: HashMap<RoomKey, RoomNodes>,
     /// The local tracks that the mesh was told of.
-    pub(crate) mesh_streams: HashMap<String, MeshTrack>,
+    pub(crate) mesh_streams: BTreeMap<String, MeshTrack>,
     /// What goes twice of the pictures of rooms that ask for something of their own.
     pub(crate) copies: HashMap<RoomKey, mesh::Copies>,
     next_report: Instant,
@@ -132,7 +132,7 @@ impl Node {
             mesh: config.mesh.map(|c| Mesh::new(c, now)),
             needs: HashMap::new(),
             room_nodes: HashMap::new(),
-            mesh_streams: HashMap::new(),
+            mesh_streams: BTreeMap::new(),
             copies: HashMap::new(),
             next_report: now + REPORT_INTERVAL,
             sfu_out: Vec::new(),

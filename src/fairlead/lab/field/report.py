@@ -48,7 +48,7 @@ th { color: var(--soft); font-weight: 500; }
   padding: .2rem 1rem .8rem; }
 .clips { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; align-items: center;
   font-size: .85rem; } audio { height: 2rem; width: 15rem; vertical-align: middle; }
-svg { width: 100%; height: auto; display: block; margin: .3rem 0; }
+svg { width: 100%; max-width: 46rem; height: auto; display: block; margin: .3rem 0; }
 svg text { fill: var(--soft); font-size: 11px; } svg text.head { fill: var(--ink); }
 summary { cursor: pointer; color: var(--soft); margin: .4rem 0; }
 """

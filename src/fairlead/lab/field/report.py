@@ -14,7 +14,7 @@ from fairlead.lab.field.charts import text
 from fairlead.lab.field.clips import Sounded
 from fairlead.lab.field.measure import Listened
 from fairlead.lab.field.run import Result
-from fairlead.lab.field.scenario import WAYS, Scenario, Way
+from fairlead.lab.field.scenario import WAYS, Limits, Scenario, Way
 from fairlead.lab.field.verdict import growth_ms
 from fairlead.lab.field.watching import Watched
 
@@ -150,6 +150,8 @@ def _table(
         for server in servers:
             own = [run for run in results if run.server == server]
             said = verdict(own)
+            if said == "pass" and scenarios[name].limits == Limits():
+                said = "no limits"
             kind = {"pass": "good", "miss": "bad"}.get(said, "soft")
             for way in WAYS:
                 first = way == "up"

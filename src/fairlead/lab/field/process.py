@@ -22,17 +22,21 @@ from fairlead.lab.field.servers import RunFailed
 T = TypeVar("T")
 
 LONGEST_LINE = 64 << 20
+LAST_WORDS_S = 2.0
+MOST_TOLD = 60
+"""Bytes of an answer that is none."""
 
 
 class Person:
     """A client process."""
 
-    def __init__(self, name: str, process: anyio.abc.Process) -> None:
+    def __init__(self, name: str, process: anyio.abc.Process, complaints: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.name = name
         self.pid = process.pid
         self._process = process
+        self._complaints = complaints
         self._stdin = process.stdin
         self._lines = BufferedByteReceiveStream(process.stdout)
 
@@ -52,16 +56,18 @@ class Person:
             ) from None
         except (anyio.EndOfStream, anyio.IncompleteRead):
             raise await self._ended() from None
-        return msgspec.json.decode(line, type=shape)
+        try:
+            return msgspec.json.decode(line, type=shape)
+        except msgspec.DecodeError:
+            said = line[:MOST_TOLD].decode(errors="replace")
+            raise RunFailed(f"{self.name} said {said!r}, which is no answer") from None
 
     async def _ended(self) -> RunFailed:
-        assert self._process.stderr is not None
-        words = b""
-        with anyio.move_on_after(2.0), contextlib.suppress(anyio.EndOfStream):
-            while True:
-                words += await self._process.stderr.receive()
-        last = words.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        return RunFailed(f"{self.name} ended in the middle of the run: {last[0]}")
+        with anyio.move_on_after(LAST_WORDS_S):
+            await self._process.wait()
+        words = self._complaints.read_text(errors="replace").strip().splitlines()
+        last = words[-1] if words else "it said nothing"
+        return RunFailed(f"{self.name} ended in the middle of the run: {last}")
 
 
 @asynccontextmanager
@@ -72,12 +78,14 @@ async def started(
     if apart:
         command = ["unshare", "--net", "--", *command]
     environment = {**os.environ, "TMPDIR": str(folder)}
-    async with await anyio.open_process(command, env=environment) as process:
-        try:
-            yield Person(name, process)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+    complaints = folder / f"{name}.log"
+    with complaints.open("wb") as log:  # a pipe that nobody reads would stop who fills it
+        async with await anyio.open_process(command, env=environment, stderr=log) as process:
+            try:
+                yield Person(name, process, complaints)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
 
 
 async def await_namespace(pid: int) -> None:

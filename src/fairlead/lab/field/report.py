@@ -239,6 +239,10 @@ def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str
         return said
     said.append(f"{seen.fps:.1f} pictures a second, {seen.width:.0f} wide, {seen.kbps:.0f} kb/s")
     said.append(f"the picture stood for {seen.stall_s:.1f} s")
+    said.append(
+        f"freezes: {seen.w3c_freezes} by W3C's definition, {len(seen.stalls)} over half a second, "
+        f"{seen.client_freezes} by the client; the longest gap was {seen.longest_gap_s:.1f} s"
+    )
     if seen.delay_ms is not None:
         said.append(f"glass to glass {seen.delay_ms:.0f} ms")
     for one in seen.recoveries:

@@ -152,6 +152,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--api-secret", default=os.environ.get("LIVEKIT_API_SECRET", ""))
     parser.add_argument("--repeats", type=int, default=1, help="runs of each that count")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tries", type=int, default=campaign.TRIES, help="runs that don't count")
     parser.add_argument("--client", choices=("chromium", "sdk"), default="chromium")
     parser.add_argument("--report", type=Path, help="write a page with everything")
     parser.add_argument("--keep", type=Path, help="write all runs there, after each")
@@ -162,8 +163,9 @@ def arguments() -> argparse.Namespace:
         parser.error(f"there is no row {strangers[0]!r}; there are {', '.join(KNOWN)}")
     if bool(options.against) != bool(options.serve_against):
         parser.error("--against and --serve-against go together: it runs in the lab's own network")
-    if options.repeats < 1:
-        parser.error(f"--repeats is {options.repeats}: give 1 or more")
+    for name in ("repeats", "tries"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} is {getattr(options, name)}: give 1 or more")
     if options.resume and not options.keep:
         parser.error("--resume needs --keep: the file that the runs were kept in")
     return options
@@ -188,7 +190,7 @@ def main() -> int:
         if options.keep:
             campaign.keep(options.keep, results)
 
-    whole = Campaign(scenarios, servers, options.repeats, options.seed)
+    whole = Campaign(scenarios, servers, options.repeats, options.seed, options.tries)
     try:
         anyio.run(whole.go_on, results, lambda text: print(text, file=sys.stderr), keep)
     except KeyboardInterrupt:

@@ -58,6 +58,9 @@ def run(
         str, typer.Option(envvar="LIVEKIT_API_SECRET", help="Its secret.", show_default=False)
     ] = "",
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Runs of each that count.")] = 1,
+    tries: Annotated[
+        int, typer.Option(min=1, max=50, help="Give one up after so many that don't count.")
+    ] = campaign.TRIES,
     seed: Annotated[int, typer.Option(help="Of the first run; the next ones follow.")] = 1,
     html: Annotated[
         Path | None, typer.Option("--report", help="Write a page with everything.")
@@ -86,13 +89,13 @@ def run(
         contenders.append(
             _contender(against, serve_against, "--against", "--serve-against", key, secret)
         )
-    whole = Campaign(scenarios, contenders, repeats, seed)
+    whole = Campaign(scenarios, contenders, repeats, seed, tries)
     results: Results = {}
     if json is not None and resume:
         with failing(ConfigError):
             results = campaign.kept(json)
     try:
-        with failing(NoNetworks, status=FAILED):
+        with failing(ConfigError), failing(NoNetworks, status=FAILED):
             networks.enter(sys.argv[1:])
             anyio.run(whole.go_on, results, tell, lambda: _keep(json, results))
     finally:

@@ -22,8 +22,8 @@ from fairlead.lab.field.servers import RunFailed, Servers, own_servers
 from fairlead.lab.world import WorldFailed
 from fairlead.server.toml import ConfigError, read_text
 
-VOID_AT_MOST = 3
-"""A run that does not count is repeated so often at most."""
+TRIES = 3
+"""Runs that do not count, of each scenario and server: after so many no other is tried."""
 SERVE_S = 30.0
 OURS = "Fairlead"
 
@@ -54,6 +54,7 @@ class Campaign:
     """Runs of each that count."""
     seed: int = 1
     """Of the first run of each; the next ones follow."""
+    tries: int = TRIES
 
     async def go_on(
         self, results: Results, tell: Callable[[str], None], keep: Callable[[], None]
@@ -66,7 +67,7 @@ class Campaign:
             for name, scenario in self.scenarios.items():
                 runs = results.setdefault(name, [])
                 for contender in self.contenders:
-                    if not _lacking(runs, contender, self.repeats):
+                    if not self._lacks(runs, contender):
                         continue
                     try:
                         async with _servers(contender, scenario, tell) as servers:
@@ -75,6 +76,11 @@ class Campaign:
                             )
                     except* (RunFailed, WorldFailed) as failed:
                         tell(f"{name}, {contender.name}: {_first(failed)}")
+
+    def _lacks(self, runs: Sequence[Result], contender: Contender) -> bool:
+        own = runs_of(runs, contender.name)
+        void = sum(bool(run.complaints) for run in own)
+        return len(own) - void < self.repeats and void < self.tries
 
     async def _repeat(
         self,
@@ -86,7 +92,7 @@ class Campaign:
         runs: list[Result],
         keep: Callable[[], None],
     ) -> None:
-        while _lacking(runs, contender, self.repeats):
+        while self._lacks(runs, contender):
             seed = self.seed + len(runs_of(runs, contender.name))
             with tempfile.TemporaryDirectory(dir=folder) as own:
                 result = await run(scenario, servers, seed, Path(own))
@@ -123,12 +129,6 @@ def keep(path: Path, results: Results) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(msgspec.json.encode(results))
     partial.replace(path)
-
-
-def _lacking(runs: Sequence[Result], contender: Contender, repeats: int) -> bool:
-    own = runs_of(runs, contender.name)
-    void = sum(bool(run.complaints) for run in own)
-    return len(own) - void < repeats and void < VOID_AT_MOST
 
 
 def _first(error: BaseException) -> BaseException:

@@ -18,6 +18,8 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 640, 52, 622, 20, 20
 BIN_S = 0.5
 TICKS = (1, 2, 5, 10, 20, 50)
 MOST_TICKS = 12
+LOUD = 60
+"""Percent at which a waveform fills its place: the voice has two thirds of it."""
 COLOURS = ("var(--blue)", "var(--amber)", "var(--green)", "var(--violet)")
 
 
@@ -91,9 +93,9 @@ def sound(seconds: float, result: Result, heard: Listened, sounded: Sounded) -> 
     """The recording as it sounded, and below it the words that are not in it."""
     chart = Chart("what was heard; red: words that were said and are not there", seconds, 120, 100)
     middle, room = 62.0, 34.0
-    outline = [(at * PEAK_S, peak) for at, peak in enumerate(sounded.peaks)]
-    upper = [f"{chart.x(at):.1f},{middle - room * peak / 60:.1f}" for at, peak in outline]
-    lower = [f"{chart.x(at):.1f},{middle + room * peak / 60:.1f}" for at, peak in outline]
+    outline = [(n * PEAK_S, room * min(1.0, peak / LOUD)) for n, peak in enumerate(sounded.peaks)]
+    upper = [f"{chart.x(at):.1f},{middle - high:.1f}" for at, high in outline]
+    lower = [f"{chart.x(at):.1f},{middle + high:.1f}" for at, high in outline]
     chart.add(f"<polygon points='{' '.join([*upper, *reversed(lower)])}' fill='var(--blue)'/>")
     chart.events(result.log)
     usual = heard.delay_ms(0.0, seconds) or 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,8 @@ def enter(arguments: Sequence[str], module: str = "fairlead.cli") -> None:
 
 
 def _prepare() -> None:
+    # Whoever ends us otherwise than by Ctrl-C is to find nothing left behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     come_first()
     for command in (
         ["ip", "link", "set", "lo", "up"],

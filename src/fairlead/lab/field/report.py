@@ -14,7 +14,7 @@ from fairlead.lab.field.charts import text
 from fairlead.lab.field.clips import Sounded
 from fairlead.lab.field.measure import Listened
 from fairlead.lab.field.run import Result
-from fairlead.lab.field.scenario import WAYS, Scenario, Way
+from fairlead.lab.field.scenario import WAYS, Limits, Scenario, Way
 from fairlead.lab.field.verdict import growth_ms
 from fairlead.lab.field.watching import Watched
 
@@ -48,7 +48,7 @@ th { color: var(--soft); font-weight: 500; }
   padding: .2rem 1rem .8rem; }
 .clips { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; align-items: center;
   font-size: .85rem; } audio { height: 2rem; width: 15rem; vertical-align: middle; }
-svg { width: 100%; height: auto; display: block; margin: .3rem 0; }
+svg { width: 100%; max-width: 46rem; height: auto; display: block; margin: .3rem 0; }
 svg text { fill: var(--soft); font-size: 11px; } svg text.head { fill: var(--ink); }
 summary { cursor: pointer; color: var(--soft); margin: .4rem 0; }
 """
@@ -150,6 +150,8 @@ def _table(
         for server in servers:
             own = [run for run in results if run.server == server]
             said = verdict(own)
+            if said == "pass" and scenarios[name].limits == Limits():
+                said = "no limits"
             kind = {"pass": "good", "miss": "bad"}.get(said, "soft")
             for way in WAYS:
                 first = way == "up"
@@ -237,6 +239,10 @@ def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str
         return said
     said.append(f"{seen.fps:.1f} pictures a second, {seen.width:.0f} wide, {seen.kbps:.0f} kb/s")
     said.append(f"the picture stood for {seen.stall_s:.1f} s")
+    said.append(
+        f"freezes: {seen.w3c_freezes} by W3C's definition, {len(seen.stalls)} over half a second, "
+        f"{seen.client_freezes} by the client; the longest gap was {seen.longest_gap_s:.1f} s"
+    )
     if seen.delay_ms is not None:
         said.append(f"glass to glass {seen.delay_ms:.0f} ms")
     for one in seen.recoveries:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 import msgspec
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from fairlead.lab.field import browsers
 from fairlead.lab.field.clips import Sounded, sounded
@@ -24,14 +17,13 @@ from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Orders, Told
 from fairlead.lab.field.priority import children_first
+from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
-from fairlead.lab.field.servers import RunFailed, Servers, moved
+from fairlead.lab.field.servers import Servers, moved
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
 from fairlead.lab.field.watching import Watched, watched
 from fairlead.policy import tokens
 from fairlead.policy.grants import Grants, VideoGrant
-
-T = TypeVar("T")
 
 SDK = [sys.executable, "-m", "fairlead.lab.field.client"]
 UNDER_TEST, OTHER = "ayu", "ben"
@@ -40,9 +32,8 @@ ENDS: dict[Way, tuple[str, str]] = {"up": (UNDER_TEST, OTHER), "down": (OTHER, U
 SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
 WATCH_S = 0.5
-FOLLOW_S = 0.1
+FOLLOW_S, FIRST_S = 0.1, 0.5
 HEAR_S, TELL_S = 40.0, 60.0
-LONGEST_LINE = 64 << 20
 TOKEN_TTL_S = 3_600
 
 
@@ -80,51 +71,32 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return not any(self.misses.values())
 
 
+class _Happened(msgspec.Struct, kw_only=True):
+    """What was written down while a run went on."""
+
+    began: float = 0.0
+    start: float = 0.0
+    """Monotonic, like the end."""
+    end: float = 0.0
+    log: list[tuple[float, str]] = []
+    traffic: list[tuple[float, str, Way, int]] = []
+    packets: dict[str, dict[str, dict[str, int]]] = {}
+    counters: dict[str, dict[str, int]] = {}
+    late_p99_ms: float = 0.0
+    stolen: float = 0.0
+    """Share of the machine's time."""
+
+
 async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
-    """Run it once. Raises `RunFailed`, `NoNetworks`."""
-    room = f"lab-{uuid.uuid4().hex[:8]}"
-    voice = browsers.voice(folder, scenario.seconds) if scenario.client == "chromium" else ""
+    """Run it once. Raises `RunFailed`, `NoNetworks`, `ConfigError` for a trace."""
     networks = Networks(scenario, seed)
     try:
         async with (
-            _person(UNDER_TEST, _command(scenario), folder, apart=True) as ayu,
-            _person(OTHER, SDK, folder, apart=False) as ben,
+            started(UNDER_TEST, _command(scenario), folder, apart=True) as ayu,
+            started(OTHER, SDK, folder, apart=False) as ben,
         ):
-            children_first()
-            await _await_namespace(ayu.pid)
-            await networks.give_to(ayu.pid)
-            for person, url in ((ayu, servers.urls[0]), (ben, servers.urls[1])):
-                await person.say(
-                    Orders(
-                        url=url,
-                        token=_token(scenario, servers, room, person.name),
-                        recording=str(folder / f"{person.name}-{seed}"),
-                        shows=scenario.shows("up" if person is ayu else "down"),
-                        watches=scenario.shows("down" if person is ayu else "up"),
-                        voice=voice if person is ayu else "",
-                        slowdown=scenario.slowdown if person is ayu else 1.0,
-                    )
-                )
-            for person in (ayu, ben):
-                await person.hear(dict[str, float], HEAR_S, "both hear and see each other")
-            children_first()
-            await anyio.sleep(SETTLE_S)
-            networks.lateness_ms()
-            counted = await servers.counters()
-            began, start, ticks = time.time(), time.monotonic(), cpu_times()
-            traffic: list[tuple[float, str, Way, int]] = []
-            log: list[tuple[float, str]] = []
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_watch, networks, start, traffic)
-                tasks.start_soon(_follow, servers, start, log)
-                for name, way in networks.traces:
-                    tasks.start_soon(_replay, networks, name, way, start)
-                await _timeline(scenario, networks, servers, start, log)
-                tasks.cancel_scope.cancel()
-            end = time.monotonic()
-            late, after = networks.lateness_ms()[1], cpu_times()
-            packets = networks.tally()
-            counted = moved(counted, await servers.counters())
+            await _meet(scenario, servers, networks, (ayu, ben), folder)
+            happened = await _watched(scenario, servers, networks)
             for person in (ayu, ben):
                 await person.say({"stop": True})
             told = {
@@ -132,11 +104,84 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             }
     finally:
         networks.close()
-    measured = await anyio.to_thread.run_sync(_measured, scenario, told, start, end)
+    return await anyio.to_thread.run_sync(_judged, scenario, seed, happened, told)
+
+
+async def _meet(
+    scenario: Scenario,
+    servers: Servers,
+    networks: Networks,
+    people: tuple[Person, Person],
+    folder: Path,
+) -> None:
+    """Have the one under test, who comes first, and the other in a call that has settled."""
+    room = f"lab-{uuid.uuid4().hex[:8]}"
+    voice = browsers.voice(folder, scenario.seconds) if scenario.client == "chromium" else ""
+    await await_namespace(people[0].pid)
+    await networks.give_to(people[0].pid)
+    ways: tuple[Way, Way] = ("up", "down")
+    for person, url, out, back in zip(people, servers.urls, ways, ways[::-1], strict=True):
+        first = person is people[0]
+        await person.say(
+            Orders(
+                url=url,
+                token=_token(scenario, servers, room, person.name),
+                recording=str(folder / person.name),
+                shows=scenario.shows(out),
+                watches=scenario.shows(back),
+                voice=voice if first else "",
+                slowdown=scenario.slowdown if first else 1.0,
+            )
+        )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_come_first)
+        for person in people:
+            await person.hear(dict[str, float], HEAR_S, "both hear and see each other")
+        await anyio.sleep(SETTLE_S)
+        tasks.cancel_scope.cancel()
+
+
+async def _come_first() -> None:
+    """Until cancelled: a browser makes sessions of its own, and a jitter buffer that met a starved
+    beginning stays long."""
+    while True:
+        children_first()
+        await anyio.sleep(FIRST_S)
+
+
+async def _watched(scenario: Scenario, servers: Servers, networks: Networks) -> _Happened:
+    """Let the timeline run and write down what happens."""
+    networks.lateness_ms()
+    counted, ticks = await servers.counters(), cpu_times()
+    happened = _Happened(began=time.time(), start=time.monotonic())
+    start, log = happened.start, happened.log
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch, networks, start, happened.traffic)
+        tasks.start_soon(_follow, servers, start, log)
+        for name, way in networks.traces:
+            tasks.start_soon(_replay, networks, name, way, start)
+        await _timeline(scenario, networks, servers, start, log)
+        tasks.cancel_scope.cancel()
+    happened.end = time.monotonic()
+    happened.late_p99_ms, after = networks.lateness_ms()[1], cpu_times()
+    happened.stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
+    happened.packets = networks.tally()
+    happened.counters = moved(counted, await servers.counters())
+    return happened
+
+
+def _judged(scenario: Scenario, seed: int, happened: _Happened, told: dict[str, Told]) -> Result:
+    start = happened.start
+    measured = _measured(scenario, told, start, happened.end)
     ways = {way: heard for way, (heard, _, _) in measured.items()}
     views = {way: seen for way, (_, seen, _) in measured.items() if seen is not None}
-    stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
-    well = health(scenario, list(ways.values()), late, stolen, list(views.values()))
+    well = health(
+        scenario,
+        list(ways.values()),
+        happened.late_p99_ms,
+        happened.stolen,
+        list(views.values()),
+    )
     said = [
         (round(at - start, 2), f"{name}: {text}")
         for name, one in told.items()
@@ -146,7 +191,7 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
     return Result(
         scenario=scenario.name,
         seed=seed,
-        began=began,
+        began=happened.began,
         ways=ways,
         seen=views,
         sound={way: sound for way, (_, _, sound) in measured.items()},
@@ -156,10 +201,10 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             way: misses(scenario, getattr(scenario.limits, way), ways[way], views.get(way))
             for way in WAYS
         },
-        log=sorted([*log, *said]),
-        traffic=traffic,
-        packets=packets,
-        counters=counted,
+        log=sorted([*happened.log, *said]),
+        traffic=happened.traffic,
+        packets=happened.packets,
+        counters=happened.counters,
     )
 
 
@@ -252,74 +297,9 @@ def _words(event: Event) -> str:
     return f"{where}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
 
 
-class _Person:
-    """A client process."""
-
-    def __init__(self, name: str, process: anyio.abc.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.name = name
-        self.pid = process.pid
-        self._process = process
-        self._stdin = process.stdin
-        self._lines = BufferedByteReceiveStream(process.stdout)
-
-    async def say(self, value: object) -> None:
-        try:
-            await self._stdin.send(msgspec.json.encode(value) + b"\n")
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise await self._ended() from None
-
-    async def hear(self, shape: type[T], within_s: float, what: str) -> T:
-        try:
-            with anyio.fail_after(within_s):
-                line = await self._lines.receive_until(b"\n", LONGEST_LINE)
-        except TimeoutError:
-            raise RunFailed(
-                f"{self.name} did not say within {within_s:.0f} s that {what}"
-            ) from None
-        except (anyio.EndOfStream, anyio.IncompleteRead):
-            raise await self._ended() from None
-        return msgspec.json.decode(line, type=shape)
-
-    async def _ended(self) -> RunFailed:
-        assert self._process.stderr is not None
-        words = b""
-        with anyio.move_on_after(2.0), contextlib.suppress(anyio.EndOfStream):
-            while True:
-                words += await self._process.stderr.receive()
-        last = words.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        return RunFailed(f"{self.name} ended in the middle of the run: {last[0]}")
-
-
 def _command(scenario: Scenario) -> list[str]:
     """Of the client of the person under test."""
     return browsers.command() if scenario.client == "chromium" else SDK
-
-
-@asynccontextmanager
-async def _person(
-    name: str, command: list[str], folder: Path, *, apart: bool
-) -> AsyncIterator[_Person]:
-    """A client, in a network namespace of its own if ``apart``; ended with the block."""
-    if apart:
-        command = ["unshare", "--net", "--", *command]
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    async with await anyio.open_process(command, env=environment) as process:
-        try:
-            yield _Person(name, process)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-
-
-async def _await_namespace(pid: int) -> None:
-    """Until `unshare` has done its work."""
-    own = Path("/proc/self/ns/net").stat().st_ino
-    theirs = Path(f"/proc/{pid}/ns/net")
-    with anyio.fail_after(10.0):
-        while theirs.stat().st_ino == own:  # noqa: ASYNC110 - the kernel tells nobody
-            await anyio.sleep(0.01)
 
 
 def _token(scenario: Scenario, servers: Servers, room: str, identity: str) -> str:

@@ -142,7 +142,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The person under test is at the first, the other one at the last; one name puts both at one
     edge. Others between are there to be ways round."""
     scene: str = ""
-    """The scene that the room is opened with; ours takes budgets from it (docs/scenes.md)."""
+    """The scene that the room is opened with; ours takes its budgets from it."""
     client: Client = "sdk"
     """Of the person under test: LiveKit's Python SDK, or its npm client in Chromium."""
     slowdown: float = 1.0

@@ -105,7 +105,8 @@ def test_one_that_fails_keeps_no_other_from_running(ran: list[tuple[str, int]]) 
 
 
 def test_three_void_runs_are_enough(
-    ran: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+    ran: list[tuple[str, int]],
 ) -> None:
     results: Results = {"one": [result("one", 1, True, "Fairlead") for _ in range(3)]}
     assert go(Campaign({"one": ONE}, [OURS]), results) == 0
+    assert go(Campaign({"one": ONE}, [OURS], tries=4), results) == 1

@@ -101,6 +101,8 @@ def test_the_page_shows_all_and_runs_nothing_of_what_it_is_given() -> None:
     assert page.count("<svg") == 3 * (2 + 1 + 2)
     assert "after 6 s pictures flow in never, fully in 1.5 s" in page
     assert "forwarded 1,234" in page
+    assert "<b class=bad>miss</b>" in page
+    assert "<b class=soft>no limits</b>" in page
     assert not re.search(r"https?:|<script|src='(?!data:)", page)
 
 

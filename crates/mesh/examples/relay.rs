@@ -127,7 +127,13 @@ impl World {
             };
             let stream = StreamId(1 << 48 | (1 + number % STREAMS));
             let packet = Arc::new(packet);
-            self.give(1, Input::Media { stream, packet: &packet });
+            self.give(
+                1,
+                Input::Media {
+                    stream,
+                    packet: &packet,
+                },
+            );
         }
     }
 

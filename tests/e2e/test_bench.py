@@ -34,7 +34,7 @@ def test_voice_layers_and_data_reach_everyone_in_another_region(ends: Ends) -> N
     status, report = bench(
         [ends.near, ends.far],
         *(word for kind in kinds for word in (f"--{kind}-publishers", "1")),
-        *("--subscribers", "3", "--rooms", "2", "--layers", "3", "--duration", "2s"),
+        *("--subscribers", "3", "--rooms", "2", "--layers", "3", "--duration", "4s"),
         *("--max-loss", "100%", "--threads", "2"),
     )
     figures = report["figures"]
@@ -42,9 +42,9 @@ def test_voice_layers_and_data_reach_everyone_in_another_region(ends: Ends) -> N
     for kind in kinds:
         one = figures["media"][kind]
         assert (one["subscriptions"], one["unheard"]) == (6, 0), (kind, one)
-        assert one["received"] > 0
+        assert one["received"] > 0, figures
     audio = figures["media"]["audio"]
-    assert audio["sent"] == 2 * 100
+    assert audio["sent"] == 2 * 200
     assert audio["received"] + audio["lost"] == 3 * audio["sent"], "each packet once for each"
     video = figures["media"]["video"]
     assert video["received"] + video["lost"] < 3 * video["sent"], "one layer for each"

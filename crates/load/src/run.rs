@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a crowd says where it stands.
 const SAY_EVERY: Duration = Duration::from_millis(100);
+/// Until everyone who speaks has begun to, and the crowds have said so.
+const BEGIN_S: f64 = 0.5;
 /// For the first packet of everyone to everyone.
 const HEAR_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -283,10 +285,11 @@ impl Leader<'_> {
         }
         self.stage.speak(self.now());
         self.enter("warming up", Line::Speaking);
+        if !self.wait_s(BEGIN_S) {
+            return Ok(false);
+        }
         // Who hears nothing by then is counted as that.
-        self.wait(HEAR_PATIENCE, |now| {
-            now.heard >= now.subscriptions && now.subscriptions > 0
-        });
+        self.wait(HEAR_PATIENCE, |now| now.heard >= now.subscriptions);
         if self.stopped() || !self.wait_s(spec.warm_s) {
             return Ok(false);
         }

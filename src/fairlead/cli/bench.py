@@ -41,6 +41,15 @@ INTERRUPTED = 130
 DEFAULT_SHAPE, DEFAULT_SCALE = "audio-room", 0.01
 DEFAULT_REGION = "jakarta"
 LONGEST_S = 86_400.0
+OPTIONS = {
+    "payload_bytes": "--audio-bytes",
+    "data_bytes": "--data-bytes",
+    "data_per_s": "--data-rate",
+    "joins_per_s": "--num-per-second",
+    "late_ms": "--late",
+    "threads": "--threads",
+}
+"""By their names in the spec."""
 FILES_BESIDE = 200
 """Descriptors that the process needs beside two for each client."""
 
@@ -139,13 +148,10 @@ def bench(
     _make_room(chosen.clients)
     # Imported late: the packet path is not needed to read `--help`.
     with failing(ImportError, status=FAILED):
-        from fairlead.lab.load import run
+        import fairlead.core  # noqa: F401
     settings = {"timing": timing, "traffic": traffic, "threads": threads or _threads()}
-    try:
-        with failing(WorldFailed, status=FAILED):
-            result = anyio.run(_bench, name, chosen, url or [], key, regions, pid, settings)
-    except run.LoadFailed as failure:
-        raise Failure(str(failure), failure.status) from None
+    with failing(WorldFailed, status=FAILED):
+        result = anyio.run(_bench, name, chosen, url or [], key, regions, pid, settings)
     _finish(result, most_loss, json)
 
 
@@ -234,7 +240,12 @@ async def _bench(
                 now=time.time(),
                 threads=settings["threads"],
             )
-            figures, readings = await run.run(spec, [here] if here else [], hear, lambda: stopping)
+            try:
+                figures, readings = await run.run(
+                    spec, [here] if here else [], hear, lambda: stopping
+                )
+            except run.LoadFailed as failure:
+                raise Failure(_as_options(str(failure)), failure.status) from None
         tasks.cancel_scope.cancel()
     return report.Report(
         name=name,
@@ -244,6 +255,12 @@ async def _bench(
         server=spent(readings[0], figures) if readings else None,
         machine=machine(),
     )
+
+
+def _as_options(sentence: str) -> str:
+    """A sentence about a value of the spec, with the option that it came from."""
+    name, space, rest = sentence.partition(" ")
+    return f"{OPTIONS.get(name, name)}{space}{rest}"
 
 
 @asynccontextmanager

@@ -43,8 +43,8 @@ def test_the_shapes_are_listed() -> None:
         (["--api-key", "mine"], "an API key needs its secret"),
         (["--regions", "atlantis"], "there is no region 'atlantis'"),
         (["--url", "ftp://x"], "begin it with ws:// or wss://"),
-        (["--data-rate", "0"], "data_per_s is 0"),
-        (["--num-per-second", "-1"], "joins_per_s is -1"),
+        (["--data-rate", "0"], "--data-rate is 0: choose from 0.1 to 1000"),
+        (["--num-per-second", "-1"], "--num-per-second is -1"),
     ],
 )
 def test_bad_input_is_named_in_a_sentence(arguments: list[str], words: str) -> None:

@@ -102,7 +102,8 @@ impl World {
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_stats_interval(Some(Duration::from_millis(500)))
-            .enable_opus(true, red);
+            .enable_opus(true, red)
+            .set_extension(6, Extension::PlayoutDelay);
         if !self.feedback {
             builder = builder.set_extension_map(without_feedback());
         }

@@ -211,7 +211,11 @@ impl Sfu {
                 alive,
             };
             if stream.alive(now, local) && !measured.is_empty() {
-                rungs.extend(measured.iter().map(|(id, bits)| rung(*id, *bits, true)));
+                let own = measured.iter().map(|(id, bits)| Rung {
+                    layer: open_ended(*id, &measured),
+                    ..rung(*id, *bits, true)
+                });
+                rungs.extend(own);
                 continue;
             }
             let needs = measured
@@ -266,7 +270,10 @@ impl Sfu {
                 };
                 if current.is_some() && quality(Some(stream)) < quality(current) {
                     // Until the lower one has a keyframe.
-                    subscription.forwarder.filter.aim(LayerId::default());
+                    subscription.forwarder.filter.aim(LayerId {
+                        temporal: 0,
+                        ..LayerId::ALL
+                    });
                 }
             }
         }
@@ -530,6 +537,26 @@ impl Sfu {
                 });
             }
         }
+    }
+}
+
+/// The layer, without end where nothing above it comes now: that may change from picture to picture,
+/// and costs little.
+fn open_ended(id: LayerId, measured: &[(LayerId, u64)]) -> LayerId {
+    let above = |at: &LayerId| at.spatial == id.spatial && at.temporal > id.temporal;
+    let highest = !measured.iter().any(|(at, _)| above(at));
+    let largest = !measured.iter().any(|(at, _)| at.spatial > id.spatial);
+    LayerId {
+        spatial: if largest {
+            LayerId::ALL.spatial
+        } else {
+            id.spatial
+        },
+        temporal: if highest {
+            LayerId::ALL.temporal
+        } else {
+            id.temporal
+        },
     }
 }
 

@@ -45,8 +45,9 @@ const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// less than the other is lost.
 const PLAYOUT_FROM: f32 = 0.02;
 const PLAYOUT_STAY: f32 = 0.01;
-/// How long, in round trips, and at most; speech is held back with the picture.
+/// How long, in round trips, and at least and at most; speech is held back with the picture.
 const PLAYOUT_TRIPS: f64 = 1.3;
+const MIN_PLAYOUT: Duration = Duration::from_millis(20);
 const MAX_PLAYOUT: Duration = Duration::from_millis(400);
 /// The most that a client may let them wait by itself, which is its own default.
 const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
@@ -437,7 +438,8 @@ impl Transport {
         let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
         let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
         let delay = self.round_trip.filter(|_| share >= from);
-        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS).min(MAX_PLAYOUT));
+        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS));
+        let delay = delay.map(|delay| delay.clamp(MIN_PLAYOUT, MAX_PLAYOUT));
         // Who was told once goes on by that until it is told otherwise.
         if delay.is_some() || waits {
             self.repair_wait = Some(delay.unwrap_or_default());

@@ -83,7 +83,7 @@ fn asked(w: &World, stream: u64) -> usize {
 /// timer; pending PLI cleared when a keyframe arrives; per-layer.
 #[test]
 fn dozens_of_requests_for_a_screen_of_few_pictures() {
-    for (every, most) in [(33 * MS, 21), (1_000 * MS, 5)] {
+    for (every, most) in [(33 * MS, 21), (1_000 * MS, 6)] {
         let mut w = World::new();
         let bob = w.join(1, &[SEE]);
         remote(&mut w, "TR_s", Kind::Video, &[1, 2]);

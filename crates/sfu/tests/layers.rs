@@ -457,7 +457,7 @@ fn a_lost_picture_is_repaired_from_what_was_kept_once() {
 
 #[test]
 fn pictures_wait_for_what_is_sent_again_while_there_is_loss() {
-    let mut w = world();
+    let mut w = World::new();
     let mut film = Film::new(&mut w);
     film.layers = vec![0];
     let bob = viewer(&mut w);

@@ -24,7 +24,7 @@ help:
 	@echo 'make demo    a world of five regions and a page to call across it'
 	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
 	@echo 'make lint    formatting, types, walls between the rooms'
-	@echo 'make bench   the performance record: node, relay, mesh, last mile; a table, and a file in bench/results'
+	@echo 'make bench   the performance record: node, relay, mesh, access networks; a table, and a file in bench/results'
 	@echo 'make bench-mesh   what kills, loss and detours cost, simulated and real, each beside its target'
 	@echo 'make bench-lastmile   what people on weak networks hear and see; AGAINST=ws://... SERVE_AGAINST=command beside another server'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'

@@ -23,13 +23,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.cpu import machine
 from bench.lastmile_rows import Figure, Row, rows
 from fairlead.lab.field import browsers, campaign, networks, report
 from fairlead.lab.field.browsers import NoBrowser
 from fairlead.lab.field.campaign import Campaign, Contender, Results
 from fairlead.lab.field.networks import NoNetworks
 from fairlead.lab.field.run import Result
+from fairlead.lab.load.process import machine
 from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
 

@@ -456,6 +456,28 @@ fn a_lost_picture_is_repaired_from_what_was_kept_once() {
 }
 
 #[test]
+fn asking_for_what_never_was_brings_nothing() {
+    let mut w = world();
+    let mut film = Film::new(&mut w);
+    film.layers = vec![0];
+    let bob = viewer(&mut w);
+    film.run(&mut w, S);
+    let before = count(&w, bob);
+    for _ in 0..100 {
+        // A number that is never sent: the viewer asks for it, and the server its publisher.
+        film.sequences[0] += 1;
+        film.run(&mut w, PICTURE);
+    }
+    w.run(S);
+    let packets = &w.clients[bob].packets[before..];
+    let mut numbers: Vec<u64> = packets.iter().map(|p| *p.seq_no).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!((packets.len(), numbers.len()), (100, 100));
+    assert_eq!(numbers[99] - numbers[0], 2 * 99, "its place stays empty");
+}
+
+#[test]
 fn pictures_wait_for_what_is_sent_again_while_there_is_loss() {
     let mut w = World::new();
     let mut film = Film::new(&mut w);

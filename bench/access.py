@@ -1,6 +1,6 @@
 """How true the emulated access networks are: what is set, beside what probes through them see.
 
-``python -m bench.access``, as root, takes a minute and a half. Probes cross one link between two network
+``python -m bench.access``, as root, takes over a minute. Probes cross one link between two network
 namespaces that end with it; delays are from the sender's clock to the kernel's timestamp at the
 receiver. A median is the emulator's; far percentiles are mostly the machine's, hence its load and
 the emulator's own lateness beside them.

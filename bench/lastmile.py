@@ -23,13 +23,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.cpu import machine
 from bench.lastmile_rows import Figure, Row, rows
 from fairlead.lab.field import browsers, campaign, networks, report
 from fairlead.lab.field.browsers import NoBrowser
 from fairlead.lab.field.campaign import Campaign, Contender, Results
 from fairlead.lab.field.networks import NoNetworks
 from fairlead.lab.field.run import Result
+from fairlead.lab.load.process import machine
 from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
 
@@ -197,14 +197,16 @@ def main() -> int:
         print("bench: interrupted; here is what there is", file=sys.stderr)
     finally:
         found = record(results, chosen, servers, options)
+        counted = any(not run.complaints for runs in results.values() for run in runs)
         if any(results.values()):
-            file = RESULTS / f"lastmile-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-            file.write_text(json.dumps(found, indent=1) + "\n")
             print_table(found, chosen, [one.name for one in servers])
-            print(f"written to bench/results/{file.name}")
             if options.report:
                 options.report.write_text(report.page(scenarios, results), "utf-8")
-    return 0 if any(results.values()) else 3
+        if counted:
+            file = RESULTS / f"lastmile-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+            file.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"written to bench/results/{file.name}")
+    return 0 if counted else 3
 
 
 if __name__ == "__main__":

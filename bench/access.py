@@ -1,6 +1,6 @@
 """How true the emulated access networks are: what is set, beside what probes through them see.
 
-``python -m bench.access``, as root, takes a minute. Probes cross one link between two network
+``python -m bench.access``, as root, takes over a minute. Probes cross one link between two network
 namespaces that end with it; delays are from the sender's clock to the kernel's timestamp at the
 receiver. A median is the emulator's; far percentiles are mostly the machine's, hence its load and
 the emulator's own lateness beside them.
@@ -202,7 +202,7 @@ def shared(b: Bench, codel: bool) -> Row:
     before = b.tally()["cross"]
     b.set(rate_kbps=kbps, queue_ms=2 * QUEUE_MS, cross_downloads=1, codel=codel)
     began = time.monotonic()
-    sent = b.send(4 * SECONDS, 20, SPEECH_BYTES)
+    sent = b.send(2 * SECONDS, 40, SPEECH_BYTES)
     took = time.monotonic() - began
     got = (b.tally()["cross"] - before) * CROSS_BYTES * 8 / took / 1e6
     b.set()

@@ -197,14 +197,16 @@ def main() -> int:
         print("bench: interrupted; here is what there is", file=sys.stderr)
     finally:
         found = record(results, chosen, servers, options)
+        counted = any(not run.complaints for runs in results.values() for run in runs)
         if any(results.values()):
-            file = RESULTS / f"lastmile-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-            file.write_text(json.dumps(found, indent=1) + "\n")
             print_table(found, chosen, [one.name for one in servers])
-            print(f"written to bench/results/{file.name}")
             if options.report:
                 options.report.write_text(report.page(scenarios, results), "utf-8")
-    return 0 if any(results.values()) else 3
+        if counted:
+            file = RESULTS / f"lastmile-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+            file.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"written to bench/results/{file.name}")
+    return 0 if counted else 3
 
 
 if __name__ == "__main__":

@@ -248,13 +248,14 @@ class RoomService:
 
     async def _everywhere(self, room: str, operation: AnyOperation) -> None:
         """Have every edge that holds a room carry an operation out."""
+        holders = self._holders(room)
         replies: list[Reply] = []
 
         async def ask(node: int) -> None:
             replies.append(await self._operator.operate(node, operation))
 
         async with anyio.create_task_group() as group:
-            for node in self._holders(room):
+            for node in holders:
                 group.start_soon(ask, node)
         for reply in replies:
             # Another edge may have closed its half by itself meanwhile: nothing is left to do.

@@ -273,13 +273,17 @@ impl World {
     }
 
     fn add_track(&mut self, node: usize, publisher: Option<u64>) {
+        self.add_voice(node, "TR_a", 5, publisher);
+    }
+
+    fn add_voice(&mut self, node: usize, track: &str, serial: u64, publisher: Option<u64>) {
         self.command(
             node,
             Command::AddTrack {
-                track: "TR_a".into(),
+                track: track.into(),
                 room: ByteBuf::from([1; 16]),
                 kind: "audio".into(),
-                layers: vec![node::Layer::new(1 << 48 | 5, None, 0)],
+                layers: vec![node::Layer::new(1 << 48 | serial, None, 0)],
                 tag: 0,
                 publisher,
                 red: true,
@@ -288,20 +292,28 @@ impl World {
     }
 
     fn publish(&mut self, client: usize) {
+        self.publish_voice(client, "TR_a", 5);
+    }
+
+    fn publish_voice(&mut self, client: usize, track: &str, serial: u64) {
         let (node, participant) = (self.clients[client].node, self.clients[client].id);
         let mid = self.clients[client].mid.unwrap().to_string();
-        self.add_track(node, Some(participant));
+        self.add_voice(node, track, serial, Some(participant));
         self.command(
             node,
             Command::Publish {
                 participant,
                 mid,
-                track: "TR_a".into(),
+                track: track.into(),
             },
         );
     }
 
     fn subscribe(&mut self, client: usize) {
+        self.subscribe_to(client, "TR_a");
+    }
+
+    fn subscribe_to(&mut self, client: usize, track: &str) {
         let (node, participant) = (self.clients[client].node, self.clients[client].id);
         self.command(
             node,
@@ -309,7 +321,7 @@ impl World {
                 participant,
                 transport: "publisher".into(),
                 mid: self.clients[client].mid.unwrap().to_string(),
-                track: "TR_a".into(),
+                track: track.into(),
             },
         );
     }
@@ -397,6 +409,50 @@ fn one_room_on_three_workers() {
     w.speak(ann, 120..125);
     assert_eq!(w.clients[bob].heard.len(), 20);
     assert_eq!(w.clients[cid].heard.len(), 25);
+}
+
+#[test]
+fn a_voice_that_is_not_among_the_loudest_does_not_cross_the_sea() {
+    let mut w = World::new(2, 2);
+    // Both who speak are on one worker, as are both who hear.
+    let ann = w.join(0, 2, Direction::SendOnly);
+    let ben = w.join(0, 4, Direction::SendOnly);
+    let (cid, dee) = (
+        w.join(1, 6, Direction::RecvOnly),
+        w.join(1, 8, Direction::RecvOnly),
+    );
+    for (track, serial, speaker, hearer) in [("TR_a", 5, ann, cid), ("TR_b", 6, ben, dee)] {
+        w.publish_voice(speaker, track, serial);
+        w.add_voice(1, track, serial, None);
+        w.run(Duration::from_secs(2));
+        w.subscribe_to(hearer, track);
+    }
+    w.run(Duration::from_millis(500));
+    // Only the node of those who speak knows the scene: what it lets through is heard.
+    w.command(
+        0,
+        Command::SetScene {
+            room: ByteBuf::from([1; 16]),
+            audio_top: 1,
+            unranked: vec![],
+            repeats: 1,
+            copies: "never".into(),
+            speech_reserve_kbps: 0,
+            playout_ms: None,
+        },
+    );
+    for n in 100..150 {
+        w.speak(ann, n..n + 1);
+        w.speak(ben, n..n + 1);
+    }
+    w.run(Duration::from_millis(300));
+    assert_eq!(w.clients[cid].heard, (100..150).collect::<Vec<_>>());
+    assert_eq!(w.clients[dee].heard, []);
+    // Ann stops; a second later Ben has the place, and what he said just before is heard too.
+    w.run(Duration::from_secs(1));
+    w.speak(ben, 150..160);
+    w.run(Duration::from_millis(300));
+    assert_eq!(w.clients[dee].heard, (147..160).collect::<Vec<_>>());
 }
 
 #[test]

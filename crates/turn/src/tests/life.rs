@@ -10,10 +10,18 @@ use turn_types::stun::message::{BINDING, IntegrityAlgorithm, Message};
 use super::client::{MEDIA, Person, START, World, address, on_channel};
 use crate::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, Input, NONCE_LIFETIME, PERMISSION_LIFETIME, RELAY_V4,
-    Splitter, Transport, is_relayed, username,
+    Splitter, Transport, is_relayed, password, username,
 };
 
 const HERE: &str = "198.51.100.7:40000";
+
+#[test]
+fn credentials_are_those_that_signalling_makes() {
+    // The same as in tests/unit/rooms/test_ice_servers.py.
+    let name = username(1_433_895_918, "alice");
+    assert_eq!(name, "1433895918:alice");
+    assert_eq!(password(&name, b"north"), "RqMvcGPYTJMGThVLSi4amT4zFtI=");
+}
 
 #[test]
 fn anyone_may_ask_where_it_is_seen_from() {

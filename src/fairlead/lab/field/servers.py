@@ -95,7 +95,8 @@ def moved(
 @asynccontextmanager
 async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
     """A world for the scenario's regions, in the lab's namespace. Raises `WorldFailed`."""
-    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST)
+    front = scenario.only_port
+    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST, front=front)
     with new_store() as store:
         async with running(
             spec,

@@ -213,7 +213,7 @@ impl Server {
         let allocation = self.allocations.get(&client);
         let peer = allocation.and_then(|allocation| allocation.peer_of(now, data.id()));
         match peer {
-            Some(peer) => self.to_peer(now, client, peer, data.data(), out),
+            Some(peer) => self.pass_on(now, client, peer, data.data(), out),
             None => self.counts.unpermitted += 1,
         }
     }
@@ -227,10 +227,10 @@ impl Server {
             return;
         };
         let peer = peer.addr(message.transaction_id());
-        self.to_peer(now, client, peer, data.data(), out);
+        self.pass_on(now, client, peer, data.data(), out);
     }
 
-    fn to_peer(
+    fn pass_on(
         &mut self,
         now: Instant,
         client: Client,

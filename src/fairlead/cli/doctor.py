@@ -107,7 +107,8 @@ def _show(result: Report) -> None:
     wide = max(len(one.name) for one in result.findings)
     for one in result.findings:
         mark, colour = MARKS.get(one.verdict, ("-", "dim"))
-        out.print(Text.assemble((f"{mark:>6}", colour), f"  {one.name:<{wide}}  {one.says}"))
+        line = Text.assemble((f"{mark:>6}", colour), f"  {one.name:<{wide}}  {one.says}")
+        out.print(line, soft_wrap=True)
         if one.fix:
-            out.print(Text(f"{'':>6}  {'':<{wide}}  {one.fix}", style="bold"))
-    out.print(Text(result.summary))
+            out.print(Text(f"{'':>6}  {'':<{wide}}  {one.fix}", style="bold"), soft_wrap=True)
+    out.print(Text(result.summary), soft_wrap=True)

@@ -324,14 +324,14 @@ impl Gate {
         };
         turn.handle(now, input, &mut self.out);
         for (client, bytes) in std::mem::take(&mut self.out.clients) {
-            self.to_client(now, client, bytes);
+            self.tell_client(now, client, bytes);
         }
         for sent in std::mem::take(&mut self.out.peers) {
-            self.to_node(now, sent);
+            self.tell_node(now, sent);
         }
     }
 
-    fn to_client(&mut self, now: Instant, client: turn::Client, bytes: Vec<u8>) {
+    fn tell_client(&mut self, now: Instant, client: turn::Client, bytes: Vec<u8>) {
         if client.transport == turn::Transport::Udp {
             let source = self.addresses.source(client.to.ip());
             let to = client.from;
@@ -348,7 +348,7 @@ impl Gate {
         }
     }
 
-    fn to_node(&mut self, now: Instant, sent: turn::ToPeer) {
+    fn tell_node(&mut self, now: Instant, sent: turn::ToPeer) {
         let owner = match self.shared.named_owner(&sent.bytes) {
             Some(named) => {
                 self.owners.named(now, sent.relayed, named);

@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Media of the node for a relayed address; what its client gets.
-    pub(super) fn from_node(&mut self, relayed: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn node_says(&mut self, relayed: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
         let from = address(MEDIA);
         let input = Input::Peer {
             from,

@@ -48,7 +48,7 @@ fn media_goes_both_ways_by_indication_and_by_channel() {
     let sent = world.out.peers.pop().expect("it is permitted");
     assert_eq!((sent.relayed, sent.peer), (relayed, address(MEDIA)));
     assert_eq!(sent.bytes, b"up");
-    let told = world.from_node(relayed, b"down").expect("it is permitted");
+    let told = world.node_says(relayed, b"down").expect("it is permitted");
     let message = Message::from_bytes(&told).expect("an indication");
     assert_eq!(
         message.attribute::<Data<'_>>().expect("told").data(),
@@ -60,7 +60,7 @@ fn media_goes_both_ways_by_indication_and_by_channel() {
         .expect("it is our media");
     person.send_on(&mut world, 0x4001, b"odd");
     assert_eq!(world.out.peers.pop().expect("it is bound").bytes, b"odd");
-    let told = world.from_node(relayed, b"odd").expect("it is bound");
+    let told = world.node_says(relayed, b"odd").expect("it is bound");
     assert_eq!(told, on_channel(0x4001, 3, b"odd"));
     let counts = world.server.counts();
     assert_eq!((counts.to_peers, counts.to_clients), (2, 2));
@@ -78,7 +78,7 @@ fn on_a_stream_channel_data_is_padded_and_cut_right() {
     person
         .bind(&mut world, 0x4fff, MEDIA)
         .expect("it is our media");
-    let told = world.from_node(relayed, b"odd").expect("it is bound");
+    let told = world.node_says(relayed, b"odd").expect("it is bound");
     assert_eq!(told, [0x4f, 0xff, 0, 3, b'o', b'd', b'd', 0]);
 
     let mut stream = told.clone();
@@ -106,15 +106,15 @@ fn everything_lasts_its_time_and_no_longer() {
     person.permit(&mut world, MEDIA).expect("it is our media");
 
     world.pass(PERMISSION_LIFETIME - second);
-    assert!(world.from_node(relayed, b"x").is_some());
+    assert!(world.node_says(relayed, b"x").is_some());
     world.pass(second);
-    assert!(world.from_node(relayed, b"x").is_none());
+    assert!(world.node_says(relayed, b"x").is_none());
     person.send(&mut world, MEDIA, b"x");
     assert!(world.out.peers.is_empty());
     person
         .bind(&mut world, 0x4000, MEDIA)
         .expect("it is our media");
-    assert!(world.from_node(relayed, b"x").is_some());
+    assert!(world.node_says(relayed, b"x").is_some());
 
     world.pass(DEFAULT_LIFETIME - PERMISSION_LIFETIME - second);
     assert_eq!(person.refresh(&mut world, 9_999), Ok(3_600));
@@ -165,7 +165,7 @@ fn an_answer_that_was_lost_is_given_again_and_a_second_allocation_is_not() {
     assert_eq!(world.server.counts().allocations, 2);
 
     assert_eq!(person.refresh(&mut world, 0), Ok(0));
-    assert!(world.from_node(relayed, b"x").is_none());
+    assert!(world.node_says(relayed, b"x").is_none());
     let closed = Input::Closed {
         client: late.client,
     };

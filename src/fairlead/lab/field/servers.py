@@ -108,4 +108,6 @@ async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIt
         ) as world:
             ends = (spec.regions[0].name, spec.regions[-1].name)
             first, last = (world.place(name).url for name in ends)
+            if front is not None:
+                first = f"ws://{HOST}:{front}"
             yield Servers((first, last), world.key, world.secret, world)

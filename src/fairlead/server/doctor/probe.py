@@ -19,7 +19,12 @@ MAX_STREAM = 4096
 
 
 class NoWay(Exception):
-    """The way does not work; a sentence without its full stop."""
+    """The way does not work; a sentence without its full stop, and what to do where that is not
+    to let something through."""
+
+    def __init__(self, why: str, fix: str = "") -> None:
+        super().__init__(why)
+        self.fix = fix
 
 
 class Way(Protocol):
@@ -108,7 +113,9 @@ async def tcp(
     except TimeoutError:
         raise NoWay(f"no connection came about within {ANSWER_S:.0f} s") from None
     except ssl.SSLError as error:
-        raise NoWay(f"TLS failed ({error.reason or error})") from None
+        why = getattr(error, "verify_message", "") or error.reason or str(error)
+        fix = f"Get a certificate that clients trust for {host}, with its whole chain."
+        raise NoWay(f"TLS failed ({why})", fix) from None
     except OSError as error:
         raise NoWay(f"no connection came about ({error.strerror or error})") from None
     async with stream:

@@ -75,7 +75,7 @@ async def _straight(media: Media, protocol: str, host: str, port: int) -> Findin
                 raise NoWay(f"it was refused with {answer.error}")
     except NoWay as why:
         fix = (
-            f"let {protocol.upper()} to port {port} of {host} in, and see that node.addresses has "
+            f"Let {protocol.upper()} to port {port} of {host} in, and see that node.addresses has "
             "the address that clients reach"
         )
         return failed(name, f"{place}: {why}.", f"{fix}.")
@@ -104,7 +104,7 @@ async def through(server: TurnServer, media: Media | None, context: ssl.SSLConte
         return failed(
             name,
             f"{server.place}: {why}.",
-            f"let {protocol} to port {server.port} of {server.host} in.",
+            why.fix or f"Let {protocol} to port {server.port} of {server.host} in.",
         )
     return ok(name, f"{server.place} relays to the node's media; you come from {seen}.")
 

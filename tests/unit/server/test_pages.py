@@ -1,0 +1,47 @@
+"""The pages of a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from fairlead.server import pages, signalling
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_the_doctors_page_and_what_it_needs_are_served(tmp_path: Path) -> None:
+    for name in pages.FILES.values():
+        (tmp_path / name).write_text(name)
+    app = Starlette(routes=pages.routes(tmp_path))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
+        for path, name in pages.FILES.items():
+            answer = await client.get(path)
+            assert answer.text == name
+            assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+def test_where_they_are_not_built_there_are_none(tmp_path: Path) -> None:
+    assert pages.routes(tmp_path) == []
+
+
+async def test_what_came_through_the_front_has_no_address() -> None:
+    seen = []
+
+    async def app(scope: dict, receive: object, send: object) -> None:
+        seen.append(scope["client"])
+
+    outside = signalling.FromOutside(app, port=4000)  # type: ignore[arg-type]
+    for port in (4000, 7880):
+        scope = {"type": "http", "server": ("127.0.0.1", port), "client": ("127.0.0.1", 5)}
+        await outside(scope, None, None)  # type: ignore[arg-type]
+    assert seen == [None, ("127.0.0.1", 5)]

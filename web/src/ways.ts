@@ -40,12 +40,12 @@ export function narrowed(way: Way): { offered: () => boolean; restore: () => voi
 
   class OneWay extends original {
     constructor(config: RTCConfiguration = {}) {
-      const servers = (config.iceServers ?? []).flatMap((server) => {
-        const urls = [server.urls].flat().filter((url) => matches(url, way));
-        return urls.length > 0 ? [{ ...server, urls }] : [];
-      });
-      found ||= servers.length > 0;
-      super({ ...config, iceServers: servers });
+      super(narrow(config));
+    }
+
+    /** The client learns of TURN servers only after it made its connection. */
+    override setConfiguration(config: RTCConfiguration = {}): void {
+      super.setConfiguration(narrow(config));
     }
 
     override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
@@ -58,6 +58,15 @@ export function narrowed(way: Way): { offered: () => boolean; restore: () => voi
       const passes = line === "" || kept(line) !== "";
       return passes ? super.addIceCandidate(candidate) : Promise.resolve();
     }
+  }
+
+  function narrow(config: RTCConfiguration): RTCConfiguration {
+    const iceServers = (config.iceServers ?? []).flatMap((server) => {
+      const urls = [server.urls].flat().filter((url) => matches(url, way));
+      return urls.length > 0 ? [{ ...server, urls }] : [];
+    });
+    found ||= iceServers.length > 0;
+    return { ...config, iceServers };
   }
 
   function kept(line: string): string {

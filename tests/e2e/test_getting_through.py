@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from fairlead.lab import ports
-from tests.e2e.browser import DRIVER, Browser, joined_page, started_browser
+from tests.e2e.browser import Browser, joined_page, started_browser
 from tests.e2e.people import joined
 from tests.e2e.worlds import Edge
 from tests.media import chirp
@@ -119,24 +119,6 @@ def test_the_doctor_finds_every_way(node: tuple[Edge, int]) -> None:
     for way in ("ice udp", "ice tcp", "turn udp", "turn tcp"):
         assert (way, "ok") in found
     assert found.count(("ice tcp", "ok")) == 2, "the one port has a candidate of its own"
-
-
-@pytest.mark.browser
-def test_the_page_finds_every_way_from_a_browser(node: tuple[Edge, int], room: str) -> None:
-    edge, _ = node
-    address = f"{edge.http}/doctor?token={edge.token('visitor', room)}"
-    command = ["node", str(DRIVER.with_name("doctor.mjs")), address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["ways"] == {
-        "ICE over UDP": "works",
-        "ICE over TCP": "works",
-        "TURN over UDP": "works",
-        "TURN over TCP": "works",
-        "TURN over TLS": "fails",
-    }, told
-    assert "certificate" in told["summary"], "the node has none, and so no TURN over TLS"
 
 
 def test_the_doctor_says_what_to_fix_and_refuses_what_is_no_server() -> None:

@@ -31,6 +31,10 @@ class Node:
     @property
     def tcp_port(self) -> int: ...
     @property
+    def turn_port(self) -> int: ...
+    @property
+    def front_port(self) -> int: ...
+    @property
     def mesh_ports(self) -> list[int]: ...
     @property
     def public_key(self) -> bytes: ...
@@ -86,10 +90,14 @@ class AccessNetwork:
         """The NAT of a link gives every UDP flow another port from now on; what comes to a port of
         before is dropped."""
 
+    def filter(self, link: int, *, udp: bool = True, tcp_ports: list[int] | None = None) -> None:
+        """What passes at all from now on, both ways: no UDP, or TCP only to some ports of servers
+        outside. What doesn't vanishes."""
+
     def tally(self, link: int, way: str) -> dict[str, int]:
         """Packets so far: ``delivered``, ``lost`` (by the weather), ``dropped`` (the queue was
-        full), ``refused`` (the device was down), ``not_ipv4`` (dropped unseen), and ``under_way``
-        now; ``gone`` is 1 once a device of the link was deleted, which ends the link."""
+        full), ``filtered``, ``refused`` (the device was down), ``not_ipv4`` (dropped unseen), and
+        ``under_way`` now; ``gone`` is 1 once a device of the link was deleted, which ends it."""
 
     def lateness(self) -> tuple[float, float, float]:
         """How many milliseconds late packets left since this was last asked: median, p99, most."""

@@ -169,14 +169,21 @@ class PagePerson:
 
 @asynccontextmanager
 async def joined_page(
-    browser: Browser, edge: Edge, room: str, identity: str, *, dual: bool = False, **grants: Any
+    browser: Browser,
+    edge: Edge,
+    room: str,
+    identity: str,
+    *,
+    dual: bool = False,
+    relayed: bool = False,
+    **grants: Any,
 ) -> AsyncIterator[PagePerson]:
     """A person in a page in the room, gone at the end."""
     page = f"{room}/{identity}"
     await browser.command(open=page, single=not dual)
     try:
         person = PagePerson(browser, page)
-        await person.call("join", edge.url, edge.token(identity, room, **grants))
+        await person.call("join", edge.url, edge.token(identity, room, **grants), relayed)
         yield person
         await person.call("leave")
     finally:

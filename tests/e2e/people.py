@@ -213,16 +213,20 @@ async def joined(
     *,
     dual: bool = False,
     secret: bytes = b"",
+    relayed: bool = False,
     **grants: Any,
 ) -> AsyncIterator[Person]:
     """A person in the room, gone at the end. `dual` asks for two peer connections; with a `secret`
-    the person encrypts end to end."""
+    the person encrypts end to end; `relayed` lets media go through TURN alone."""
     person = Person(identity)
     options = rtc.RoomOptions(single_peer_connection=not dual, connect_timeout=15)
     if secret:
         options.encryption = rtc.E2EEOptions(
             key_provider_options=rtc.KeyProviderOptions(shared_key=secret)
         )
+    if relayed:
+        relay = rtc.IceTransportType.TRANSPORT_RELAY
+        options.rtc_config = rtc.RtcConfiguration(ice_transport_type=relay)
     await asyncio.wait_for(
         person.room.connect(edge.url, edge.token(identity, room, **grants), options), WITHIN_S
     )

@@ -124,3 +124,24 @@ def test_closing_twice_leaves_nothing_open() -> None:
         node.handle(messages.encode(messages.RemovePeer(node=2)))
     with pytest.raises(ValueError, match="closed"):
         node.fileno()
+
+
+def test_turn_and_the_front_are_there_only_where_asked_for() -> None:
+    plain = start()
+    assert (plain.turn_port, plain.front_port) == (0, 0)
+    plain.close()
+    turn = messages.TurnConfig(secret=b"of the test")
+    both = start(turn=turn, front=messages.FrontConfig(web_port=1))
+    assert both.turn_port
+    assert both.front_port
+    both.close()
+
+
+def test_a_front_without_its_certificate_and_turn_without_a_secret_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"turn\.secret is empty"):
+        start(turn=messages.TurnConfig(secret=b""))
+    with pytest.raises(ValueError, match="only one of certificate and key"):
+        start(front=messages.FrontConfig(web_port=1, certificate="c.pem"))
+    absent = messages.FrontConfig(web_port=1, certificate="/no/such/c.pem", key="/no/such/k.pem")
+    with pytest.raises(ValueError, match=r"/no/such/c\.pem holds no certificate"):
+        start(front=absent)

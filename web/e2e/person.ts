@@ -47,8 +47,10 @@ class Person {
     this.listenToRoom();
   }
 
-  async join(url: string, token: string): Promise<string> {
-    await this.room.connect(url, token, { maxRetries: 0, websocketTimeout: 15_000 });
+  /** `relayed`: media goes through TURN alone. */
+  async join(url: string, token: string, relayed: boolean): Promise<string> {
+    const rtcConfig: RTCConfiguration = relayed ? { iceTransportPolicy: "relay" } : {};
+    await this.room.connect(url, token, { maxRetries: 0, websocketTimeout: 15_000, rtcConfig });
     return this.room.localParticipant.sid;
   }
 

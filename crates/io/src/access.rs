@@ -6,6 +6,7 @@
 //! that, and it vanishes with the link.
 
 mod ecn;
+mod filter;
 mod lateness;
 mod links;
 mod nat;
@@ -24,6 +25,7 @@ use mio::{Interest, Poll, Token};
 use netem::{Cross, Weather};
 
 use crate::clock;
+pub use filter::Filter;
 pub use lateness::Lateness;
 use links::Links;
 pub use links::{LinkTally, MAX_LINKS, Way};
@@ -118,6 +120,11 @@ impl Access {
     /// is dropped.
     pub fn rebind(&self, link: usize) -> Result<(), AccessError> {
         self.ask(move |links| links.rebind(link))?
+    }
+
+    /// What one link lets through at all, both ways, from now on.
+    pub fn set_filter(&self, link: usize, filter: Filter) -> Result<(), AccessError> {
+        self.ask(move |links| links.set_filter(link, filter))?
     }
 
     /// What became of the packets of one way so far.

@@ -28,6 +28,35 @@ pub struct NodeConfig {
     pub private_key: Vec<u8>,
     /// Seed of the emulated links' weather.
     pub seed: u64,
+    pub turn: Option<TurnConfig>,
+    pub front: Option<FrontConfig>,
+}
+
+/// The TURN server, which relays to this node alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TurnConfig {
+    /// UDP and TCP.
+    pub port: u16,
+    pub realm: String,
+    /// Of the credentials; shared with who makes them.
+    #[serde(with = "serde_bytes")]
+    pub secret: Vec<u8>,
+    pub max_allocations: u32,
+    /// Of one user name.
+    pub max_per_user: u32,
+}
+
+/// The one TCP port for everything: HTTP and websockets, ICE-TCP, TURN, each with or without TLS.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FrontConfig {
+    pub port: u16,
+    /// Where HTTP is served, on loopback.
+    pub web_port: u16,
+    /// Files in PEM; both or neither. Without them there is no TLS.
+    pub certificate: String,
+    pub key: String,
 }
 
 /// Why a node did not start.
@@ -54,6 +83,8 @@ impl Default for NodeConfig {
             addresses: vec!["127.0.0.1".to_owned()],
             private_key: Vec::new(),
             seed: 0,
+            turn: None,
+            front: None,
         }
     }
 }
@@ -86,6 +117,18 @@ impl NodeConfig {
         } else if !matches!(self.private_key.len(), 0 | 32) {
             let length = self.private_key.len();
             format!("private_key has {length} bytes: give 32, or none to make a new key")
+        } else if self
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.secret.is_empty())
+        {
+            "turn.secret is empty: anyone could make credentials, give some random bytes".to_owned()
+        } else if self
+            .front
+            .as_ref()
+            .is_some_and(|front| front.certificate.is_empty() != front.key.is_empty())
+        {
+            "front has only one of certificate and key: give both files or neither".to_owned()
         } else {
             return Ok(());
         };

@@ -28,6 +28,7 @@ pub(crate) struct Tally {
     pub(crate) inbox_dropped: u64,
     pub(crate) owners_full: u64,
     pub(crate) bus_dropped: u64,
+    pub(crate) relay_dropped: u64,
 }
 
 impl Tally {
@@ -57,6 +58,7 @@ impl Tally {
             ("io_inbox_dropped", self.inbox_dropped),
             ("io_owners_full", self.owners_full),
             ("io_bus_dropped", self.bus_dropped),
+            ("io_relay_dropped", self.relay_dropped),
         ];
         for (name, value) in figures {
             *counts.entry(name.to_owned()).or_default() += value;

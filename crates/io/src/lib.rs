@@ -14,6 +14,7 @@ mod clock;
 mod config;
 mod counters;
 pub mod framing;
+mod gate;
 mod owners;
 mod queue;
 mod shell;
@@ -28,6 +29,6 @@ mod worker;
 mod tests;
 
 pub use clock::now;
-pub use config::{NodeConfig, StartError};
+pub use config::{FrontConfig, NodeConfig, StartError, TurnConfig};
 pub use node::{Command, Event};
 pub use shell::{Refused, Shell};

@@ -35,6 +35,12 @@ pub(crate) enum Handover {
         bytes: Vec<u8>,
     },
     Connection(Box<Handed>),
+    /// What a client sent through the gate's TURN server, from its relayed address.
+    Relayed {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
 }
 
 /// The way into a worker, for Python's thread and the other workers.

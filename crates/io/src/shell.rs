@@ -16,8 +16,10 @@ use wire::NodeId;
 use crate::addresses::Addresses;
 use crate::clock;
 use crate::config::{NodeConfig, StartError};
+use crate::gate::{self, Gate, GateInbox};
 use crate::queue::{COMMAND_CAPACITY, Events, Inbox};
 use crate::socket;
+use crate::stun;
 use crate::worker::{self, Core, Sockets, Worker};
 
 /// A command that was not queued.
@@ -32,10 +34,20 @@ pub struct Refused;
 pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) events: Events,
-    /// The counters of each worker, as of its last tick.
+    /// The counters of each worker and, last, of the gate, as of their last ticks.
     pub(crate) figures: Mutex<Vec<BTreeMap<String, u64>>>,
     pub(crate) udp_port: u16,
     pub(crate) tcp_port: u16,
+    /// The way to relayed addresses, where there is a gate.
+    pub(crate) gate: Option<GateInbox>,
+}
+
+impl Shared {
+    /// The worker of the participant that a STUN request names.
+    pub(crate) fn named_owner(&self, bytes: &[u8]) -> Option<u16> {
+        let participant = node::participant_of_ufrag(stun::local_ufrag(bytes)?)?;
+        Some((participant % self.inboxes.len() as u64) as u16)
+    }
 }
 
 /// One node's packet threads. Dropping it stops them and closes every socket.
@@ -43,6 +55,8 @@ pub struct Shell {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     mesh_ports: Vec<u16>,
+    turn_port: u16,
+    front_port: u16,
     public_key: [u8; 32],
 }
 
@@ -54,14 +68,17 @@ impl Shell {
         let mut public_key = [0; 32];
         let node = NodeId(config.node);
         let workers = config.workers;
-        let core = |worker: u16, addresses: &Addresses, udp_port, tcp_port| {
+        let core = |worker: u16, addresses: &Addresses, udp_port, tcp_ports: &[u16]| {
             let core = node::Node::new(
                 node::Config {
                     worker,
                     workers,
                     node,
                     udp_candidates: addresses.candidates(udp_port),
-                    tcp_candidates: addresses.candidates(tcp_port),
+                    tcp_candidates: tcp_ports
+                        .iter()
+                        .flat_map(|&port| addresses.candidates(port))
+                        .collect(),
                     mesh: (worker == 0).then(|| mesh::Config {
                         ports: config.mesh_ports,
                         ..mesh::Config::new(node, private_key, config.seed)
@@ -77,10 +94,10 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Starts threads around whatever `core` makes for (worker, addresses, UDP port, TCP port).
+    /// Starts threads around whatever `core` makes for (worker, addresses, UDP port, TCP ports).
     pub(crate) fn start_with<C: Core>(
         config: &NodeConfig,
-        mut core: impl FnMut(u16, &Addresses, u16, u16) -> C,
+        mut core: impl FnMut(u16, &Addresses, u16, &[u16]) -> C,
     ) -> Result<Shell, StartError> {
         let bind = address(&config.bind, "bind")?;
         let listed = config
@@ -98,6 +115,13 @@ impl Shell {
         let mesh_ports = mesh.iter().map(|mesh| Ok(mesh.local_addr()?.port()));
         let mesh_ports = mesh_ports.collect::<io::Result<Vec<u16>>>()?;
 
+        let gate_sockets = gate::Sockets::bind(config, bind)?;
+        let (turn_port, front_port) = gate_sockets
+            .as_ref()
+            .map_or((0, 0), |sockets| (sockets.turn_port, sockets.front_port));
+        let mut tcp_ports = vec![tcp_port];
+        tcp_ports.extend((front_port != 0).then_some(front_port));
+
         let mut polls = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..config.workers {
@@ -105,7 +129,15 @@ impl Shell {
             inboxes.push(Inbox::new(mio::Waker::new(poll.registry(), worker::WAKE)?));
             polls.push(poll);
         }
-        let figures = Mutex::new(vec![BTreeMap::new(); inboxes.len()]);
+        let mut gate = None;
+        let mut gate_inbox = None;
+        if let Some(sockets) = gate_sockets {
+            let poll = Poll::new()?;
+            let waker = mio::Waker::new(poll.registry(), gate::WAKE)?;
+            gate_inbox = Some(GateInbox::new(waker));
+            gate = Some((sockets, poll));
+        }
+        let figures = Mutex::new(vec![BTreeMap::new(); inboxes.len() + 1]);
         let events = Events::new()?;
         let shared = Arc::new(Shared {
             inboxes,
@@ -113,12 +145,15 @@ impl Shell {
             figures,
             udp_port,
             tcp_port,
+            gate: gate_inbox,
         });
 
         let mut shell = Shell {
             shared: Arc::clone(&shared),
             threads: Vec::new(),
             mesh_ports,
+            turn_port,
+            front_port,
             public_key: [0; 32],
         };
         let (mut mesh, mut listener) = (mesh, Some(listener));
@@ -130,16 +165,20 @@ impl Shell {
             };
             let worker = Worker::new(
                 index,
-                core(index, &addresses, udp_port, tcp_port),
+                core(index, &addresses, udp_port, &tcp_ports),
                 Arc::clone(&shared),
                 poll,
                 sockets,
                 addresses.clone(),
                 config.seed,
             )?;
-            shell
-                .threads
-                .push(spawn(index, worker, Arc::clone(&shared))?);
+            let thread = spawn(&index.to_string(), &shared, move || worker.run())?;
+            shell.threads.push(thread);
+        }
+        if let Some((sockets, poll)) = gate {
+            let gate = Gate::new(config, Arc::clone(&shared), poll, sockets, addresses)?;
+            let thread = spawn("gate", &shared, move || gate.run())?;
+            shell.threads.push(thread);
         }
         Ok(shell)
     }
@@ -180,6 +219,16 @@ impl Shell {
         self.shared.tcp_port
     }
 
+    /// TURN over UDP and TCP; 0 without.
+    pub fn turn_port(&self) -> u16 {
+        self.turn_port
+    }
+
+    /// The one TCP port for everything; 0 without.
+    pub fn front_port(&self) -> u16 {
+        self.front_port
+    }
+
     /// Of the mesh, by number.
     pub fn mesh_ports(&self) -> &[u16] {
         &self.mesh_ports
@@ -199,6 +248,9 @@ impl Drop for Shell {
         for inbox in &self.shared.inboxes {
             inbox.stop();
         }
+        if let Some(gate) = &self.shared.gate {
+            gate.stop();
+        }
         for thread in self.threads.drain(..) {
             // A panic was caught and reported within the thread.
             let _ = thread.join();
@@ -206,18 +258,19 @@ impl Drop for Shell {
     }
 }
 
-fn spawn<C: Core>(
-    index: u16,
-    worker: Worker<C>,
-    shared: Arc<Shared>,
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let name = format!("fairlead-{index}");
+    let (thread, shared) = (name.to_owned(), Arc::clone(shared));
+    let name = format!("fairlead-{name}");
     std::thread::Builder::new().name(name).spawn(move || {
-        let reason = match catch_unwind(AssertUnwindSafe(|| worker.run())) {
+        let reason = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => format!("packet thread {index} lost a socket: {error}"),
+            Ok(Err(error)) => format!("packet thread {thread} lost a socket: {error}"),
             Err(panic) => format!(
-                "packet thread {index} panicked: {}",
+                "packet thread {thread} panicked: {}",
                 text_of(panic.as_ref())
             ),
         };

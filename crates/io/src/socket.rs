@@ -68,6 +68,15 @@ pub(crate) fn tune_tcp(stream: &mio::net::TcpStream) -> io::Result<()> {
     socket.set_send_buffer_size(TCP_SEND_BUFFER)
 }
 
+/// An error of accept that is about the connection, not about us.
+pub(crate) fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
 pub(crate) fn local_port(socket: &Socket) -> io::Result<u16> {
     let address = socket.local_addr()?.as_socket();
     address

@@ -36,6 +36,27 @@ pub(crate) struct Handed {
     pub(crate) packets: Vec<Vec<u8>>,
 }
 
+impl Handed {
+    /// A connection that the gate accepted, deregistered there.
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        local: SocketAddr,
+        opened: Instant,
+        decoder: Decoder,
+        packets: Vec<Vec<u8>>,
+    ) -> Handed {
+        Handed {
+            stream,
+            peer,
+            local,
+            decoder,
+            opened,
+            packets,
+        }
+    }
+}
+
 /// What reading a connection brought.
 pub(crate) enum Arrived {
     Packets {

@@ -5,12 +5,16 @@
     reason = "a test that plays the clients"
 )]
 
+mod relay;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use io::framing::{self, Decoder};
-use io::{Command, Event, NodeConfig, Shell};
+use io::{Command, Event, FrontConfig, NodeConfig, Shell, TurnConfig};
+use relay::{Relay, Socket};
+use rustls::pki_types::CertificateDer;
 use str0m::change::SdpAnswer;
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid};
@@ -24,6 +28,49 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Way {
     Udp(UdpSocket),
     Tcp(TcpStream, Decoder),
+    Relay(Relay),
+}
+
+/// How a client comes.
+#[derive(Clone, Debug)]
+enum By {
+    Udp,
+    /// ICE-TCP on a port.
+    Tcp(u16),
+    TurnUdp,
+    TurnTcp,
+    TurnTls(CertificateDer<'static>),
+}
+
+impl By {
+    /// The way, and the address that the node sees.
+    fn open(self, shell: &Shell) -> (Way, SocketAddr) {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let socket = match self {
+            By::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let local = socket.local_addr().unwrap();
+                return (Way::Udp(socket), local);
+            }
+            By::Tcp(port) => {
+                let stream = TcpStream::connect(at(port)).unwrap();
+                stream.set_nonblocking(true).unwrap();
+                let local = stream.local_addr().unwrap();
+                return (Way::Tcp(stream, Decoder::default()), local);
+            }
+            By::TurnUdp => {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                socket.connect(at(shell.turn_port())).unwrap();
+                Socket::Udp(socket)
+            }
+            By::TurnTcp => Socket::Tcp(TcpStream::connect(at(shell.turn_port())).unwrap()),
+            By::TurnTls(certificate) => relay::tls(at(shell.front_port()), &certificate),
+        };
+        let relay = Relay::open(socket, at(shell.udp_port()));
+        let relayed = relay.relayed;
+        (Way::Relay(relay), relayed)
+    }
 }
 
 struct Client {
@@ -38,26 +85,20 @@ struct Client {
 
 impl Client {
     /// Joins and negotiates one audio m-line; the connection is made by `turn`.
-    fn join(shell: &Shell, id: u64, tcp: bool, direction: Direction) -> Client {
+    fn join(shell: &Shell, id: u64, by: By, direction: Direction) -> Client {
         let now = Instant::now();
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
-        let (way, local) = if tcp {
-            let stream = TcpStream::connect(("127.0.0.1", shell.tcp_port())).unwrap();
-            stream.set_nonblocking(true).unwrap();
-            let local = stream.local_addr().unwrap();
-            let candidate = Candidate::builder()
+        let (way, local) = by.open(shell);
+        let candidate = match &way {
+            Way::Udp(_) => Candidate::host(local, "udp"),
+            Way::Tcp(..) => Candidate::builder()
                 .tcp()
                 .host(local)
-                .tcptype(TcpType::Active);
-            rtc.add_local_candidate(candidate.build().unwrap());
-            (Way::Tcp(stream, Decoder::default()), local)
-        } else {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let local = socket.local_addr().unwrap();
-            rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
-            (Way::Udp(socket), local)
+                .tcptype(TcpType::Active)
+                .build(),
+            Way::Relay(_) => Candidate::relayed(local, local, "udp"),
         };
+        rtc.add_local_candidate(candidate.unwrap());
         let mut api = rtc.sdp_api();
         let mid = api.add_media(MediaKind::Audio, direction, None, None, None);
         let (offer, pending) = api.apply().unwrap();
@@ -132,6 +173,10 @@ impl Client {
                 }
                 (Protocol::Tcp, tcp)
             }
+            Way::Relay(relay) => {
+                packets = relay.receive();
+                (Protocol::Udp, udp)
+            }
         };
         for packet in packets {
             let receive = Receive::new(protocol, from, self.local, &packet).unwrap();
@@ -159,6 +204,7 @@ impl Client {
                         assert!(framing::encode(&transmit.contents, &mut frame));
                         assert_eq!(stream.write(&frame).unwrap(), frame.len());
                     }
+                    Way::Relay(relay) => relay.send(&transmit.contents),
                 },
                 Output::Event(str0m::Event::Connected) => self.connected = true,
                 Output::Event(str0m::Event::RtpPacket(packet)) => {
@@ -225,13 +271,84 @@ fn one_speaks_and_three_on_other_workers_hear_over_udp_and_tcp() {
         ..NodeConfig::default()
     };
     let shell = Shell::start(&config).unwrap();
-    let mut clients = vec![
-        Client::join(&shell, 1, true, Direction::SendOnly),
-        Client::join(&shell, 2, false, Direction::RecvOnly),
-        Client::join(&shell, 3, true, Direction::RecvOnly),
-        Client::join(&shell, 4, false, Direction::RecvOnly),
-    ];
-    run(&shell, &mut clients, "connected", |client| client.connected);
+    let tcp = By::Tcp(shell.tcp_port());
+    call(&shell, vec![tcp.clone(), By::Udp, tcp, By::Udp]);
+}
+
+#[test]
+fn turn_and_the_one_port_carry_a_call_between_workers() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = Folder::new("call");
+    let certificate = folder.write("certificate.pem", &made.cert.pem());
+    let key = folder.write("key.pem", &made.signing_key.serialize_pem());
+    let config = NodeConfig {
+        node: 1,
+        workers: 3,
+        turn: Some(TurnConfig {
+            realm: "fairlead".to_owned(),
+            secret: relay::SECRET.to_vec(),
+            max_allocations: 10,
+            max_per_user: 10,
+            ..TurnConfig::default()
+        }),
+        front: Some(FrontConfig {
+            certificate,
+            key,
+            ..FrontConfig::default()
+        }),
+        ..NodeConfig::default()
+    };
+    let shell = Shell::start(&config).unwrap();
+    let tls = By::TurnTls(made.cert.der().clone());
+    let front = By::Tcp(shell.front_port());
+    let everyone = vec![tls.clone(), By::TurnUdp, By::TurnTcp, front, tls, By::Udp];
+    call(&shell, everyone);
+    let counts = wait(&shell, "counters", |event| match event {
+        Event::Counters { counts } => {
+            (counts.get("turn_allocations") == Some(&4)).then_some(counts)
+        }
+        _ => None,
+    });
+    assert_eq!(counts["gate_ice_streams"], 1);
+    assert_eq!(counts["gate_tls_streams"], 2);
+    assert_eq!(counts["gate_turn_streams"], 3);
+    assert_eq!(counts["turn_unauthorized"] + counts["turn_unpermitted"], 0);
+}
+
+/// A directory of the test's own, gone with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("fairlead-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = self.0.join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The first speaks and the others hear all of it.
+fn call(shell: &Shell, ways: Vec<By>) {
+    let speaker = |id| match id {
+        1 => Direction::SendOnly,
+        _ => Direction::RecvOnly,
+    };
+    let mut clients: Vec<Client> = (1..)
+        .zip(ways)
+        .map(|(id, by)| Client::join(shell, id, by, speaker(id)))
+        .collect();
+    run(shell, &mut clients, "connected", |client| client.connected);
 
     let track = "TR_a".to_owned();
     shell
@@ -271,10 +388,10 @@ fn one_speaks_and_three_on_other_workers_hear_over_udp_and_tcp() {
         clients[0].speak(number);
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(5) {
-            turn(&shell, &mut clients);
+            turn(shell, &mut clients);
         }
     }
-    run(&shell, &mut clients[1..], "told the last word", |client| {
+    run(shell, &mut clients[1..], "told the last word", |client| {
         client.heard.contains(&199)
     });
     for client in &clients[1..] {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use io::access::{Access, AccessError, Lateness, Way};
+use io::access::{Access, AccessError, Filter, Lateness, Way};
 use netem::{Cross, Loss, MAX_DOWNLOADS, Spread, Weather};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -111,6 +111,19 @@ impl AccessNetwork {
         self.ask(py, |access| access.rebind(link))
     }
 
+    #[pyo3(signature = (link, *, udp = true, tcp_ports = None))]
+    fn filter(
+        &self,
+        py: Python<'_>,
+        link: usize,
+        udp: bool,
+        tcp_ports: Option<Vec<u16>>,
+    ) -> PyResult<()> {
+        let no_udp = !udp;
+        let filter = Filter { no_udp, tcp_ports };
+        self.ask(py, |access| access.set_filter(link, filter))
+    }
+
     fn tally(
         &self,
         py: Python<'_>,
@@ -125,6 +138,7 @@ impl AccessNetwork {
             ("dropped", tally.dropped),
             ("marked", tally.marked),
             ("cross", tally.cross),
+            ("filtered", tally.filtered),
             ("refused", tally.refused),
             ("not_ipv4", tally.not_ipv4),
             ("under_way", tally.under_way),

@@ -96,6 +96,16 @@ impl Node {
     }
 
     #[getter]
+    fn turn_port(&self) -> PyResult<u16> {
+        self.read(Shell::turn_port)
+    }
+
+    #[getter]
+    fn front_port(&self) -> PyResult<u16> {
+        self.read(Shell::front_port)
+    }
+
+    #[getter]
     fn mesh_ports(&self) -> PyResult<Vec<u16>> {
         self.read(|shell| shell.mesh_ports().to_vec())
     }

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fairlead.cli import bench, lab, link, node, routes, token, up, world
+from fairlead.cli import bench, doctor, lab, link, node, routes, token, up, world
 from fairlead.cli.failure import Failure, sole
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(lab.app, name="lab")
 app.command("bench")(bench.bench)
 app.command("routes")(routes.routes)
 app.command("token")(token.token)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -37,6 +37,11 @@ def up(
     peer: Annotated[
         list[str] | None, typer.Option(help="Another region's cell: frankfurt=nats://HOST:PORT.")
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="Certificate in PEM: one TCP port (443) for everything.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its key in PEM.")] = None,
+    host: Annotated[str | None, typer.Option(help="The name in the certificate.")] = None,
     json: Json = False,
 ) -> None:
     """Run one node until interrupted."""
@@ -46,6 +51,7 @@ def up(
         if file and file != "-":
             config = configs.read(Path(file))
         config = _with_options(config, port, bind, region, node_id, nats, peer or [])
+        config = _with_front(config, tls_cert, tls_key, host)
         configs.check(config)
     # Imported late: the packet path is not needed to read `--help` or a configuration.
     with failing(ImportError, status=FAILED):
@@ -85,3 +91,13 @@ def _with_options(
             raise Failure(f"--peer {entry!r} is not REGION=nats://HOST:PORT")
         cells[name] = url
     return msgspec.structs.replace(config, node=node, cell=cell, cells=cells)
+
+
+def _with_front(
+    config: Config, certificate: str | None, key: str | None, host: str | None
+) -> Config:
+    given = {"certificate": certificate, "key": key, "host": host}
+    front = msgspec.structs.replace(
+        config.front, **{name: value for name, value in given.items() if value is not None}
+    )
+    return msgspec.structs.replace(config, front=front)

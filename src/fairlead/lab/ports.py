@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
-BLOCK = 8
-"""A node's ports stand together: HTTP, ICE-TCP, media UDP, four of the mesh, cell."""
+BLOCK = 9
+"""A node's ports stand together: HTTP, ICE-TCP, media UDP, four of the mesh, cell, TURN."""
 CELL = 7
 """The cell's place among them."""
 STEP = 10

@@ -25,10 +25,12 @@ from fairlead.server.config import (
     CellSection,
     Config,
     EmulationSection,
+    FrontSection,
     LinkSection,
     LogSection,
     MeshSection,
     NodeSection,
+    TurnSection,
     Weather,
 )
 from fairlead.server.state import NodeState, Ready
@@ -352,6 +354,8 @@ class World:
             mesh=MeshSection(links=self._terms(region.name)),
             emulation=emulation,
             admin=AdminSection(token=self._token),
+            turn=TurnSection(enabled=self.spec.front is not None),
+            front=FrontSection(port=self.spec.front if number == 1 else None),
             log=log,
         )
 

@@ -91,6 +91,8 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     bind: str = LOOPBACK
     """Where its nodes listen; anything but loopback can be reached from other machines."""
+    front: int | None = None
+    """The one TCP port for everything at the first region's node; with one, every node has TURN."""
 
     def pair(self, a: str, b: str) -> Pair:
         """The pair in the order of the world. Raises `ConfigError` for what is no pair of it."""

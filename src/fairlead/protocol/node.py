@@ -549,6 +549,30 @@ Event = (
 )
 
 
+class TurnConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The TURN server, which relays to this node alone."""
+
+    port: int = 0
+    """UDP and TCP; 0 lets the system choose."""
+    realm: str = "fairlead"
+    secret: bytes
+    """Of the credentials (`fairlead.rooms.ice_servers`)."""
+    max_allocations: int = 4096
+    max_per_user: int = 24
+    """Of one user name: a client makes one for each connection, URL and network of its own."""
+
+
+class FrontConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The one TCP port for everything: HTTP and websockets, ICE-TCP and TURN, with TLS or not."""
+
+    port: int = 0
+    web_port: int
+    """Where HTTP is served, on loopback."""
+    certificate: str = ""
+    """A file in PEM, as ``key`` is; both or neither."""
+    key: str = ""
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How a node starts."""
 
@@ -568,6 +592,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """X25519, 32 bytes; empty makes a new one."""
     seed: int = 0
     """Seed of the emulated links' weather."""
+    turn: TurnConfig | None = None
+    front: FrontConfig | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

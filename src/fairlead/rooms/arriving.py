@@ -31,6 +31,7 @@ from fairlead.rooms import (
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
+from fairlead.rooms.ice_servers import ice_servers
 from fairlead.rooms.outputs import CloseSession, PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
@@ -199,6 +200,7 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
             room=room.info(),
             participant=info,
             other_participants=others_of(room, session),
+            ice_servers=ice_servers(ctx.settings.turn, session.sid, ctx.now),
             server_version=defaults.SERVER_VERSION,
             server_region=ctx.settings.region,
             server_info=server_info(ctx.settings),

@@ -13,6 +13,7 @@ from fairlead.policy.devices import packaged as devices
 from fairlead.policy.grants import Grants
 from fairlead.policy.regions import RoomRule
 from fairlead.policy.scenes import Scenes, packaged
+from fairlead.rooms.ice_servers import Turn
 
 SERVER_VERSION = "1.13.11"
 """The LiveKit server that clients may take this one for: it opens their features."""
@@ -84,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What kinds of conversation rooms may be."""
     devices: Devices = msgspec.field(default_factory=devices)
     """What clients' devices can bear."""
+    turn: Turn | None = None
+    """The TURN server of this edge."""
 
 
 class Ids(Protocol):

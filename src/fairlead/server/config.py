@@ -15,6 +15,7 @@ from fairlead.policy.regions import BadRegions, RoomRule
 from fairlead.policy.regions import parse as parse_regions
 from fairlead.policy.scenes import BadScene, SceneChange, Scenes, changed
 from fairlead.protocol.node import SetProtection
+from fairlead.rooms.ice_servers import DEFAULT_TTL
 from fairlead.routing.follower import Settings as MeshSettings
 from fairlead.routing.report import LinkTerms
 from fairlead.server.toml import ConfigError, decode, read_text
@@ -24,6 +25,9 @@ DEFAULT_PORT = 7880
 MAX_NODE_ID = 65_535
 MAX_PORT_PAIRS = 4
 """Of a link."""
+TLS_PORT = 443
+TURN_OFFSET = 8
+"""From the node's port to that of TURN where it is not given."""
 SHORTEST_SECRET = 32
 """Characters; what HMAC-SHA256 asks of its key, and LiveKit of a secret."""
 
@@ -137,6 +141,35 @@ class WebhookSection(Section, frozen=True, kw_only=True):
     urls: list[str] = []
 
 
+class TurnSection(Section, frozen=True, kw_only=True):
+    """The TURN server, which relays to this node's media alone."""
+
+    enabled: bool | None = None
+    """On where absent, except on loopback."""
+    port: int | None = None
+    """UDP and TCP; `port` of the node + 8."""
+    ttl_s: int = DEFAULT_TTL
+    """In which a client's credentials open allocations; those that are open last on."""
+    secret: str = ""
+    """Of the credentials; empty makes one at each start."""
+    max_allocations: int = 4096
+    max_per_user: int = 24
+    """Of one client: it makes one for each connection, URL and network of its own."""
+
+
+class FrontSection(Section, frozen=True, kw_only=True):
+    """One TCP port for everything: websocket and HTTP, ICE-TCP and TURN, with TLS or without."""
+
+    port: int | None = None
+    """443 where there is a certificate; absent and without one there is no such port."""
+    certificate: str = ""
+    """File in PEM, the chain; read again when it changes."""
+    key: str = ""
+    """File in PEM."""
+    host: str = ""
+    """The name in the certificate, told to clients; that of `node.url` where empty."""
+
+
 class LogSection(Section, frozen=True, kw_only=True):
     """What is logged, to standard error."""
 
@@ -202,6 +235,8 @@ class Config(Section, frozen=True, kw_only=True):
     mesh: MeshSection = MeshSection()
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
+    turn: TurnSection = TurnSection()
+    front: FrontSection = FrontSection()
     log: LogSection = LogSection()
     webhook: WebhookSection = WebhookSection()
 
@@ -233,6 +268,34 @@ class Config(Section, frozen=True, kw_only=True):
         return _offset(self.node.mesh_port, self.node.port, 3)
 
     @property
+    def turn_port(self) -> int | None:
+        """Of the TURN server; None where there is none."""
+        chosen = self.turn.enabled
+        enabled = not is_loopback(self.node.bind) if chosen is None else chosen
+        return _offset(self.turn.port, self.node.port, TURN_OFFSET) if enabled else None
+
+    @property
+    def front_port(self) -> int | None:
+        """The one TCP port for everything; None where there is none."""
+        if self.front.port is None and self.front.certificate:
+            return TLS_PORT
+        return self.front.port
+
+    @property
+    def front_host(self) -> str:
+        """The name in the certificate; empty without one."""
+        named = self.front.host or (urlsplit(self.node.url).hostname or "")
+        return named if self.front.certificate else ""
+
+    def turn_urls(self, port: int, front_port: int) -> tuple[str, ...]:
+        """Where clients find TURN if it listens on ``port``, and the front on ``front_port``."""
+        plain = f"turn:{_host(self.addresses[0])}:{port}"
+        urls = [f"{plain}?transport=udp", f"{plain}?transport=tcp"]
+        if front_port and self.front_host:
+            urls.append(f"turns:{_host(self.front_host)}:{front_port}?transport=tcp")
+        return tuple(urls)
+
+    @property
     def cell_port(self) -> int:
         return _offset(self.cell.port, self.node.port, 3 + MAX_PORT_PAIRS)
 
@@ -242,10 +305,13 @@ class Config(Section, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        return self.node.url or self.url_at(self.node.port)
+        return self.node.url or self.url_at(self.node.port, self.front_port or 0)
 
-    def url_at(self, port: int) -> str:
-        """Where clients connect if HTTP listens on ``port``."""
+    def url_at(self, port: int, front_port: int = 0) -> str:
+        """Where clients connect if HTTP listens on ``port`` and the front on ``front_port``."""
+        if front_port and self.front_host:
+            place = "" if front_port == TLS_PORT else f":{front_port}"
+            return f"wss://{_host(self.front_host)}{place}"
         return f"ws://{_host(self.addresses[0])}:{port}"
 
     def mesh_addresses(self, ports: list[int]) -> list[str]:
@@ -308,6 +374,7 @@ def check(config: Config) -> None:
         raise ConfigError(f"node.mesh_ports is {node.mesh_ports}: it must be 1 to {MAX_PORT_PAIRS}")
     for address in [node.bind, *node.addresses]:
         _check_address(address)
+    _check_ways_through(config)
     for rule in config.rooms:
         if not rule.match:
             raise ConfigError("[[rooms]] has an empty match: give a pattern such as 'kyc-*'")
@@ -381,6 +448,29 @@ def _check_webhook(config: Config) -> None:
         raise ConfigError(
             f"webhook.api_key is {hook.api_key!r}, which is not in [keys]: name one that is"
         )
+
+
+def _check_ways_through(config: Config) -> None:
+    turn, front = config.turn, config.front
+    for name, port in (("turn.port", config.turn_port), ("front.port", config.front_port)):
+        if port is not None and not 0 <= port <= 65_535:
+            raise ConfigError(f"{name} is {port}: a port is 0 to 65535")
+    if turn.ttl_s < 60:
+        raise ConfigError(f"turn.ttl_s is {turn.ttl_s}: give 60 or more, a join needs some time")
+    for name in ("max_allocations", "max_per_user"):
+        if getattr(turn, name) < 1:
+            raise ConfigError(f"turn.{name} is {getattr(turn, name)}: it must be 1 or more")
+    if turn.secret and len(turn.secret) < SHORTEST_SECRET:
+        raise ConfigError(
+            f"turn.secret has {len(turn.secret)} characters: give {SHORTEST_SECRET} or more, or "
+            "leave it empty"
+        )
+    if bool(front.certificate) != bool(front.key):
+        raise ConfigError(
+            "[front] has only one of certificate and key: give the files of both, or neither"
+        )
+    if front.certificate and not config.front_host:
+        raise ConfigError("[front] has a certificate and no host: set front.host to the name in it")
 
 
 def check_emulation(entry: EmulationSection) -> None:

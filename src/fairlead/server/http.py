@@ -37,14 +37,14 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve on ``listener`` while the block runs; returns when the last connection has ended or
+async def serving(config: uvicorn.Config, *listeners: socket.socket) -> AsyncIterator[None]:
+    """Serve on ``listeners`` while the block runs; returns when the last connection has ended or
     the configured grace is over."""
     server = Server(config)
     async with anyio.create_task_group() as tasks:
 
         async def serve() -> None:
-            await server.serve([listener])
+            await server.serve(list(listeners))
 
         tasks.start_soon(serve)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from fairlead.cells.cell import NatsCells
 from fairlead.cells.embedded import embedded
 from fairlead.core import Node
 from fairlead.protocol import node as packets
+from fairlead.rooms.ice_servers import Turn
 from fairlead.rooms.settings import Settings
 from fairlead.server import http, log, node_key, signalling
 from fairlead.server.admin import admin_routes, guarded
@@ -63,8 +65,16 @@ async def serve(config: Config, announce: Callable[[Ready], None]) -> None:
 class RunningNode:
     """The parts of a node, wired to one another."""
 
-    def __init__(self, config: Config, core: Node, cells: NatsCells, record: NodeRecord) -> None:
-        """``record`` is what the others know of the node."""
+    def __init__(
+        self,
+        config: Config,
+        core: Node,
+        cells: NatsCells,
+        record: NodeRecord,
+        settings: Settings,
+        front: int | None,
+    ) -> None:
+        """``record`` is what the others know of the node; ``front`` where its front passes HTTP."""
         self.url = record.url
         self._config = config
         self._cells = cells
@@ -79,7 +89,7 @@ class RunningNode:
         secret = config.effective_keys.get(hook.api_key, "")
         self.webhooks = Webhooks(hook.urls, hook.api_key, secret, clock)
         self.edge = Edge(
-            _settings(config),
+            settings,
             node=core,
             cells=Records(cells, directory),
             keys=config.effective_keys,
@@ -102,7 +112,7 @@ class RunningNode:
                     "/metrics", guarded(config.admin.token, metrics_route(self.measures).endpoint)
                 ),
             ],
-            middleware=signalling.middleware(),
+            middleware=signalling.middleware(front),
         )
         for section in config.emulation:
             self.emulate(section)
@@ -198,8 +208,13 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
                 f"port {node.port} of {node.bind} can't be listened on ({error.strerror}): "
                 "stop what uses it, or give another --port"
             ) from None
-        core = stack.enter_context(closing(_packet_path(config)))
-        url = node.url or config.url_at(listener.getsockname()[1])
+        listeners = [listener]
+        if config.front_port is not None:
+            listeners.append(stack.enter_context(http.listen("127.0.0.1", 0)))
+        front = listeners[-1].getsockname()[1] if len(listeners) > 1 else None
+        secret = config.turn.secret.encode() or secrets.token_bytes(32)
+        core = stack.enter_context(closing(_packet_path(config, secret, front)))
+        url = node.url or config.url_at(listener.getsockname()[1], core.front_port)
         cell = config.cell.nats or await _own_cell(config, stack)
         cells = NatsCells(node=node.id, region=node.region, url=cell, peers=config.cells)
         record = NodeRecord(
@@ -215,7 +230,8 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
             controller=node.controller,
             relay=node.relay,
         )
-        parts = RunningNode(config, core, cells, record)
+        settings = _settings(config, core, secret)
+        parts = RunningNode(config, core, cells, record, settings, front)
         await stack.enter_async_context(cells.running())
         await cells.put(record)
         tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -228,12 +244,12 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
         if late.cancelled_caught:
             logger.warning("the own cell does not answer: serving without it", after_s=SYNC_S)
         web = signalling.server_config(parts.app, timeout_graceful_shutdown=GOODBYE_S)
-        await stack.enter_async_context(http.serving(web, listener))
+        await stack.enter_async_context(http.serving(web, *listeners))
         yield parts
 
 
-def _packet_path(config: Config) -> Node:
-    node = config.node
+def _packet_path(config: Config, secret: bytes, front: int | None) -> Node:
+    node, turn = config.node, config.turn
     start = packets.NodeConfig(
         node=node.id,
         workers=node.workers,
@@ -245,6 +261,22 @@ def _packet_path(config: Config) -> Node:
         addresses=config.addresses,
         private_key=node_key.read_or_make(node.private_key_file),
         seed=node.seed,
+        turn=None
+        if config.turn_port is None
+        else packets.TurnConfig(
+            port=config.turn_port,
+            secret=secret,
+            max_allocations=turn.max_allocations,
+            max_per_user=turn.max_per_user,
+        ),
+        front=None
+        if config.front_port is None or front is None
+        else packets.FrontConfig(
+            port=config.front_port,
+            web_port=front,
+            certificate=config.front.certificate,
+            key=config.front.key,
+        ),
     )
     try:
         return Node(packets.encode(start))
@@ -254,9 +286,13 @@ def _packet_path(config: Config) -> Node:
         last = config.mesh_port + node.mesh_ports - 1 if config.mesh_port else 0
         mesh = f"{config.mesh_port} to {last}" if last > config.mesh_port else config.mesh_port
         ports = f"{config.udp_port} (UDP), {config.tcp_port} (TCP) and {mesh} (UDP)"
+        if config.turn_port is not None:
+            ports += f", {config.turn_port} (TURN, UDP and TCP)"
+        if config.front_port is not None:
+            ports += f", {config.front_port} (TCP, the front)"
         raise NodeFailed(
             f"the packet path can't have ports {ports} of {node.bind} ({error.strerror}): "
-            "stop what uses them, or give others in [node]"
+            "stop what uses them, or give others in [node], [turn] and [front]"
         ) from None
 
 
@@ -271,7 +307,11 @@ async def _own_cell(config: Config, stack: AsyncExitStack) -> str:
     return server.url
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config, core: Node, secret: bytes) -> Settings:
+    turn = None
+    if core.turn_port:
+        urls = config.turn_urls(core.turn_port, core.front_port)
+        turn = Turn(urls=urls, secret=secret, ttl=config.turn.ttl_s)
     return Settings(
         node=config.node.id,
         region=config.node.region,
@@ -284,4 +324,5 @@ def _settings(config: Config) -> Settings:
         most_video=config.room.subscription_limit_video,
         webhooks=bool(config.webhook.urls),
         scenes=config.known_scenes,
+        turn=turn,
     )

@@ -61,9 +61,11 @@ def routes(edge: Edge) -> list[BaseRoute]:
     ]
 
 
-def middleware() -> list[Middleware]:
-    """What an application with these routes needs around it."""
+def middleware(front: int | None = None) -> list[Middleware]:
+    """What an application with these routes needs around it; ``front`` is the port to which the
+    packet path passes what came in from outside."""
     return [
+        *([Middleware(FromOutside, port=front)] if front else []),
         Middleware(SingleSlashes),
         Middleware(
             CORSMiddleware,
@@ -118,6 +120,19 @@ class SignalProtocol(WebSocketsSansIOProtocol):
         if body and not message.get("more_body", False):
             # A refused client was answered; uvicorn would log it as a failure of ours.
             self.handshake_complete = True
+
+
+class FromOutside:
+    """Keeps what came through the front from passing for loopback, which it arrives from."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app = app
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and scope["server"][1] == self._port:
+            scope = {**scope, "client": None}
+        await self._app(scope, receive, send)
 
 
 class SingleSlashes:

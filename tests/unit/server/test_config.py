@@ -147,3 +147,44 @@ def test_an_operators_scenes_are_known_beside_the_packaged_ones() -> None:
     config.check(parsed)
     assert parsed.known_scenes["quiz"].audio_top == 1
     assert "chat_room" in parsed.known_scenes
+
+
+def test_turn_is_on_unless_the_node_is_on_loopback() -> None:
+    assert Config().turn_port is None
+    public = NodeSection(bind="203.0.113.5", port=7880)
+    assert Config(node=public).turn_port == 7888
+    assert Config(node=public, turn=config.TurnSection(port=3478)).turn_port == 3478
+    assert Config(node=public, turn=config.TurnSection(enabled=False)).turn_port is None
+    assert Config(turn=config.TurnSection(enabled=True)).turn_port == 7888
+
+
+def test_a_certificate_opens_443_under_its_name() -> None:
+    front = config.FrontSection(certificate="c.pem", key="k.pem", host="live.example.com")
+    node = NodeSection(bind="0.0.0.0", addresses=["203.0.113.5"])
+    parsed = Config(node=node, front=front)
+    assert parsed.front_port == 443
+    assert parsed.url == "wss://live.example.com"
+    assert parsed.turn_urls(3478, 443) == (
+        "turn:203.0.113.5:3478?transport=udp",
+        "turn:203.0.113.5:3478?transport=tcp",
+        "turns:live.example.com:443?transport=tcp",
+    )
+    plain = Config(node=node, front=config.FrontSection(port=8443))
+    assert plain.url == "ws://203.0.113.5:7880"
+    assert len(plain.turn_urls(3478, 8443)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[turn]\nport = 70000\nenabled = true", "turn.port is 70000"),
+        ("[turn]\nttl_s = 5", "turn.ttl_s is 5"),
+        ("[turn]\nmax_per_user = 0", "turn.max_per_user is 0"),
+        ('[turn]\nsecret = "short"', "turn.secret has 5 characters"),
+        ("[front]\nport = -1", "front.port is -1"),
+        ('[front]\ncertificate = "c.pem"\nhost = "x"', "only one of certificate and key"),
+        ('[front]\ncertificate = "c.pem"\nkey = "k.pem"', "set front.host"),
+    ],
+)
+def test_ways_through_that_can_not_be_are_refused(text: str, sentence: str) -> None:
+    assert sentence in refusal(text)

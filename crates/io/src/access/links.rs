@@ -9,6 +9,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use netem::{CROSS_BYTES, Cross, Crowd, Flow, Path, Weather};
 
+use super::filter::Filter;
 use super::lateness::{Histogram, Lateness};
 use super::nat::Nat;
 use super::{AccessError, FIRST_DEVICE, ecn};
@@ -53,6 +54,8 @@ pub struct LinkTally {
     /// Of others, that came through: no device sees them, and they are in none of the above but
     /// `lost` and `dropped`.
     pub cross: u64,
+    /// By the firewall.
+    pub filtered: u64,
     /// Not IPv4, and so dropped before the weather: machines speak IPv6 unasked, and each packet
     /// would shift the fate of those after it.
     pub not_ipv4: u64,
@@ -76,6 +79,7 @@ struct Link {
     ends: Option<[End; 2]>,
     ways: [OneWay; 2],
     nat: Nat,
+    filter: Filter,
 }
 
 /// What a path carries.
@@ -94,6 +98,7 @@ struct OneWay {
     path: Path<Parcel>,
     others: Crowd,
     refused: u64,
+    filtered: u64,
     not_ipv4: u64,
     cross: u64,
 }
@@ -134,6 +139,7 @@ impl Links {
                 path: Path::new(Weather::default(), seed),
                 others: Crowd::default(),
                 refused: 0,
+                filtered: 0,
                 not_ipv4: 0,
                 cross: 0,
             }
@@ -142,6 +148,7 @@ impl Links {
             ends: Some(ends),
             ways: [way(0), way(1)],
             nat: Nat::default(),
+            filter: Filter::default(),
         });
         Ok(link)
     }
@@ -178,6 +185,12 @@ impl Links {
         Ok(())
     }
 
+    pub(crate) fn set_filter(&mut self, link: usize, filter: Filter) -> Result<(), AccessError> {
+        let known = self.links.get_mut(link).ok_or(AccessError::NoLink(link))?;
+        known.filter = filter;
+        Ok(())
+    }
+
     pub(crate) fn tally(&mut self, link: usize, way: Way) -> Result<LinkTally, AccessError> {
         let known = self.links.get(link).ok_or(AccessError::NoLink(link))?;
         let one = &known.ways[way as usize];
@@ -194,6 +207,7 @@ impl Links {
             marked,
             cross: one.cross,
             refused: one.refused,
+            filtered: one.filtered,
             not_ipv4: one.not_ipv4,
             under_way: one.path.under_way() as u64,
             gone: known.ends.is_none(),
@@ -233,8 +247,8 @@ impl Links {
             let Some(ends) = &mut link.ends else {
                 continue;
             };
-            let (ways, nat) = (&mut link.ways, &mut link.nat);
-            if Link::pass(ends, ways, nat, &mut self.buffer, &mut self.late).is_err() {
+            let (ways, nat, filter) = (&mut link.ways, &mut link.nat, &link.filter);
+            if Link::pass(ends, ways, nat, filter, &mut self.buffer, &mut self.late).is_err() {
                 link.ends = None;
                 let cut = Weather {
                     cut: true,
@@ -255,13 +269,16 @@ impl Link {
         ends: &mut [End; 2],
         ways: &mut [OneWay; 2],
         nat: &mut Nat,
+        filter: &Filter,
         buffer: &mut [u8],
         late: &mut Histogram,
     ) -> Result<(), Gone> {
         let [up, down] = ways;
         let [inside, outside] = ends;
-        up.take_from(inside, buffer, |packet| nat.outward(packet))?;
-        down.take_from(outside, buffer, |_| ())?;
+        let passes = |packet: &[u8]| filter.passes(packet, true);
+        up.take_from(inside, buffer, passes, |packet| nat.outward(packet))?;
+        let passes = |packet: &[u8]| filter.passes(packet, false);
+        down.take_from(outside, buffer, passes, |_| ())?;
         up.take_others();
         down.take_others();
         up.give_to(&outside.device, late, |_| true)?;
@@ -274,6 +291,7 @@ impl OneWay {
         &mut self,
         end: &mut End,
         buffer: &mut [u8],
+        passes: impl Fn(&[u8]) -> bool,
         mut change: impl FnMut(&mut [u8]),
     ) -> Result<(), Gone> {
         for _ in 0..PACKETS_PER_TURN {
@@ -283,6 +301,10 @@ impl OneWay {
             match end.device.read(buffer) {
                 Ok(0) => return Err(Gone),
                 Ok(length) if is_ipv4(&buffer[..length]) => {
+                    if !passes(&buffer[..length]) {
+                        self.filtered += 1;
+                        continue;
+                    }
                     let mut packet = buffer[..length].to_vec();
                     change(&mut packet);
                     self.push(packet);

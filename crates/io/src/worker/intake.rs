@@ -9,7 +9,7 @@ use wire::NodeId;
 
 use super::{Core, Worker};
 use crate::queue::Handover;
-use crate::stun;
+use crate::socket;
 use crate::tcp::Arrived;
 use crate::udp::Buffers;
 use crate::weather::Forecast;
@@ -65,6 +65,17 @@ impl<C: Core> Worker<C> {
                             bytes: &bytes,
                         },
                     );
+                }
+                Handover::Relayed { from, to, bytes } => {
+                    let protocol = Protocol::Udp;
+                    let bytes = &bytes;
+                    let input = Input::Client {
+                        protocol,
+                        from,
+                        to,
+                        bytes,
+                    };
+                    self.feed(now, input);
                 }
                 Handover::Connection(mut handed) => {
                     let (peer, packets) = (handed.peer, std::mem::take(&mut handed.packets));
@@ -130,19 +141,13 @@ impl<C: Core> Worker<C> {
         if self.shared.inboxes.len() == 1 {
             return self.index;
         }
-        let Some(named) = self.named_owner(bytes) else {
+        let Some(named) = self.shared.named_owner(bytes) else {
             return self.owners.get(now, from).unwrap_or(self.index);
         };
         if !self.owners.named(now, from, named) {
             self.tally.owners_full += 1;
         }
         named
-    }
-
-    /// The worker of the participant that a STUN request names.
-    fn named_owner(&self, bytes: &[u8]) -> Option<u16> {
-        let participant = node::participant_of_ufrag(stun::local_ufrag(bytes)?)?;
-        Some((participant % self.shared.inboxes.len() as u64) as u16)
     }
 
     fn hand_over(&mut self, owner: u16, handover: Handover) {
@@ -186,7 +191,7 @@ impl<C: Core> Worker<C> {
                     self.accepting = false;
                     return;
                 }
-                Err(error) if is_the_clients(&error) => self.tally.tcp_refused += 1,
+                Err(error) if socket::is_the_clients(&error) => self.tally.tcp_refused += 1,
                 // Out of descriptors, say: those who wait are accepted at a later tick.
                 Err(_) => {
                     self.tally.tcp_refused += 1;
@@ -233,7 +238,10 @@ impl<C: Core> Worker<C> {
         if self.tcp.is_claimed(peer) {
             return self.client_packets(now, peer, local, &packets);
         }
-        match packets.first().and_then(|first| self.named_owner(first)) {
+        match packets
+            .first()
+            .and_then(|first| self.shared.named_owner(first))
+        {
             Some(owner) if owner == self.index => {
                 self.tcp.claim(peer);
                 self.client_packets(now, peer, local, &packets);
@@ -271,13 +279,4 @@ impl<C: Core> Worker<C> {
             );
         }
     }
-}
-
-/// An error of accept that is about the connection, not about us.
-fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted
-    )
 }

@@ -19,6 +19,14 @@ impl<C: Core> Worker<C> {
         self.core.handle(now, input, &mut self.out);
         for transmit in self.out.client.drain(..) {
             match transmit.protocol {
+                Protocol::Udp if turn::is_relayed(transmit.to) => {
+                    let gate = self.shared.gate.as_ref();
+                    if !gate
+                        .is_some_and(|gate| gate.push(transmit.from, transmit.to, transmit.bytes))
+                    {
+                        self.tally.relay_dropped += 1;
+                    }
+                }
                 Protocol::Udp => {
                     let source = self.addresses.source(transmit.from.ip());
                     let datagram = Datagram {

@@ -122,6 +122,7 @@ class Networks:
                     self.traces[name, way] = trace
                     weather[way] = trace.weather(weather[way], trace.steps[0].kbps)
             self._accesses[name] = _Access(link, name, number, access.present, weather)
+            self._emulator.filter(link, udp=access.udp, tcp_ports=access.tcp_ports)
             for way in WAYS:
                 self._apply(name, way)
 

@@ -82,6 +82,10 @@ class Access(Change, frozen=True, kw_only=True):
     packet of 1,500 bytes at the millisecond that each line names, or rates (docs/field-lab.md)."""
     trace_up: str = ""
     """The same for the rate up."""
+    udp: bool = True
+    """Whether UDP passes; else it vanishes, as in many offices."""
+    tcp_ports: list[int] | None = None
+    """The only ports of servers that TCP reaches; any where absent."""
     up: Change = Change()
     """What differs on the way up."""
     down: Change = Change()
@@ -157,6 +161,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     name: str = ""
     """Of its file."""
+
+    @property
+    def only_port(self) -> int | None:
+        """The port at which the person under test must join, where its networks allow no other."""
+        ports = [access.tcp_ports for access in self.access.values() if access.present]
+        return ports[0][0] if ports and ports[0] else None
 
     @property
     def first_event(self) -> float:
@@ -285,6 +295,9 @@ def _check(scenario: Scenario) -> None:
             raise ConfigError(f"access {name!r}: give a name of up to 8 small letters and digits")
         for change in (access, access.up, access.down):
             _possible(f"access.{name}", change)
+        for port in access.tcp_ports or []:
+            if not 1 <= port <= 65_535:
+                raise ConfigError(f"access.{name}.tcp_ports has {port}: a port is 1 to 65535")
     for event in scenario.event:
         _happens(scenario, event)
     for name, access in scenario.access.items():

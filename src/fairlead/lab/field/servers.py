@@ -95,7 +95,8 @@ def moved(
 @asynccontextmanager
 async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
     """A world for the scenario's regions, in the lab's namespace. Raises `WorldFailed`."""
-    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST)
+    front = scenario.only_port
+    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST, front=front)
     with new_store() as store:
         async with running(
             spec,
@@ -107,4 +108,6 @@ async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIt
         ) as world:
             ends = (spec.regions[0].name, spec.regions[-1].name)
             first, last = (world.place(name).url for name in ends)
+            if front is not None:
+                first = f"ws://{HOST}:{front}"
             yield Servers((first, last), world.key, world.secret, world)

@@ -84,6 +84,13 @@ pub enum Command {
         track: String,
         quality: Option<u8>,
     },
+    ResumeParticipant {
+        participant: u64,
+    },
+    ReplayData {
+        participant: u64,
+        had: Vec<Had>,
+    },
     SendData {
         room: ByteBuf,
         packet: ByteBuf,
@@ -145,6 +152,15 @@ pub struct Layer {
     pub stream: u64,
     pub rid: Option<String>,
     pub quality: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Had {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub publisher: String,
+    pub sequence: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -281,7 +297,9 @@ impl Command {
             | Command::Publish { participant, .. }
             | Command::Subscribe { participant, .. }
             | Command::Unsubscribe { participant, .. }
-            | Command::SetQuality { participant, .. } => Some(*participant),
+            | Command::SetQuality { participant, .. }
+            | Command::ResumeParticipant { participant }
+            | Command::ReplayData { participant, .. } => Some(*participant),
             Command::AddTrack { .. }
             | Command::RemoveTrack { .. }
             | Command::SetMuted { .. }

@@ -207,6 +207,14 @@ impl Node {
                     quality,
                 },
             ),
+            Command::ResumeParticipant { participant } => {
+                self.sfu(now, sfu::Input::Resume { participant });
+            }
+            Command::ReplayData { participant, had } => {
+                let had: Vec<_> = had.into_iter().map(|h| (h.publisher, h.sequence)).collect();
+                let had = &had;
+                self.sfu(now, sfu::Input::Replay { participant, had });
+            }
             Command::SendData {
                 room,
                 packet,

@@ -35,6 +35,10 @@ fn events() -> Vec<Event> {
             track: "TR_a".into(),
             mime: "audio/opus",
         },
+        Event::Resumed {
+            participant: 1,
+            last_sequence: u32::MAX,
+        },
         Event::Levels {
             levels: vec![Level {
                 track: "TR_a".into(),
@@ -121,7 +125,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 23, "one sample of each command");
+    assert_eq!(read, 25, "one sample of each command");
 }
 
 #[test]

@@ -106,6 +106,15 @@ pub enum Input<'a> {
         track: &'a str,
         quality: Option<u8>,
     },
+    /// A client lost its signalling and comes back: what has to be known for that.
+    Resume {
+        participant: u64,
+    },
+    /// Send a client again what it missed; of each publisher, the last message that it got.
+    Replay {
+        participant: u64,
+        had: &'a [(String, u32)],
+    },
 }
 
 /// What to do about it.
@@ -162,6 +171,11 @@ pub enum Output {
     SubscriptionLive {
         participant: u64,
         track: String,
+    },
+    /// `last_sequence`: of the reliable messages that the client sent.
+    Resumed {
+        participant: u64,
+        last_sequence: u32,
     },
     /// Tracks whose loudness (0 to 1) or activity changed.
     Levels(Vec<(String, f32, bool)>),

@@ -15,6 +15,8 @@ mod packet;
 mod participant;
 mod protobuf;
 mod redundancy;
+mod replay;
+mod restart;
 mod selection;
 mod sfu;
 mod stream;

@@ -1,6 +1,7 @@
 //! One session on this worker: its transports and what it may do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
 
 use crate::forwarder::Forwarder;
 use crate::redundancy::Losses;
@@ -11,6 +12,9 @@ use crate::values::{ParticipantInfo, Side};
 #[derive(Debug)]
 pub(crate) struct Participant {
     pub(crate) info: ParticipantInfo,
+    pub(crate) added: Instant,
+    /// Number of the last reliable message taken from it.
+    pub(crate) last_sequence: u32,
     pub(crate) publisher: Option<Transport>,
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
@@ -23,9 +27,11 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
-    pub(crate) fn new(info: ParticipantInfo) -> Self {
+    pub(crate) fn new(info: ParticipantInfo, now: Instant) -> Self {
         Self {
             info,
+            added: now,
+            last_sequence: 0,
             publisher: None,
             subscriber: None,
             estimate: None,

@@ -9,6 +9,7 @@ use wire::{RoomKey, StreamId};
 use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::participant::{Participant, ufrag};
+use crate::replay::Replay;
 use crate::stream::Stream;
 use crate::track::{Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
@@ -26,6 +27,7 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
+    pub(crate) replays: HashMap<RoomKey, Replay>,
     pub(crate) tracks: BTreeMap<TrackKey, Track>,
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
@@ -50,6 +52,7 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
+            replays: HashMap::new(),
             tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
             next_track: 0,
@@ -127,7 +130,7 @@ impl Sfu {
             } => self.deliver(now, room, reliable, bytes, None),
             Input::Wanted { stream, wanted } => self.export(stream, wanted),
             Input::KeyframeWanted { stream } => self.need_keyframe(now, stream, out),
-            Input::AddParticipant(info) => self.add_participant(info),
+            Input::AddParticipant(info) => self.add_participant(now, info),
             Input::UpdateParticipant {
                 participant,
                 can_publish_data,
@@ -155,7 +158,7 @@ impl Sfu {
                 let made = self
                     .open(now, participant, side)
                     .and_then(|t| t.create_offer(now, offer_id, sections, restart_ice));
-                self.touched((participant, side));
+                self.renamed((participant, side));
                 out.push(match made {
                     Ok((sdp, mids)) => Output::Offered {
                         participant,
@@ -175,7 +178,7 @@ impl Sfu {
                 let taken = self
                     .open(now, participant, side)
                     .and_then(|t| t.accept_answer(now, offer_id, sdp));
-                self.touched((participant, side));
+                self.renamed((participant, side));
                 if let Err(reason) = taken {
                     out.push(failed(participant, side, offer_id, reason));
                 }
@@ -211,6 +214,11 @@ impl Sfu {
                 track,
                 quality,
             } => self.set_quality(now, participant, track, quality, out),
+            Input::Resume { participant } => out.push(Output::Resumed {
+                participant,
+                last_sequence: self.resume(participant),
+            }),
+            Input::Replay { participant, had } => self.replay(now, participant, had),
         }
     }
 
@@ -285,11 +293,11 @@ impl Sfu {
         Some(key)
     }
 
-    fn add_participant(&mut self, info: ParticipantInfo) {
+    fn add_participant(&mut self, now: Instant, info: ParticipantInfo) {
         let members = self.rooms.entry(info.room).or_default();
         members.insert(info.participant);
         self.participants
-            .insert(info.participant, Participant::new(info));
+            .insert(info.participant, Participant::new(info, now));
     }
 
     fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
@@ -316,6 +324,7 @@ impl Sfu {
             members.remove(&participant);
             if members.is_empty() {
                 self.rooms.remove(&gone.info.room);
+                self.replays.remove(&gone.info.room);
             }
         }
     }
@@ -350,11 +359,13 @@ impl Sfu {
             Side::Subscriber => &mut p.subscriber,
         };
         if slot.is_none() {
-            let name = |salt: &str| ufrag(participant, side, salt);
-            let mut transport = Transport::new(now, &self.config.udp, &self.config.tcp, name);
-            let key = (participant, side);
-            self.ufrags.insert(transport.local_ufrag(), key);
-            *slot = Some(transport);
+            let prefix = ufrag(participant, side, "");
+            *slot = Some(Transport::new(
+                now,
+                &self.config.udp,
+                &self.config.tcp,
+                prefix,
+            ));
         }
         slot.as_mut().ok_or_else(|| "no transport".into())
     }
@@ -372,24 +383,30 @@ impl Sfu {
             .participants
             .get(&participant)
             .is_some_and(|p| p.info.negotiated_channels);
-        let answered = self.open(now, participant, side).and_then(|t| {
-            let answer = t.accept_offer(now, sdp, agreed)?;
-            Ok((answer, t.local_ufrag()))
-        });
+        let answered = self
+            .open(now, participant, side)
+            .and_then(|t| t.accept_offer(now, sdp, agreed));
+        self.renamed((participant, side));
         out.push(match answered {
-            Ok((sdp, ufrag)) => {
-                // An ICE restart gives the transport a new name; checks under the old one end.
-                self.ufrags.insert(ufrag, (participant, side));
-                Output::Answered {
-                    participant,
-                    side,
-                    offer_id,
-                    sdp,
-                }
-            }
+            Ok(sdp) => Output::Answered {
+                participant,
+                side,
+                offer_id,
+                sdp,
+            },
             Err(reason) => failed(participant, side, offer_id, reason),
         });
-        self.touched((participant, side));
+    }
+
+    /// A negotiation may have restarted ICE: a transport is known by the name that it goes by, and
+    /// by the one that an open offer promises; checks under any other end.
+    fn renamed(&mut self, key: TransportKey) {
+        if let Some(names) = self.transport(key).and_then(Transport::take_names) {
+            self.ufrags.retain(|_, of| *of != key);
+            self.ufrags
+                .extend(names.into_iter().map(|name| (name, key)));
+        }
+        self.touched(key);
     }
 
     /// Have a transport polled by the `Timeout` that is then due at once.

@@ -166,6 +166,28 @@ class SetQuality(Message, frozen=True):
     quality: int | None
 
 
+class ResumeParticipant(Message, frozen=True):
+    """A client that lost its signalling comes back; answered by `Resumed`."""
+
+    participant: int
+
+
+class Had(Message, frozen=True):
+    """The number of the last reliable message that a client got of a publisher."""
+
+    publisher: str
+    """Its sid."""
+    sequence: int
+
+
+class ReplayData(Message, frozen=True):
+    """Send a client the reliable messages of its room that it missed; what was sent too long ago,
+    or was too much to keep, is gone."""
+
+    participant: int
+    had: list[Had]
+
+
 class SendData(Message, frozen=True):
     """Send a DataPacket (protobuf bytes) to a room, as the server: on this node and the others."""
 
@@ -273,6 +295,8 @@ Command = (
     | Subscribe
     | Unsubscribe
     | SetQuality
+    | ResumeParticipant
+    | ReplayData
     | SendData
     | SetRoomNodes
     | AddPeer
@@ -422,6 +446,14 @@ class Counters(Message, frozen=True):
     counts: dict[str, int]
 
 
+class Resumed(Message, frozen=True):
+    """The answer to `ResumeParticipant`."""
+
+    participant: int
+    last_sequence: int
+    """Of the reliable messages that the client sent; 0 if it numbered none."""
+
+
 class Fatal(Message, frozen=True):
     """A packet thread stopped; the process must end."""
 
@@ -438,6 +470,7 @@ Event = (
     | SubscriptionLive
     | LinkReport
     | Counters
+    | Resumed
     | Fatal
 )
 

@@ -17,7 +17,7 @@ from fairlead.protocol.join import Join
 from fairlead.rooms import boundary, leaving, negotiating, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
-from fairlead.rooms.outputs import CloseSession, PutRecord
+from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import negotiated_channels, publish_codecs, server_info
@@ -51,14 +51,10 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
 
 def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client came. What it says at once (tracks, an offer) is taken after its welcome."""
-    if request.reconnect:
-        # A session can't be taken up again yet: the client joins anew by itself.
-        _turn_away(ctx, number, DisconnectReason.STATE_MISMATCH, LeaveRequest.RECONNECT)
-        return
     try:
         grants = verdict(ctx, grants, request)
     except Denied:
-        _turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
+        leaving.turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
         return
     room = ctx.room(grants.require_join())
     _replace_older(ctx, room, grants.identity)
@@ -141,11 +137,7 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
 
 
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
-    others = [
-        person.told if isinstance(person, Session) else person.info
-        for person in room.participants()
-        if person is not session and not person.hidden and person.identity != session.identity
-    ]
+    *others, _ = room.shown_to(session)
     info = ParticipantInfo()
     info.CopyFrom(session.info)
     ctx.out.signal(
@@ -173,16 +165,6 @@ def _replace_older(ctx: Context, room: Room, identity: str) -> None:
         leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)
         # Its departure may have emptied the room, which this join is about to fill again.
         ctx.rooms[room.name] = ctx.touch(room)
-
-
-def _turn_away(
-    ctx: Context,
-    number: int,
-    reason: DisconnectReason,
-    action: LeaveRequest.Action,
-) -> None:
-    leaving.send_leave(ctx, number, reason, action)
-    ctx.out.add(CloseSession(session=number))
 
 
 def _check_place(ctx: Context, name: str, regions: RegionSet) -> None:

@@ -9,6 +9,7 @@ from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
+from fairlead.rooms.absence import Endings
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
@@ -35,6 +36,9 @@ class Context:
         """Sessions whose subscriptions may need a new exchange of descriptions."""
         self.touched: dict[str, Room] = {}
         """Rooms that have something to tell at the end of the step."""
+        self.returning: dict[int, int] = {}
+        """Websockets on which clients come back, to their sessions, while the node is asked."""
+        self.endings = Endings()
         self.parted: dict[str, ParticipantRecord] = {}
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
@@ -136,6 +140,9 @@ class Context:
             else:
                 info = person.info
             news.append((person.hidden, info))
+        for info in room.parted:
+            if not info.permission.hidden:
+                room.departures.note(self.now, info)
         room.parted.clear()
         room.changed.clear()
         if not news:

@@ -15,7 +15,13 @@ from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key, What
 
-SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer")
+SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer", "resume")
+FINAL = (
+    DisconnectReason.DUPLICATE_IDENTITY,
+    DisconnectReason.PARTICIPANT_REMOVED,
+    DisconnectReason.ROOM_DELETED,
+)
+"""Ends after which a client that was away when it came does not join anew by itself."""
 
 
 def leave(
@@ -37,6 +43,11 @@ def leave(
         if tell:
             send_leave(ctx, session.number, reason, action)
         ctx.out.add(CloseSession(session=session.number))
+    if session.absence.websocket is not None:
+        del ctx.returning[session.absence.websocket]
+        turn_away(ctx, session.absence.websocket, reason, action)
+    if reason in FINAL:
+        ctx.endings.note(session.sid, session.identity, reason)
     room.sessions.pop(session.number)
     room.changed.pop(session.sid, None)
     room.rerecord.pop(session.number, None)
@@ -67,6 +78,17 @@ def send_leave(
             reason=reason, action=action, can_reconnect=action != LeaveRequest.DISCONNECT
         ),
     )
+
+
+def turn_away(
+    ctx: Context,
+    number: int,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+) -> None:
+    """Close a websocket that has no session, saying why."""
+    send_leave(ctx, number, reason, action)
+    ctx.out.add(CloseSession(session=number))
 
 
 def watch_empty(ctx: Context, room: Room) -> None:

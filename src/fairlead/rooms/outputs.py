@@ -25,6 +25,14 @@ class CloseSession(msgspec.Struct, frozen=True, kw_only=True):
     session: int
 
 
+class TakeOver(msgspec.Struct, frozen=True, kw_only=True):
+    """A client opened another websocket for its session: ``websocket``, the number of that join,
+    is the session's from now on. The one that it had is closed, and lost without a word."""
+
+    session: int
+    websocket: int
+
+
 class Tell(msgspec.Struct, frozen=True, kw_only=True):
     """Give the node a command."""
 
@@ -58,6 +66,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "room_finished",
         "participant_joined",
         "participant_active",
+        "participant_resumed",
         "participant_left",
         "room_withdrawn",
         "track_published",
@@ -71,7 +80,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-Output = SendSignal | CloseSession | Tell | PutRecord | DeleteRecord | Replied | Happened
+Output = SendSignal | CloseSession | TakeOver | Tell | PutRecord | DeleteRecord | Replied | Happened
 
 
 class Outbox:

@@ -74,6 +74,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
     session.publications.remove(publication.sid)
     if tell:
         ctx.out.signal(session.number, track_unpublished={"track_sid": publication.sid})
+        session.absence.unpublished.append(publication.sid)
     if publication.mid is not None:
         ctx.out.tell(node.RemoveTrack(track=publication.sid))
     if not publication.live:

@@ -7,6 +7,7 @@ from livekit.protocol.rtc import (
     Pong,
     RequestResponse,
     SignalRequest,
+    SyncState,
     UpdateLocalAudioTrack,
     UpdateLocalVideoTrack,
     UpdateParticipantMetadata,
@@ -15,7 +16,14 @@ from livekit.protocol.rtc import (
 )
 
 from fairlead.protocol import node
-from fairlead.rooms import leaving, negotiating, operating, publishing, subscribing
+from fairlead.rooms import (
+    leaving,
+    negotiating,
+    operating,
+    publishing,
+    resuming,
+    subscribing,
+)
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
 
@@ -48,6 +56,8 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
             _audio_features(ctx, session, request.update_audio_track)
         case "update_video_track":
             _video_size(ctx, session, request.update_video_track)
+        case "sync_state":
+            _sync(ctx, session, request.sync_state)
         case "leave":
             leaving.leave(ctx, session, DisconnectReason.CLIENT_INITIATED, tell=False)
         case "ping":
@@ -73,6 +83,12 @@ def activate(ctx: Context, session: Session) -> None:
     room = ctx.room_of(session)
     ctx.changed(room, session)
     ctx.happened("participant_active", room, participant=session.sid)
+
+
+def _sync(ctx: Context, session: Session, state: SyncState) -> None:
+    if resuming.sync(ctx, session, state):
+        paused = UpdateTrackSettings(track_sids=state.track_sids_disabled, disabled=True)
+        _set_quality(ctx, session, paused)
 
 
 def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> None:

@@ -11,6 +11,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.policy.regions import EVERYWHERE, RegionSet, within
 from fairlead.protocol.node import Layer
+from fairlead.rooms.absence import Departures
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.session import Session
@@ -67,6 +68,7 @@ class Room:
         """Track of another node to the session that hears it first here."""
         self.visited = False
         """Someone was in it since it opened here."""
+        self.departures = Departures()
         # What has to be told at the end of the step.
         self.parted: list[ParticipantInfo] = []
         self.changed: dict[str, Session | RemoteParticipant] = {}
@@ -112,6 +114,15 @@ class Room:
         """Everyone in the room, the hidden included, superseded sessions not."""
         yield from self.sessions.values()
         yield from (remote for remote in self.remotes.values() if remote.shown)
+
+    def shown_to(self, session: Session) -> list[ParticipantInfo]:
+        """Everyone as a session sees them, itself last."""
+        others = [
+            person.told if isinstance(person, Session) else person.info
+            for person in self.participants()
+            if not person.hidden and person.identity != session.identity
+        ]
+        return [*others, session.told]
 
     def local(self, identity: str) -> Session | None:
         """The session of an identity on this edge."""

@@ -23,6 +23,7 @@ from fairlead.rooms import (
     others,
     publishing,
     requests,
+    resuming,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -97,14 +98,16 @@ class Rooms:
     def _handle(self, event: Input) -> None:
         ctx = self._ctx
         match event:
+            case Joined() if event.join.reconnect:
+                resuming.resume(ctx, event.session, event.grants, event.join)
             case Joined():
                 arriving.join(ctx, event.session, event.grants, event.join)
                 if event.session in ctx.sessions:
-                    self._expect_ping(ctx.sessions[event.session])
+                    resuming.expect_ping(ctx, ctx.sessions[event.session])
             case Signalled():
                 self._signalled(event.session, event.request)
             case SignalLost():
-                self._signal_lost(event.session)
+                resuming.signal_lost(ctx, event.session)
             case NodeSaid():
                 self._node_said(event.event)
             case RecordCame(record=RoomRecord() as record):
@@ -147,17 +150,6 @@ class Rooms:
         session.heard_at = self._ctx.now
         requests.take(self._ctx, session, request)
 
-    def _signal_lost(self, number: int) -> None:
-        ctx = self._ctx
-        session = ctx.sessions.get(number)
-        if session is None:
-            return
-        session.connected = False
-        if session.active and session.parting != DisconnectReason.MEDIA_FAILURE:
-            ctx.timers.set(("departure", number), ctx.now + defaults.SIGNAL_GRACE)
-        else:
-            leaving.leave(ctx, session, session.parting)
-
     def _node_said(self, event: node.Event) -> None:
         ctx = self._ctx
         match event:
@@ -169,6 +161,10 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     _negotiated(ctx, session, event)
+            case node.Resumed():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    resuming.resumed(ctx, session, event)
             case node.TransportState():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -182,7 +178,9 @@ class Rooms:
         ctx = self._ctx
         match event.state:
             case "connected":
-                if event.transport == session.primary and not session.active:
+                if event.transport == session.primary and session.active:
+                    resuming.speaks_again(ctx, session)
+                elif event.transport == session.primary:
                     requests.activate(ctx, session)
             case "closed":
                 # A client that leaves closes its connections before it says so.
@@ -192,7 +190,8 @@ class Rooms:
                 else:
                     leaving.leave(ctx, session, session.parting)
             case "disconnected":
-                pass
+                if event.transport == session.primary:
+                    resuming.fell_silent(ctx, session)
 
     def _levels(self, event: node.Levels) -> None:
         ctx = self._ctx
@@ -207,9 +206,6 @@ class Rooms:
             room = ctx.rooms[name]
             for session in room.sessions.values():
                 ctx.hush(session, list(people), room)
-
-    def _expect_ping(self, session: Session) -> None:
-        self._ctx.timers.set(("ping", session.number), session.heard_at + defaults.PING_TIMEOUT)
 
     def _due(self, key: Key) -> None:
         ctx = self._ctx
@@ -233,19 +229,15 @@ class Rooms:
             case "join":
                 leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
             case "departure":
-                # Connections can't be restored yet: the client joins anew by itself.
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "answer":
                 negotiating.fail(ctx, session, "the client did not answer an offer in time")
             case "ping":
-                silent = session.pings and session.connected
-                if silent and ctx.now - session.heard_at >= defaults.PING_TIMEOUT:
-                    leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
-                else:
-                    session.heard_at = session.heard_at if session.pings else ctx.now
-                    self._expect_ping(session)
+                resuming.check_ping(ctx, session)
+            case "resume":
+                resuming.give_up(ctx, session)
 
 
 def _negotiated(

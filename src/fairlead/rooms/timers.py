@@ -5,7 +5,9 @@ from __future__ import annotations
 import heapq
 from typing import Literal
 
-What = Literal["join", "ping", "refresh", "departure", "answer", "room", "count", "wider", "parted"]
+What = Literal[
+    "join", "ping", "refresh", "departure", "answer", "resume", "room", "count", "wider", "parted"
+]
 Key = tuple[What, int | str]
 
 

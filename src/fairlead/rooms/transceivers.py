@@ -103,6 +103,8 @@ class _Line:
         self.track: str | None = track
         self.sent: str | None = None
         """The track that the client accepted on it."""
+        self.taken = False
+        """The client answered an offer that has it."""
 
 
 class ServerLines:
@@ -162,6 +164,22 @@ class ServerLines:
         for (line, _), mid in zip(self._asked, mids, strict=True):
             line.mid = mid
 
+    def renew(self) -> None:
+        """Another offer is needed though nothing changed: ICE restarts."""
+        self._changed = True
+
+    def asked_mids(self) -> set[str]:
+        """The m-lines of the outstanding offer."""
+        return {line.mid for line, _ in self._asked if line.mid is not None}
+
+    def lose(self) -> None:
+        """The client never got the outstanding offer: what was new in it is not there."""
+        self.outstanding = False
+        self._asked = []
+        for line in self._lines:
+            line.mid = line.mid if line.taken else None
+        self._lines = [x for x in self._lines if x.taken or x.track is not None]
+
     def idle(self) -> set[str]:
         """The mids that carry nothing."""
         return {x.mid for x in self._lines if x.mid is not None and x.track is None}
@@ -172,6 +190,7 @@ class ServerLines:
         self.outstanding = False
         new: dict[str, str] = {}
         for line, track in self._asked:
+            line.taken = line.mid is not None
             if line.mid is None or track is None or line.track != track or line.sent == track:
                 continue
             line.sent = track

@@ -14,6 +14,7 @@ from typing import assert_never
 
 import anyio
 import structlog
+from livekit.protocol.rtc import SignalRequest
 from starlette.websockets import WebSocket
 
 from fairlead.cells.change import RecordGone, RecordPut
@@ -45,6 +46,7 @@ from fairlead.rooms.outputs import (
     PutRecord,
     Replied,
     SendSignal,
+    TakeOver,
     Tell,
 )
 from fairlead.rooms.rooms import Rooms
@@ -162,17 +164,24 @@ class Edge:
         """Serve an accepted websocket to its end."""
         self._sessions += 1
         number = self._sessions
-        link = self._links[number] = SignalLink(websocket)
+        link = self._links[number] = SignalLink(websocket, number)
         if self._nobody.is_set():
             self._nobody = anyio.Event()
         try:
             self._handle(Joined(session=number, grants=grants, join=request))
-            await link.run(lambda said: self._handle(Signalled(session=number, request=said)))
+            await link.run(lambda said: self._hear(link, said))
         finally:
-            del self._links[number]
+            current = self._links.get(link.session) is link
+            if current:
+                del self._links[link.session]
             if not self._links:
                 self._nobody.set()
-            self._handle(SignalLost(session=number))
+            if current:
+                self._handle(SignalLost(session=link.session))
+
+    def _hear(self, link: SignalLink, said: SignalRequest) -> None:
+        if self._links.get(link.session) is link:
+            self._handle(Signalled(session=link.session, request=said))
 
     async def operate(self, operation: AnyOperation) -> Reply:
         """Carry out what the API asks of this edge."""
@@ -202,6 +211,8 @@ class Edge:
                 link = self._links.get(output.session)
                 if link is not None:
                     link.close()
+            case TakeOver():
+                self._take_over(output.session, output.websocket)
             case Tell():
                 self.tell(output.command)
             case PutRecord():
@@ -216,6 +227,16 @@ class Edge:
                 _log(output)
             case _:
                 assert_never(output)
+
+    def _take_over(self, session: int, websocket: int) -> None:
+        link = self._links.pop(websocket, None)
+        if link is None:
+            return  # lost by now; the rooms hear so
+        old = self._links.get(session)
+        link.session = session
+        self._links[session] = link
+        if old is not None:
+            old.abandon()
 
     async def _hear_node(self) -> None:
         descriptor = self._node.fileno()

@@ -43,6 +43,8 @@ COMMANDS: list[node.Command] = [
     node.Subscribe(participant=1, transport="publisher", mid="0", track="TR_a"),
     node.Unsubscribe(participant=1, track="TR_a"),
     node.SetQuality(participant=1, track="TR_a", quality=None),
+    node.ResumeParticipant(participant=1),
+    node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),
     node.AddPeer(node=2, public_key=bytes(32), addresses=["127.0.0.1:7000"]),

@@ -18,14 +18,14 @@ PIECE = 1 << 16
 class Door:
     """What goes through one edge's door."""
 
-    def __init__(self) -> None:
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
         self._open: set[asyncio.StreamWriter] = set()
         self._deaf: set[asyncio.StreamWriter] = set()
 
-    @property
-    def passing(self) -> int:
-        """Connections that are through."""
-        return len(self._open) // 2
+    def lead_to(self, edge: Edge) -> None:
+        """Whoever comes from now on reaches another edge."""
+        self._edge = edge
 
     def cut(self) -> None:
         """End every connection, both ends hear of it."""
@@ -50,14 +50,13 @@ class Door:
         if other not in self._deaf:
             other.close()
 
-    async def serve(
-        self,
-        host: str,
-        port: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        there, back = await asyncio.open_connection(host, port)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = urlsplit(self._edge.url)
+        try:
+            there, back = await asyncio.open_connection(address.hostname, address.port)
+        except OSError:
+            writer.transport.abort()
+            return
         pair = {writer, back}
         self._open |= pair
         try:
@@ -72,15 +71,11 @@ class Door:
 @asynccontextmanager
 async def door_to(edge: Edge) -> AsyncIterator[tuple[Door, Edge]]:
     """A door to an edge, and the edge as it is reached through it."""
-    door = Door()
-    address = urlsplit(edge.url)
-    host, port = address.hostname or "127.0.0.1", address.port or 80
-    server = await asyncio.start_server(
-        lambda reader, writer: door.serve(host, port, reader, writer), "127.0.0.1", 0
-    )
+    door = Door(edge)
+    server = await asyncio.start_server(door.serve, "127.0.0.1", 0)
     try:
-        through = server.sockets[0].getsockname()[1]
-        yield door, replace(edge, url=f"ws://127.0.0.1:{through}")
+        port = server.sockets[0].getsockname()[1]
+        yield door, replace(edge, url=f"ws://127.0.0.1:{port}")
     finally:
         server.close()
         door.cut()

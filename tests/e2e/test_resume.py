@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 
 import pytest
 
 from tests.e2e.conftest import Ends
 from tests.e2e.door import door_to
 from tests.e2e.people import Person, joined
+from tests.e2e.worlds import World
 from tests.e2e.test_data import packets
 from tests.media import chirp
 
@@ -54,3 +58,42 @@ async def test_a_lost_websocket_is_nobodys_business(ends: Ends, room: str, dual:
         assert packets(ben, "ship") == [*[b"here"] * 2, b"end"]
         assert not names(ayu, mine) & (APART - {"reconnecting"})
         assert not names(ben, bens) & APART
+
+
+async def test_a_drained_node_sends_its_people_to_another(world: World, room: str) -> None:
+    near, far = world["jakarta"], world["frankfurt"]
+    if world.admin is None:
+        pytest.skip("the servers named by the environment can't be drained from here")
+    async with (
+        door_to(near) as (door, through),
+        joined(through, room, "ayu") as ayu,
+        joined(far, room, "ben") as ben,
+    ):
+        await ayu.say(chirp.JAKARTA)
+        await ben.track_of("ayu")
+        since = len(ben.log)
+        door.lead_to(far)
+        try:
+            assert await drain(world) == {"draining": True, "moved": 1, "left": 0}
+            assert await drain(world) == {"draining": True, "moved": 1, "left": 0}
+            await ben.hear(await ben.track_of("ayu", since=since), chirp.JAKARTA)
+        finally:
+            undone = await drain(world, "--undo")
+        assert not undone["draining"]
+        async with joined(near, room, "cas"):
+            await ben.sees("cas")
+
+
+async def drain(world: World, *options: str) -> dict[str, object]:
+    """What `fairlead node drain jakarta` says."""
+    command = [sys.executable, "-m", "fairlead.cli", "node", "drain", "jakarta", "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [*command, *options, "--admin", str(world.admin)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer

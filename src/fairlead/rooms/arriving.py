@@ -14,7 +14,7 @@ from fairlead.policy.grants import Denied, Grants
 from fairlead.policy.regions import RegionSet
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import boundary, leaving, negotiating, publishing, subscribing
+from fairlead.rooms import boundary, draining, leaving, negotiating, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
@@ -27,6 +27,7 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
     """What a joiner may do, its own metadata taken in. Raises `Denied` as the websocket and
     ``/validate`` alike must answer."""
     name = grants.require_join()
+    draining.check(ctx)
     if join.publish:
         grants = _publish_only(grants, join.publish)
     if join.metadata or join.attributes:

@@ -10,6 +10,7 @@ from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
 from fairlead.rooms.absence import Endings
+from fairlead.rooms.drain import Drain
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
@@ -43,6 +44,9 @@ class Context:
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
+        self.urls: dict[int, str] = {}
+        """Where clients connect to each other node that is known."""
+        self.drain = Drain()
         self.region_sets = RegionSets()
         """Of the rooms held here."""
         self._serial = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
-from livekit.protocol.rtc import LeaveRequest
+from livekit.protocol.rtc import LeaveRequest, RegionSettings
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
@@ -30,8 +30,10 @@ def leave(
     reason: DisconnectReason,
     action: LeaveRequest.Action = LeaveRequest.DISCONNECT,
     tell: bool = True,
+    regions: RegionSettings | None = None,
 ) -> None:
-    """A session ends. ``tell``: its client did not ask for it and hears why."""
+    """A session ends. ``tell``: its client did not ask for it and hears why; ``regions``: and
+    where it may join anew."""
     if session.number not in ctx.sessions:
         return
     room = ctx.touch(ctx.room_of(session))
@@ -41,7 +43,7 @@ def leave(
         ctx.timers.drop((what, session.number))
     if session.connected:
         if tell:
-            send_leave(ctx, session.number, reason, action)
+            send_leave(ctx, session.number, reason, action, regions)
         ctx.out.add(CloseSession(session=session.number))
     if session.absence.websocket is not None:
         del ctx.returning[session.absence.websocket]
@@ -70,12 +72,16 @@ def send_leave(
     number: int,
     reason: DisconnectReason,
     action: LeaveRequest.Action,
+    regions: RegionSettings | None = None,
 ) -> None:
     """Tell a client to go, or to come again."""
     ctx.out.signal(
         number,
         leave=LeaveRequest(
-            reason=reason, action=action, can_reconnect=action != LeaveRequest.DISCONNECT
+            reason=reason,
+            action=action,
+            can_reconnect=action != LeaveRequest.DISCONNECT,
+            regions=regions,
         ),
     )
 

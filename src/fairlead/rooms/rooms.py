@@ -17,6 +17,7 @@ from fairlead.protocol.join import Join
 from fairlead.rooms import (
     arriving,
     boundary,
+    draining,
     leaving,
     negotiating,
     operating,
@@ -27,8 +28,10 @@ from fairlead.rooms import (
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
+from fairlead.rooms.drain import Drain
 from fairlead.rooms.inputs import (
     Asked,
+    DrainAsked,
     Input,
     Joined,
     NodeRecordWent,
@@ -75,6 +78,11 @@ class Rooms:
     def session_count(self) -> int:
         """Sessions of this edge."""
         return len(self._ctx.sessions)
+
+    @property
+    def drain(self) -> Drain:
+        """How far it is emptied."""
+        return self._ctx.drain
 
     @property
     def room_count(self) -> int:
@@ -130,6 +138,8 @@ class Rooms:
             case Ticked():
                 for key in ctx.timers.due(ctx.now):
                     self._due(key)
+            case DrainAsked():
+                draining.drain(ctx, event.rate, event.ending)
             case ShuttingDown():
                 for session in list(ctx.sessions.values()):
                     leaving.leave(
@@ -212,6 +222,9 @@ class Rooms:
         what, subject = key
         if what == "parted":
             leaving.erase(ctx, str(subject))
+            return
+        if what == "drain":
+            draining.step(ctx)
             return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))

@@ -6,7 +6,17 @@ import heapq
 from typing import Literal
 
 What = Literal[
-    "join", "ping", "refresh", "departure", "answer", "resume", "room", "count", "wider", "parted"
+    "join",
+    "ping",
+    "refresh",
+    "departure",
+    "answer",
+    "resume",
+    "room",
+    "count",
+    "wider",
+    "parted",
+    "drain",
 ]
 Key = tuple[What, int | str]
 

@@ -26,6 +26,7 @@ from fairlead.protocol.join import Join
 from fairlead.protocol.operation import AnyOperation, Reply
 from fairlead.rooms.inputs import (
     Asked,
+    DrainAsked,
     Input,
     Joined,
     NodeRecordWent,
@@ -54,9 +55,14 @@ from fairlead.rooms.settings import Settings
 from fairlead.server.edge_link import SignalLink
 from fairlead.server.edge_records import RecordQueue
 from fairlead.server.ports import Cells, PacketNode
+from fairlead.server.state import DrainState
 from fairlead.types import NodeRecord, ParticipantRecord, RegionSetsRecord, RoomRecord
 
 SID_LENGTH = 12
+DRAIN_RATE = 20.0
+"""Sessions a second that a node sends away as it ends, or more for the bound below."""
+DRAIN_TIMEOUT = 4.0
+"""Seconds over which a node that ends sends its people away; who is left then goes at once."""
 SHUTDOWN_TIMEOUT = 3.0
 """Seconds that records and goodbyes have to get out at the end."""
 RETRY_DELAY = 1.0
@@ -139,10 +145,28 @@ class Edge:
     async def stop(self) -> None:
         """Send everyone away to join again, and take this edge's records back. Call it while
         `run` runs."""
+        rate = max(DRAIN_RATE, self.session_count / DRAIN_TIMEOUT)
+        self._handle(DrainAsked(rate=rate, ending=True))
+        with anyio.move_on_after(DRAIN_TIMEOUT):
+            await self._nobody.wait()
         self._handle(ShuttingDown())
         with anyio.move_on_after(SHUTDOWN_TIMEOUT):
             await self._records.drained()
             await self._nobody.wait()
+
+    def drain(self, rate: float | None) -> DrainState:
+        """Send everyone elsewhere at ``rate`` sessions a second; None takes new sessions again."""
+        before = self.drained.draining
+        self._handle(DrainAsked(rate=rate))
+        if self.drained.draining != before:
+            log.info("draining" if rate is not None else "not draining", left=self.session_count)
+        return self.drained
+
+    @property
+    def drained(self) -> DrainState:
+        """How far this edge is emptied."""
+        drain = self._rooms.drain
+        return DrainState(draining=drain.on, moved=drain.moved, left=self.session_count)
 
     def verify(self, token: str) -> Grants:
         """What a token allows. Raises `fairlead.policy.grants.Denied`."""

@@ -12,8 +12,8 @@ import pytest
 from tests.e2e.conftest import Ends
 from tests.e2e.door import door_to
 from tests.e2e.people import Person, joined
-from tests.e2e.worlds import World
 from tests.e2e.test_data import packets
+from tests.e2e.worlds import World
 from tests.media import chirp
 
 pytestmark = pytest.mark.anyio

@@ -87,6 +87,10 @@ pub enum Command {
     ResumeParticipant {
         participant: u64,
     },
+    AdoptConnection {
+        participant: u64,
+        channels: [u16; 2],
+    },
     ReplayData {
         participant: u64,
         had: Vec<Had>,
@@ -299,6 +303,7 @@ impl Command {
             | Command::Unsubscribe { participant, .. }
             | Command::SetQuality { participant, .. }
             | Command::ResumeParticipant { participant }
+            | Command::AdoptConnection { participant, .. }
             | Command::ReplayData { participant, .. } => Some(*participant),
             Command::AddTrack { .. }
             | Command::RemoveTrack { .. }

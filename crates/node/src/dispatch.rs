@@ -210,6 +210,16 @@ impl Node {
             Command::ResumeParticipant { participant } => {
                 self.sfu(now, sfu::Input::Resume { participant });
             }
+            Command::AdoptConnection {
+                participant,
+                channels,
+            } => self.sfu(
+                now,
+                sfu::Input::Adopt {
+                    participant,
+                    channels,
+                },
+            ),
             Command::ReplayData { participant, had } => {
                 let had: Vec<_> = had.into_iter().map(|h| (h.publisher, h.sequence)).collect();
                 let had = &had;

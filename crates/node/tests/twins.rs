@@ -125,7 +125,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 25, "one sample of each command");
+    assert_eq!(read, 26, "one sample of each command");
 }
 
 #[test]

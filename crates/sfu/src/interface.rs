@@ -110,6 +110,12 @@ pub enum Input<'a> {
     Resume {
         participant: u64,
     },
+    /// A client's connection was another node's until now: its next offer begins ICE, DTLS and
+    /// SCTP anew. `channels`: ids of its reliable and its lossy channel.
+    Adopt {
+        participant: u64,
+        channels: [u16; 2],
+    },
     /// Send a client again what it missed; of each publisher, the last message that it got.
     Replay {
         participant: u64,

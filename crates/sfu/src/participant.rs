@@ -15,6 +15,8 @@ pub(crate) struct Participant {
     pub(crate) added: Instant,
     /// Number of the last reliable message taken from it.
     pub(crate) last_sequence: u32,
+    /// Its connection was another node's: the channels for its first offer here.
+    pub(crate) adopted: Option<[u16; 2]>,
     pub(crate) publisher: Option<Transport>,
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
@@ -32,6 +34,7 @@ impl Participant {
             info,
             added: now,
             last_sequence: 0,
+            adopted: None,
             publisher: None,
             subscriber: None,
             estimate: None,

@@ -67,6 +67,13 @@ impl Names {
     }
 }
 
+/// An offer on a connection that was another node's, read so that the node has to open DTLS, and with
+/// it SCTP. The client sees a new fingerprint and begins DTLS anew, but takes its SCTP association to
+/// live on: only an INIT from here makes it a restart (RFC 9260 section 5.2.2).
+pub(crate) fn as_client(offer: &str) -> String {
+    offer.replace("a=setup:actpass", "a=setup:passive")
+}
+
 /// Both are random: nothing else in a description is equal to one of them.
 fn replaced(sdp: &str, old: &IceCreds, new: &IceCreds) -> String {
     sdp.replace(&old.ufrag, &new.ufrag)

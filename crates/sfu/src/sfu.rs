@@ -1,5 +1,6 @@
 //! The clients of one worker behind one `handle`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::participant::{Participant, ufrag};
 use crate::replay::Replay;
+use crate::restart::as_client;
 use crate::stream::Stream;
 use crate::track::{Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
@@ -17,6 +19,9 @@ use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 
 /// Addresses that one transport may be spoken to from; the longest unused is forgotten.
 const MAX_ADDRESSES: usize = 16;
+
+/// Ids of the reliable and the lossy channel where both sides know them (livekit.md 1.12).
+const AGREED_CHANNELS: [u16; 2] = [100, 101];
 
 /// What a participant's transport is known by.
 pub(crate) type TransportKey = (u64, Side);
@@ -218,6 +223,14 @@ impl Sfu {
                 participant,
                 last_sequence: self.resume(participant),
             }),
+            Input::Adopt {
+                participant,
+                channels,
+            } => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.adopted = Some(channels);
+                }
+            }
             Input::Replay { participant, had } => self.replay(now, participant, had),
         }
     }
@@ -379,13 +392,19 @@ impl Sfu {
         sdp: &str,
         out: &mut Vec<Output>,
     ) {
-        let agreed = self
-            .participants
-            .get(&participant)
-            .is_some_and(|p| p.info.negotiated_channels);
+        let mut agreed = None;
+        let mut adopted = None;
+        if let Some(p) = self.participants.get_mut(&participant) {
+            agreed = p.info.negotiated_channels.then_some(AGREED_CHANNELS);
+            adopted = p.adopted.take();
+        }
+        let sdp = match adopted {
+            Some(_) => Cow::Owned(as_client(sdp)),
+            None => Cow::Borrowed(sdp),
+        };
         let answered = self
             .open(now, participant, side)
-            .and_then(|t| t.accept_offer(now, sdp, agreed));
+            .and_then(|t| t.accept_offer(now, &sdp, adopted.or(agreed)));
         self.renamed((participant, side));
         out.push(match answered {
             Ok(sdp) => Output::Answered {

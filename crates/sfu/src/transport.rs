@@ -277,7 +277,7 @@ impl Transport {
         &mut self,
         now: Instant,
         sdp: &str,
-        agreed_channels: bool,
+        agreed_channels: Option<[u16; 2]>,
     ) -> Result<String, String> {
         let sdp = without_snap(sdp);
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
@@ -292,11 +292,13 @@ impl Transport {
         self.restarted(restarted);
         self.deadline = now;
         self.negotiated();
-        if agreed_channels && !self.channels_agreed {
+        if let Some([reliable, lossy]) = agreed_channels
+            && !self.channels_agreed
+        {
             self.channels_agreed = true;
             let mut api = self.rtc.direct_api();
-            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(100))));
-            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(101))));
+            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(reliable))));
+            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(lossy))));
         }
         Ok(ask_for_lost_sound(&answer))
     }

@@ -172,6 +172,14 @@ class ResumeParticipant(Message, frozen=True):
     participant: int
 
 
+class AdoptConnection(Message, frozen=True):
+    """A client's connection was with another node until now: its next offer begins ICE, DTLS and
+    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel."""
+
+    participant: int
+    channels: list[int]
+
+
 class Had(Message, frozen=True):
     """The number of the last reliable message that a client got of a publisher."""
 
@@ -296,6 +304,7 @@ Command = (
     | Unsubscribe
     | SetQuality
     | ResumeParticipant
+    | AdoptConnection
     | ReplayData
     | SendData
     | SetRoomNodes

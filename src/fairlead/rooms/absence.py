@@ -9,6 +9,8 @@ from collections import OrderedDict, deque
 
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
+from fairlead.protocol.node import Had
+
 MAX_UNPUBLISHED = 64
 RETURNS = 10
 RETURNS_WITHIN = 10.0
@@ -34,6 +36,10 @@ class Absence:
         """Our next offer restarts ICE."""
         self.unpublished: deque[str] = deque(maxlen=MAX_UNPUBLISHED)
         """Tracks that the server ended: it may not have heard so."""
+        self.had: list[Had] | None = None
+        """Another edge had it: of each publisher, the last message that it got."""
+        self.moving = False
+        """Another edge had it, and its tracks have no m-lines here yet."""
         self._returns: deque[float] = deque(maxlen=RETURNS)
 
     def hurries(self, now: float) -> bool:

@@ -10,6 +10,7 @@ from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
 from fairlead.rooms.absence import Endings
+from fairlead.rooms.adoption import Adoption
 from fairlead.rooms.drain import Drain
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
@@ -39,6 +40,8 @@ class Context:
         """Rooms that have something to tell at the end of the step."""
         self.returning: dict[int, int] = {}
         """Websockets on which clients come back, to their sessions, while the node is asked."""
+        self.adoptions: dict[int, Adoption] = {}
+        """Websockets on which clients ask for sessions of other edges."""
         self.endings = Endings()
         self.parted: dict[str, ParticipantRecord] = {}
         """Records of sessions that ended a moment ago."""
@@ -188,9 +191,27 @@ class Context:
             del room.meshed[sid]
             self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
-            if sid not in room.meshed or retagged:
+            new = sid not in room.meshed
+            if new or retagged:
                 room.meshed[sid] = track
                 self.out.tell(_remote(room, track, tag))
+            if new:
+                self.send_again(room, track)
+
+    def send_again(self, room: Room, track: Track) -> None:
+        """The node learnt of a track anew: whoever heard it goes on hearing it."""
+        for number in sorted(track.subscribers):
+            session = room.sessions[number]
+            mid = next((m for m, sid in session.lines.carried().items() if sid == track.sid), None)
+            if mid is not None:
+                self.out.tell(
+                    node.Subscribe(
+                        participant=number,
+                        transport=session.receiving,
+                        mid=mid,
+                        track=track.sid,
+                    )
+                )
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

@@ -36,6 +36,34 @@ def leave(
     where it may join anew."""
     if session.number not in ctx.sessions:
         return
+    _end(ctx, session, reason, action, tell, regions)
+    room = ctx.room_of(session)
+    for publication in list(session.publications.by_sid.values()):
+        session.publications.remove(publication.sid)
+        subscribing.remove_track(ctx, room, publication.sid)
+    _part(ctx, room, session, reason)
+    ctx.count_later(room)
+    watch_empty(ctx, room)
+
+
+def hand_over(ctx: Context, session: Session) -> None:
+    """Another edge has the session now: here it ends without a word, and its tracks stay."""
+    _end(ctx, session, DisconnectReason.MIGRATION, LeaveRequest.RESUME, tell=False)
+    room = ctx.room_of(session)
+    ctx.parted[session.sid] = session.record(session.told, [])
+    ctx.timers.set(("parted", session.sid), ctx.now + defaults.HANDOVER_DELAY)
+    ctx.happened("participant_moved", room, participant=session.sid)
+
+
+def _end(
+    ctx: Context,
+    session: Session,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+    tell: bool,
+    regions: RegionSettings | None = None,
+) -> None:
+    """The session is no more, here and at the node."""
     room = ctx.touch(ctx.room_of(session))
     del ctx.sessions[session.number]
     ctx.unsettled.pop(session.number, None)
@@ -53,18 +81,13 @@ def leave(
     room.sessions.pop(session.number)
     room.changed.pop(session.sid, None)
     room.rerecord.pop(session.number, None)
-    for publication in list(session.publications.by_sid.values()):
-        session.publications.remove(publication.sid)
+    for publication in session.publications.by_sid.values():
         if publication.mid is not None:
             ctx.out.tell(node.RemoveTrack(track=publication.sid))
-        subscribing.remove_track(ctx, room, publication.sid)
     ctx.out.tell(node.RemoveParticipant(participant=session.number))
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
     _pass_on_hearing(ctx, room, session)
-    _part(ctx, room, session, reason)
-    ctx.count_later(room)
-    watch_empty(ctx, room)
 
 
 def send_leave(

@@ -43,6 +43,9 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
     if session.single:
         carried, closed = session.client_lines.fill(sections)
         subscribing.stop(ctx, session, closed)
+    if session.absence.moving:
+        carried = session.client_lines.carried()
+        publishing.settle_moved(ctx, session)
     edits = _answer_edits(session, sections)
     mapping = session.client_lines.carried() if session.single else {}
     ctx.out.signal(
@@ -173,9 +176,15 @@ def fail(ctx: Context, session: Session, reason: str) -> None:
 def _pass_offer(ctx: Context, session: Session, offer: SessionDescription) -> None:
     ctx.out.tell(
         node.AcceptOffer(
-            participant=session.number, transport="publisher", offer_id=offer.id, sdp=offer.sdp
+            participant=session.number,
+            transport="publisher",
+            offer_id=offer.id,
+            sdp=offer.sdp,
         )
     )
+    if session.absence.had is not None:
+        had, session.absence.had = session.absence.had, None
+        ctx.out.tell(node.ReplayData(participant=session.number, had=had))
 
 
 def _answer_edits(session: Session, sections: list[MediaSection]) -> dict[str, SectionEdit]:

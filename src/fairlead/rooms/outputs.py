@@ -67,6 +67,8 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "participant_joined",
         "participant_active",
         "participant_resumed",
+        "participant_adopted",
+        "participant_moved",
         "participant_left",
         "room_withdrawn",
         "track_published",

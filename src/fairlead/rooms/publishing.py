@@ -47,6 +47,11 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
         ctx.out.tell(
             node.Publish(participant=session.number, mid=section.mid, track=publication.sid)
         )
+        track = room.tracks.get(publication.sid)
+        if track is not None:
+            # Another edge had it: what people here heard from there they hear from here.
+            track.layers, track.red = publication.layers, publication.red
+            ctx.send_again(room, track)
 
 
 def go_live(ctx: Context, sid: str, mime: str) -> None:
@@ -85,6 +90,15 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
         session.info.is_publisher = False
         ctx.count_later(room)
     ctx.changed(room, session)
+
+
+def settle_moved(ctx: Context, session: Session) -> None:
+    """A session that another edge had has its m-lines here: tracks without one are over, and the
+    other edges may know."""
+    session.absence.moving = False
+    for publication in session.publications.pending():
+        remove(ctx, session, publication)
+    ctx.changed(ctx.room_of(session), session)
 
 
 def mute(ctx: Context, session: Session, sid: str, muted: bool) -> bool:

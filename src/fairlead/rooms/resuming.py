@@ -13,7 +13,7 @@ from livekit.protocol.rtc import LeaveRequest, ReconnectResponse, SyncState
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node, sdp
 from fairlead.protocol.join import Join
-from fairlead.rooms import arriving, leaving, negotiating, speakers, subscribing, updates
+from fairlead.rooms import adopting, arriving, leaving, negotiating, speakers, subscribing, updates
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, TakeOver
@@ -27,6 +27,8 @@ DEPARTED_PROTOCOL = 9
 
 def signal_lost(ctx: Context, number: int) -> None:
     """A websocket is gone: that of a session, or one on which a client was coming back."""
+    if adopting.drop(ctx, number):
+        return
     waiting = ctx.returning.pop(number, None)
     if waiting is not None:
         ctx.sessions[waiting].absence.websocket = None
@@ -81,7 +83,9 @@ def resume(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client opened the websocket ``number`` to take up a session that it has."""
     room = ctx.rooms.get(grants.require_join())
     session = _own_session(room, grants.identity, request)
-    if session is None:
+    if session is None and adopting.begin(ctx, number, grants, request):
+        return
+    if session is None or ctx.drain.on:
         why = ctx.endings.why(request.sid, grants.identity)
         action = LeaveRequest.RECONNECT if why is None else LeaveRequest.DISCONNECT
         leaving.turn_away(ctx, number, why or DisconnectReason.STATE_MISMATCH, action)
@@ -145,10 +149,21 @@ def sync(ctx: Context, session: Session, state: SyncState) -> bool:
     wanted = state.subscription
     tracks = [*wanted.track_sids, *(x for y in wanted.participant_tracks for x in y.track_sids)]
     subscribing.wish(ctx, session, tracks, wanted.subscribe)
-    _replay(ctx, session, state)
+    had = received(ctx, session, state)
+    if had is not None:
+        ctx.out.tell(node.ReplayData(participant=session.number, had=had))
     if not session.single and session.server_lines.outstanding and absence.restart:
         _find_lost_offer(ctx, session, state)
     return True
+
+
+def received(ctx: Context, session: Session, state: SyncState) -> list[node.Had] | None:
+    """Of each publisher, the last message that the client got; None if it names too many."""
+    states = state.datachannel_receive_states
+    if len(states) > defaults.MAX_RECEIVE_STATES:
+        negotiating.fault(ctx, session, f"{len(states)} receive states at once")
+        return None
+    return [node.Had(publisher=x.publisher_sid, sequence=x.last_seq) for x in states]
 
 
 def give_up(ctx: Context, session: Session) -> None:
@@ -211,15 +226,6 @@ def _restart(ctx: Context, session: Session) -> None:
         session.absence.restart = True
         session.server_lines.renew()
     ctx.settle_later(session)
-
-
-def _replay(ctx: Context, session: Session, state: SyncState) -> None:
-    states = state.datachannel_receive_states
-    if len(states) > defaults.MAX_RECEIVE_STATES:
-        negotiating.fault(ctx, session, f"{len(states)} receive states at once")
-        return
-    had = [node.Had(publisher=x.publisher_sid, sequence=x.last_seq) for x in states]
-    ctx.out.tell(node.ReplayData(participant=session.number, had=had))
 
 
 def _find_lost_offer(ctx: Context, session: Session, state: SyncState) -> None:

@@ -15,6 +15,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.rooms import (
+    adopting,
     arriving,
     boundary,
     draining,
@@ -131,7 +132,7 @@ class Rooms:
             case RoomRecordWent():
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():
-                others.participant_went(ctx, event.room, event.sid)
+                others.participant_went(ctx, event.room, event.node, event.sid)
             case Asked():
                 reply = operating.operate(ctx, event.operation)
                 ctx.out.add(Replied(call=event.call, reply=reply))
@@ -156,6 +157,8 @@ class Rooms:
     def _signalled(self, number: int, request: SignalRequest) -> None:
         session = self._ctx.sessions.get(number)
         if session is None:
+            if number in self._ctx.adoptions:
+                adopting.take(self._ctx, number, request)
             return
         session.heard_at = self._ctx.now
         requests.take(self._ctx, session, request)
@@ -175,6 +178,8 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     resuming.resumed(ctx, session, event)
+                else:
+                    adopting.greet(ctx, event.participant, event)
             case node.TransportState():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -234,6 +239,9 @@ class Rooms:
                 ctx.tell_room(room)
             elif room is not None:
                 ctx.touch(room).mesh_regions = room.regions
+            return
+        if what == "adopt":
+            adopting.give_up(ctx, int(subject))
             return
         session = ctx.sessions.get(int(subject))
         if session is None:

@@ -34,6 +34,9 @@ MEDIA_GRACE = 2
 """Seconds for a leave to arrive after the connections of its session closed."""
 PARTING_DELAY = 1.0
 """Seconds that the record of a session that ended stands, so that the other edges hear why."""
+HANDOVER_DELAY = 3.0
+"""Seconds that the record of a session stands that another edge took: nobody may hear of its end
+before they hear of that edge's."""
 ANSWER_TIMEOUT = 15
 """Seconds that a client may take to answer an offer of ours."""
 TOKEN_REFRESH = 300

@@ -17,6 +17,7 @@ What = Literal[
     "wider",
     "parted",
     "drain",
+    "adopt",
 ]
 Key = tuple[What, int | str]
 

@@ -39,6 +39,10 @@ class ClientLines:
     def carried(self) -> dict[str, str]:
         return dict(self._carried)
 
+    def keep(self, carried: dict[str, str]) -> None:
+        """Another edge filled these m-lines (mid to track): they stay so."""
+        self._carried.update(carried)
+
     def fill(self, sections: list[MediaSection]) -> tuple[dict[str, str], list[str]]:
         """Fill an offer: what is carried from now on (mid to track), and the tracks whose m-line
         the client closed."""

@@ -44,6 +44,7 @@ COMMANDS: list[node.Command] = [
     node.Unsubscribe(participant=1, track="TR_a"),
     node.SetQuality(participant=1, track="TR_a", quality=None),
     node.ResumeParticipant(participant=1),
+    node.AdoptConnection(participant=1, channels=[0, 2]),
     node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),

@@ -30,6 +30,8 @@ class Absence:
         """Nothing comes on the connection that the client listens on, either."""
         self.websocket: int | None = None
         """On which it comes back, while the node says where its messages stand."""
+        self.sent_off = False
+        """It was told to go on at another edge."""
         self.syncing = False
         """It came back and has not said yet what it has."""
         self.restart = False

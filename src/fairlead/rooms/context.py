@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.rtc import RegionInfo, RegionSettings
 
 from fairlead.policy import regions as policy
 from fairlead.policy.regions import region_tag
@@ -72,6 +73,15 @@ class Context:
     def touch(self, room: Room) -> Room:
         self.touched[room.name] = room
         return room
+
+    def elsewhere(self, room: Room) -> RegionSettings:
+        """The other nodes where a room may be, as clients read it."""
+        places = [
+            RegionInfo(region=self.region_of[node], url=url)
+            for node, url in sorted(self.urls.items())
+            if node in self.region_of and policy.allows(room.regions, self.region_of[node])
+        ]
+        return RegionSettings(regions=places)
 
     def new_stream(self) -> int:
         """A stream id that this node never gave out before."""

@@ -1,21 +1,22 @@
 """Draining: an edge that is to end takes no new sessions and sends those that it has elsewhere, a
 batch at a time, so that the others are not stormed.
 
-A client is told to join anew, and where: SDKs come back to the address that they know, so one name
-should stand before all edges (`docs/weak-networks.md`).
+A client is told to go on at another edge, or to join anew, and where: SDKs come back to the address
+that they know, so one name should stand before all edges (`docs/weak-networks.md`).
 """
 
 from __future__ import annotations
 
 from livekit.protocol.models import DisconnectReason
-from livekit.protocol.rtc import LeaveRequest, RegionInfo, RegionSettings
+from livekit.protocol.rtc import LeaveRequest
 
-from fairlead.policy import regions as policy
 from fairlead.policy.grants import Denied
-from fairlead.rooms import leaving
+from fairlead.rooms import leaving, resuming
 from fairlead.rooms.context import Context
-from fairlead.rooms.room import Room
+from fairlead.rooms.session import Session
 
+RESUME_PROTOCOL = 12
+"""Beyond it clients read what a `Leave` wants of them."""
 BATCH_S = 0.5
 """Seconds from one batch to the next."""
 
@@ -42,15 +43,15 @@ def step(ctx: Context) -> None:
     if not drain.on:
         return
     batch = max(1, round(drain.rate * BATCH_S))
-    people = sorted(ctx.sessions.values(), key=lambda s: (s.room, s.order))[:batch]
+    here = [session for session in ctx.sessions.values() if not session.absence.sent_off]
+    people = sorted(here, key=lambda s: (s.room, s.order))[:batch]
     for session in people:
-        leaving.leave(
-            ctx,
-            session,
-            drain.reason,
-            action=LeaveRequest.RECONNECT,
-            regions=elsewhere(ctx, ctx.room_of(session)),
-        )
+        regions = ctx.elsewhere(ctx.room_of(session))
+        if regions.regions and _can_go_on(session):
+            resuming.send_off(ctx, session, drain.reason)
+        else:
+            action = LeaveRequest.RECONNECT
+            leaving.leave(ctx, session, drain.reason, action=action, regions=regions)
     drain.moved += len(people)
     if ctx.sessions:
         ctx.timers.set(("drain", ""), ctx.now + BATCH_S)
@@ -62,11 +63,7 @@ def check(ctx: Context) -> None:
         raise Denied("this node takes no new sessions: it is being drained", 503)
 
 
-def elsewhere(ctx: Context, room: Room) -> RegionSettings:
-    """The other nodes where a room may be, as clients read it."""
-    places = [
-        RegionInfo(region=ctx.region_of[node], url=url)
-        for node, url in sorted(ctx.urls.items())
-        if node in ctx.region_of and policy.allows(room.regions, ctx.region_of[node])
-    ]
-    return RegionSettings(regions=places)
+def _can_go_on(session: Session) -> bool:
+    """Whether another edge can take the session over (decision 8)."""
+    whole = session.active and session.connected
+    return whole and session.single and session.protocol > RESUME_PROTOCOL

@@ -89,6 +89,8 @@ def resume(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         why = ctx.endings.why(request.sid, grants.identity)
         action = LeaveRequest.RECONNECT if why is None else LeaveRequest.DISCONNECT
         leaving.turn_away(ctx, number, why or DisconnectReason.STATE_MISMATCH, action)
+        if session is not None:
+            leaving.leave(ctx, session, ctx.drain.reason)
         return
     if session.absence.hurries(ctx.now):
         # Unanswered it tries again, and later each time.
@@ -171,6 +173,19 @@ def give_up(ctx: Context, session: Session) -> None:
     that it needs, it has to join anew."""
     if session.absence.silent or session.absence.restart:
         leaving.leave(ctx, session, DisconnectReason.MEDIA_FAILURE, action=LeaveRequest.RECONNECT)
+
+
+def send_off(ctx: Context, session: Session, reason: DisconnectReason) -> None:
+    """Have the client go on at another edge, which takes the session over from here."""
+    leaving.send_leave(
+        ctx, session.number, reason, LeaveRequest.RESUME, ctx.elsewhere(ctx.room_of(session))
+    )
+    ctx.out.add(CloseSession(session=session.number))
+    session.connected = False
+    session.absence.sent_off = True
+    session.parting = reason
+    _wait(ctx, session)
+    ctx.timers.set(("departure", session.number), ctx.now + defaults.SEND_OFF_TIMEOUT)
 
 
 def _own_session(room: Room | None, identity: str, request: Join) -> Session | None:

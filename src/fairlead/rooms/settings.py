@@ -28,6 +28,8 @@ RESUME_LIMIT = 120
 """Seconds that a session stays without a websocket while its media lives."""
 RESUME_TIMEOUT = 30
 """Seconds from a client's return to its media's."""
+SEND_OFF_TIMEOUT = 10.0
+"""Seconds that a client has to go on at the edge that it was sent to."""
 MAX_RECEIVE_STATES = 4096
 """Publishers of messages that a client that comes back may name."""
 MEDIA_GRACE = 2

@@ -119,6 +119,7 @@ class Edge:
         self._records = RecordQueue()
         self._armed: float | None = None
         self._rearm = anyio.Event()
+        self._emptied = anyio.Event()
         self._nobody = anyio.Event()
         self._nobody.set()
 
@@ -145,10 +146,12 @@ class Edge:
     async def stop(self) -> None:
         """Send everyone away to join again, and take this edge's records back. Call it while
         `run` runs."""
+        self._emptied = anyio.Event()
         rate = max(DRAIN_RATE, self.session_count / DRAIN_TIMEOUT)
         self._handle(DrainAsked(rate=rate, ending=True))
         with anyio.move_on_after(DRAIN_TIMEOUT):
-            await self._nobody.wait()
+            if self.session_count:
+                await self._emptied.wait()
         self._handle(ShuttingDown())
         with anyio.move_on_after(SHUTDOWN_TIMEOUT):
             await self._records.drained()
@@ -221,6 +224,8 @@ class Edge:
     def _handle(self, event: Input) -> None:
         for output in self._rooms.handle(self._clock(), event):
             self._perform(output)
+        if not self.session_count:
+            self._emptied.set()
         deadline = self._rooms.deadline()
         if deadline is not None and (self._armed is None or deadline < self._armed):
             self._rearm.set()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from livekit.protocol.models import DisconnectReason
+from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.rtc import LeaveRequest
 
 from fairlead.policy.grants import Denied
 from fairlead.protocol.join import Join
+from fairlead.rooms import settings as defaults
 from fairlead.rooms.inputs import DrainAsked, NodeRecordWent
 from tests.unit.rooms.stage import Stage, allow, connect
+
+LAYOUT = ("audio recvonly", "video recvonly", "application sendrecv")
 
 
 def crowd(stage: Stage, count: int) -> None:
@@ -86,3 +89,43 @@ def test_an_empty_edge_waits_for_nothing() -> None:
     stage.handle(DrainAsked(rate=2.0))
     assert stage.rooms.drain.on
     assert stage.rooms.deadline() is None
+
+
+def test_who_can_goes_on_at_another_edge() -> None:
+    here, there = Stage(1), Stage(2)
+    connect(here, there)
+    ann, ben = here.join("ann", *LAYOUT), there.join("ben", *LAYOUT)
+    here.connect(ann)
+    ben.forget()
+    here.handle(DrainAsked(rate=20.0))
+    leave = ann.last("leave")
+    assert (leave.action, ann.closed) == (LeaveRequest.RESUME, True)
+    assert [x.region for x in leave.regions.regions] == ["region2"]
+    assert (here.rooms.drain.moved, here.rooms.session_count) == (1, 1)
+    again = there.come_back(ann)
+    again.say(sync_state={"answer": ann.last("answer"), "subscription": {"subscribe": False}})
+    again.offer(*LAYOUT, offer_id=9)
+    assert here.rooms.session_count == 0
+    assert all(state == ParticipantInfo.ACTIVE for _, state, _ in ben.updates())
+
+
+def test_who_does_not_go_on_in_time_has_left() -> None:
+    here, there = Stage(1), Stage(2)
+    connect(here, there)
+    ann, ben = here.join("ann", *LAYOUT), there.join("ben", *LAYOUT)
+    here.connect(ann)
+    here.handle(DrainAsked(rate=20.0))
+    here.pass_time(defaults.SEND_OFF_TIMEOUT + 1)
+    assert here.rooms.session_count == 0
+    assert ben.updates()[-1][:2] == ("ann", ParticipantInfo.DISCONNECTED)
+
+
+def test_who_comes_back_to_it_joins_anew() -> None:
+    here, there = Stage(1), Stage(2)
+    connect(here, there)
+    ann = here.join("ann", *LAYOUT)
+    here.connect(ann)
+    here.handle(DrainAsked(rate=20.0))
+    again = here.come_back(ann)
+    assert again.last("leave").action == LeaveRequest.RECONNECT
+    assert here.rooms.session_count == 0

@@ -160,6 +160,42 @@ fn a_server_offer_restarts_the_subscriber_connection() {
 }
 
 #[test]
+fn a_connection_that_was_another_nodes_is_opened_from_here() {
+    let mut w = World::new();
+    let ann = w.join(1, &[VOICE]);
+    assert!(w.clients[ann].answer.contains("a=setup:passive"));
+    // Another node: it knows nothing of the connection.
+    let config = sfu::Config {
+        udp: vec![common::SERVER.parse().unwrap()],
+        tcp: vec![],
+    };
+    w.sfu = sfu::Sfu::new(config, w.now);
+    w.input(Input::AddParticipant(ParticipantInfo {
+        participant: 1,
+        room: RoomKey([1; 16]),
+        sid: "PA_1".into(),
+        identity: "client-1".into(),
+        agent: false,
+        can_publish_data: true,
+        can_subscribe: true,
+        single: true,
+        negotiated_channels: false,
+    }));
+    w.input(Input::Adopt {
+        participant: 1,
+        channels: [0, 2],
+    });
+    let mut api = w.clients[ann].rtc.sdp_api();
+    api.ice_restart(true);
+    let (made, _) = api.apply().unwrap();
+    let made = made.to_sdp_string();
+    assert!(made.contains("a=setup:actpass"));
+    let answer = offer(&mut w, ann, &made);
+    assert!(answer.contains("a=setup:active"));
+    assert_eq!(participant_of_ufrag(ufrag(&answer)), Some(1));
+}
+
+#[test]
 fn a_message_that_comes_again_goes_to_nobody_again() {
     let mut w = World::new();
     let ann = w.join(1, &[VOICE]);

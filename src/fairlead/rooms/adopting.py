@@ -19,6 +19,7 @@ from fairlead.rooms import arriving, boundary, leaving, resuming, subscribing, u
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.adoption import Adoption
 from fairlead.rooms.context import Context
+from fairlead.rooms.outputs import CloseSession
 from fairlead.rooms.publication import Publication
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room
@@ -40,6 +41,10 @@ def begin(ctx: Context, number: int, grants: Grants, request: Join) -> bool:
         boundary.check(ctx, room.name, room.regions)
     except boundary.Outside:
         return False
+    for earlier, other in list(ctx.adoptions.items()):
+        if (other.sid, other.room) == (adoption.sid, adoption.room):
+            drop(ctx, earlier)
+            ctx.out.add(CloseSession(session=earlier))
     ctx.adoptions[number] = adoption
     ctx.timers.set(("adopt", number), ctx.now + defaults.RESUME_TIMEOUT)
     ctx.out.tell(
@@ -74,16 +79,10 @@ def greet(ctx: Context, number: int, event: node.Resumed) -> None:
             server_info=server_info(ctx.settings), last_message_seq=event.last_sequence
         ),
     )
-    others = [
-        person.told if isinstance(person, Session) else person.info
-        for person in room.participants()
-        if not person.hidden and person.identity != remote.identity
-    ]
-    gone = room.departures.since(ctx.now - defaults.RESUME_LIMIT) or []
     here = {person.identity for person in room.participants()}
-    for update in updates.chunks(
-        [*(x for x in gone if x.identity not in here), *others, remote.info]
-    ):
+    departed = room.departures.since(ctx.now - defaults.RESUME_LIMIT) or []
+    gone = [info for info in departed if info.identity not in here]
+    for update in updates.chunks([*gone, *room.shown_to(remote.identity), remote.info]):
         ctx.out.signal(number, update=update)
     ctx.out.signal(number, room_update={"room": room.info()})
 

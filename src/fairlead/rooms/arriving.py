@@ -138,7 +138,7 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
 
 
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
-    *others, _ = room.shown_to(session)
+    others = room.shown_to(session.identity)
     info = ParticipantInfo()
     info.CopyFrom(session.info)
     ctx.out.signal(

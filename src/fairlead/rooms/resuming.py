@@ -127,7 +127,7 @@ def resumed(ctx: Context, session: Session, event: node.Resumed) -> None:
     here = {person.identity for person in room.participants() if not person.hidden}
     gone = [info for info in departed if info.identity not in here]
     told = gone if session.protocol >= DEPARTED_PROTOCOL else []
-    for update in updates.chunks([*told, *room.shown_to(session)]):
+    for update in updates.chunks([*told, *room.shown_to(session.identity), session.told]):
         ctx.out.signal(session.number, update=update)
     ctx.out.signal(session.number, room_update={"room": room.info()})
     arriving.refresh_token(ctx, session)

@@ -115,14 +115,13 @@ class Room:
         yield from self.sessions.values()
         yield from (remote for remote in self.remotes.values() if remote.shown)
 
-    def shown_to(self, session: Session) -> list[ParticipantInfo]:
-        """Everyone as a session sees them, itself last."""
-        others = [
+    def shown_to(self, identity: str) -> list[ParticipantInfo]:
+        """Everyone else as a participant sees them."""
+        return [
             person.told if isinstance(person, Session) else person.info
             for person in self.participants()
-            if not person.hidden and person.identity != session.identity
+            if not person.hidden and person.identity != identity
         ]
-        return [*others, session.told]
 
     def local(self, identity: str) -> Session | None:
         """The session of an identity on this edge."""

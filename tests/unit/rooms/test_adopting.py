@@ -229,6 +229,18 @@ def test_one_that_goes_before_it_said_what_it_has() -> None:
     assert call.quiet()
 
 
+def test_of_two_that_ask_for_one_session_the_newer_gets_it() -> None:
+    call = Call()
+    one, two = call.far.come_back(call.ann), call.far.come_back(call.ann)
+    assert one.closed
+    one.say(sync_state=call.state())
+    assert call.far.rooms.session_count == 1
+    two.say(sync_state=call.state())
+    two.offer(*SPEAKING, offer_id=9)
+    assert call.far.rooms.session_count == 2
+    assert call.quiet()
+
+
 def test_one_whose_edge_forgot_it_meanwhile() -> None:
     call = Call()
     again = call.far.come_back(call.ann)

@@ -1,8 +1,9 @@
 """Draining: an edge that is to end takes no new sessions and sends those that it has elsewhere, a
 batch at a time, so that the others are not stormed.
 
-A client is told to go on at another edge, or to join anew, and where: SDKs come back to the address
-that they know, so one name should stand before all edges (`docs/weak-networks.md`).
+A client with one connection loses its websocket and resumes at another edge (decision 8); the
+others are told to join anew, and where. SDKs come back to the address that they know, so one name
+should stand before all edges (`docs/weak-networks.md`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from livekit.protocol.rtc import LeaveRequest
 from fairlead.policy.grants import Denied
 from fairlead.rooms import leaving, resuming
 from fairlead.rooms.context import Context
-from fairlead.rooms.session import Session
 
-RESUME_PROTOCOL = 12
-"""Beyond it clients read what a `Leave` wants of them."""
 BATCH_S = 0.5
 """Seconds from one batch to the next."""
 
@@ -47,7 +45,7 @@ def step(ctx: Context) -> None:
     people = sorted(here, key=lambda s: (s.room, s.order))[:batch]
     for session in people:
         regions = ctx.elsewhere(ctx.room_of(session))
-        if regions.regions and _can_go_on(session):
+        if regions.regions and session.single and session.active and session.connected:
             resuming.send_off(ctx, session, drain.reason)
         else:
             action = LeaveRequest.RECONNECT
@@ -61,9 +59,3 @@ def check(ctx: Context) -> None:
     """Raises `Denied` (503) while this edge drains."""
     if ctx.drain.on:
         raise Denied("this node takes no new sessions: it is being drained", 503)
-
-
-def _can_go_on(session: Session) -> bool:
-    """Whether another edge can take the session over (decision 8)."""
-    whole = session.active and session.connected
-    return whole and session.single and session.protocol > RESUME_PROTOCOL

@@ -176,10 +176,11 @@ def give_up(ctx: Context, session: Session) -> None:
 
 
 def send_off(ctx: Context, session: Session, reason: DisconnectReason) -> None:
-    """Have the client go on at another edge, which takes the session over from here."""
-    leaving.send_leave(
-        ctx, session.number, reason, LeaveRequest.RESUME, ctx.elsewhere(ctx.room_of(session))
-    )
+    """Have the client go on at another edge, which takes the session over from here.
+
+    It only loses its websocket: the Python SDK 1.2.1 resumes then, and joins anew when it is told
+    ``Leave{RESUME}``.
+    """
     ctx.out.add(CloseSession(session=session.number))
     session.connected = False
     session.absence.sent_off = True

@@ -17,15 +17,16 @@ RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml
 WEB_SOURCES := $(shell find web/src web/public -type f) web/build.mjs web/package-lock.json
 CARGO_TESTED := --workspace --exclude fairlead-python
 
-.PHONY: help setup demo test lint bench bench-mesh fuzz unit world e2e rust web clean
+.PHONY: help setup demo test lint bench bench-mesh bench-lastmile fuzz unit world e2e rust web clean
 
 help:
 	@echo 'make setup   everything into .venv and web/node_modules; .venv/bin/fairlead is the command'
 	@echo 'make demo    a world of five regions and a page to call across it'
 	@echo 'make test    setup, lint, Rust tests, Python tests, end-to-end tests'
 	@echo 'make lint    formatting, types, walls between the rooms'
-	@echo 'make bench   figures of the packet path, release build'
+	@echo 'make bench   the performance record: node, relay, mesh, last mile; a table, and a file in bench/results'
 	@echo 'make bench-mesh   what kills, loss and detours cost, simulated and real, each beside its target'
+	@echo 'make bench-lastmile   what people on weak networks hear and see; AGAINST=ws://... SERVE_AGAINST=command beside another server'
 	@echo 'make fuzz    every fuzz target for FUZZ_SECONDS (default 30) each; needs cargo-fuzz and nightly Rust'
 
 setup: .venv/.core web/node_modules/.installed
@@ -80,12 +81,12 @@ unit: setup
 e2e: setup web
 	$(BIN)/python -m pytest -q tests/e2e
 
-# BENCH holds its options, as in make bench BENCH='--help'.
+# BENCH holds its options, as in make bench BENCH='--against ws://127.0.0.1:7980 --only node'.
 bench: setup
 	cargo build --quiet --release -p fairlead-load
 	rm -f .venv/.core # what stands there from now on is the release build
 	$(BIN)/maturin develop --quiet --release
-	$(BIN)/python -m bench.forward $(BENCH)
+	$(BIN)/python -m bench.record $(BENCH)
 
 # Simulated kills, health and bytes; choice of paths; repair on a hop; then on real sockets a relay and kills under people
 # who count aloud. BENCH_MESH='--kills 100 --shipping' has Python's routing in the simulated loop.
@@ -99,6 +100,13 @@ bench-mesh: setup
 	cargo run --quiet --release -p fairlead-mesh --example repair
 	$(BIN)/python -m bench.relay
 	$(BIN)/python -m bench.kills --kills $(KILLS)
+
+# AGAINST=ws://10.98.0.1:7880 SERVE_AGAINST='command' has another LiveKit-compatible server on the same networks, which the
+# lab starts in its own network; BENCH_LASTMILE holds more options and rows, as in BENCH_LASTMILE='--repeats 5 A-30 C-drop'.
+bench-lastmile: setup
+	rm -f .venv/.core
+	$(BIN)/maturin develop --quiet --release
+	$(BIN)/python -m bench.lastmile $(if $(AGAINST),--against '$(AGAINST)' --serve-against '$(SERVE_AGAINST)') $(BENCH_LASTMILE)
 
 FUZZ_SECONDS ?= 30
 fuzz:

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.cpu import machine
 from bench.row import Row, print_rows
 from fairlead.core import AccessNetwork
+from fairlead.lab.load.process import machine
 
 SPEECH_BYTES, FULL_BYTES, SHORT_BYTES = 172, 1_200, 300
 PROBES_PER_S = 500
@@ -31,6 +31,8 @@ SETTLE_S = 0.2
 """From when the last packet is due until all is counted."""
 DELAYS_MS = (20.0, 100.0, 400.0)
 RATES_KBPS = (250, 1_000, 5_000, 20_000)
+CROSS_BYTES = 1_200
+"""Of IP, in each packet of others (crates/netem/src/cross.rs)."""
 OFFERED = 1.3
 """Of the rate, where it is what is measured."""
 LOSSES = (0.01, 0.1, 0.3, 0.8)
@@ -98,9 +100,12 @@ class Bench:
         count = max(1, round(seconds * per_s))
         return int(self._inside.ask({"count": count, "per_s": per_s, "length": length}))
 
+    def tally(self) -> dict[str, int]:
+        return self.network.tally(self._link, "up")
+
     def collect(self) -> list[Probe]:
         """All that is under way, once it has arrived."""
-        while self.network.tally(self._link, "up")["under_way"]:
+        while self.tally()["under_way"]:
             time.sleep(SETTLE_S / 10)
         time.sleep(SETTLE_S)
         came = self._outside.ask(None)
@@ -191,6 +196,23 @@ def hold(b: Bench) -> Row:
     return _row(b, "hold", f"{SECONDS / 6:.1f} s, then all", value, came=len(came), sent=sent)
 
 
+def shared(b: Bench, codel: bool) -> Row:
+    """A download of others through the same queue; the probes are few."""
+    kbps = 2_000
+    before = b.tally()["cross"]
+    b.set(rate_kbps=kbps, queue_ms=2 * QUEUE_MS, cross_downloads=1, codel=codel)
+    began = time.monotonic()
+    sent = b.send(4 * SECONDS, 20, SPEECH_BYTES)
+    took = time.monotonic() - began
+    got = (b.tally()["cross"] - before) * CROSS_BYTES * 8 / took / 1e6
+    b.set()
+    delays = [probe.delay_ms for probe in b.collect()]
+    p50, p99 = _percentiles(delays, 0.5, 0.99)
+    value = f"it {got:.2f} Mb/s; probes p50 {p50:.0f}, p99 {p99:.0f} ms, {sent - len(delays)} lost"
+    asked = f"2 Mb/s, {'CoDel' if codel else f'queue {2 * QUEUE_MS:.0f} ms'}"
+    return _row(b, "a download beside", asked, value, mbps=got, p50_ms=p50, p99_ms=p99)
+
+
 def _gaps(b: Bench, what: str, asked: str, sent: int) -> Row:
     numbers = [probe.number for probe in b.collect()]
     gaps = [
@@ -222,6 +244,8 @@ def rows(b: Bench) -> Iterator[Row]:
         lambda: bursts(b),
         lambda: outages(b),
         lambda: hold(b),
+        lambda: shared(b, codel=False),
+        lambda: shared(b, codel=True),
     ]
     for measure in measures:
         b.network.lateness()  # of what was before

@@ -31,11 +31,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.counted import counted_call
-from bench.cpu import machine
 from bench.faults import Fault, Wrecker, choose, paths
 from bench.load import LoadFailed
 from bench.world import RunningWorld, running
 from fairlead.lab.field import counting, sound
+from fairlead.lab.load.process import machine
 from tests.e2e.counting import Concealed
 
 WORLD = Path(__file__).parents[1] / "scenarios" / "detour.toml"

@@ -1,4 +1,7 @@
-"""Driving `fairlead-load`: a spec goes in, phases come out, servers' CPU is read at each."""
+"""Loads for `bench/`: calls by the load client of `fairlead bench`, and what `fairlead-load` adds.
+
+Servers' CPU is read at each phase of a call.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,23 @@ import json
 import os
 import subprocess
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-import jwt
+import anyio
+import msgspec
 
-from bench.cpu import Cpu, cpu
+from fairlead.lab.load import run
+from fairlead.lab.load.lines import Figures
+from fairlead.lab.load.shapes import Shape
+from fairlead.lab.load.spec import Target, Timing, Traffic, encode, token
+from fairlead.lab.load.spent import Readings
 
 Media = Literal["audio", "video"]
 
-TOKEN_S = 3600
 _rooms = count(1)
 
 
@@ -38,15 +44,6 @@ class Server:
     pid: int | None
 
 
-@dataclass(frozen=True)
-class Spent:
-    """CPU of one server during a call."""
-
-    quiet: Cpu
-    quiet_s: float
-    measured: Cpu
-
-
 def binary() -> Path:
     """The load client, built by `make bench`. Raises `LoadFailed`."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
@@ -61,69 +58,43 @@ def room() -> str:
     return f"bench-{os.getpid()}-{next(_rooms)}"
 
 
-def seats(server: Server, room: str, role: str, number: int) -> list[dict[str, str]]:
-    """Places at a server for `number` participants."""
-    return [
-        {"url": server.url, "token": _token(server, room, f"{role}-{index}")}
-        for index in range(number)
-    ]
-
-
-def _token(server: Server, room: str, identity: str) -> str:
-    now = int(time.time())
-    claims = {
-        "iss": server.key,
-        "sub": identity,
-        "nbf": now - 10,
-        "exp": now + TOKEN_S,
-        "video": {"roomJoin": True, "room": room, "canPublish": True, "canSubscribe": True},
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # development secrets are short
-        return jwt.encode(claims, server.secret, "HS256")
+def seat(server: Server, room: str, identity: str) -> dict[str, str]:
+    """A place at a server."""
+    target = Target(urls=[server.url], key=server.key, secret=server.secret)
+    return {"url": server.url, "token": token(target, room, identity, time.time())}
 
 
 def call(
-    media: Media,
-    publisher: Server,
-    subscriber: Server,
-    *,
-    publishers: int,
-    subscribers: int,
-    seconds: float,
-    quiet: float,
-) -> tuple[dict[str, Any], dict[str, Spent]]:
-    """A call between two servers (or at one). Returns the client's figures and what each spent.
+    shape: Shape, publisher: Server, subscriber: Server, *, seconds: float, quiet: float
+) -> tuple[Figures, dict[str, Readings]]:
+    """A call between two servers (or at one). Returns the client's figures and the readings of each
+    server whose process is known.
 
     Raises `LoadFailed`.
     """
-    name = room()
-    spec = {
-        "media": media,
-        "publishers": seats(publisher, name, "publisher", publishers),
-        "subscribers": seats(subscriber, name, "subscriber", subscribers),
-        "quiet_s": quiet,
-        "measure_s": seconds,
-    }
+    target = Target(
+        urls=[publisher.url, subscriber.url], key=subscriber.key, secret=subscriber.secret
+    )
+    spec = encode(
+        shape,
+        target,
+        Timing(quiet_s=quiet, measure_s=seconds),
+        Traffic(),
+        run=room(),
+        now=time.time(),
+    )
     watched = {one.name: one.pid for one in (publisher, subscriber) if one.pid is not None}
-    samples: dict[str, tuple[float, dict[str, Cpu]]] = {}
-    figures: dict[str, Any] = {}
-    for line in _lines("call", spec):
-        moment = time.monotonic(), {name: cpu(pid) for name, pid in watched.items()}
-        samples[line["phase"]] = moment
-        if line["phase"] == "quiet":
-            figures["join_ms"] = line["join_ms"]
-        if line["phase"] == "done":
-            figures |= {name: value for name, value in line.items() if name != "phase"}
-    spent = {
-        name: Spent(
-            quiet=samples["speaking"][1][name] - samples["quiet"][1][name],
-            quiet_s=samples["speaking"][0] - samples["quiet"][0],
-            measured=samples["measured"][1][name] - samples["measuring"][1][name],
-        )
-        for name in watched
-    }
-    return figures, spent
+
+    async def played() -> tuple[Figures, list[Readings]]:
+        return await run.run(spec, list(watched.values()))
+
+    try:
+        figures, readings = anyio.run(played)
+    except run.LoadFailed as failure:
+        raise LoadFailed(str(failure)) from None
+    if figures.failed:
+        raise LoadFailed(f"a client {next(iter(figures.failed))}")
+    return figures, dict(zip(watched, readings, strict=True))
 
 
 def joins(
@@ -135,10 +106,9 @@ def joins(
     """
     name = room()
     spec = {
-        "media": "audio",
-        "publishers": seats(publisher, name, "publisher", 1),
-        "subscribers": seats(subscriber, name, "subscriber", staying),
-        "joiners": seats(subscriber, name, "joiner", number),
+        "publishers": [{"media": "audio", **seat(publisher, name, "publisher")}],
+        "subscribers": [seat(subscriber, name, f"subscriber-{n}") for n in range(staying)],
+        "joiners": [seat(subscriber, name, f"joiner-{n}") for n in range(number)],
     }
     return [line for line in _lines("join", spec) if line.pop("phase") == "heard"]
 
@@ -171,7 +141,7 @@ def _lines(command: str, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
             assert process.stdin
             assert process.stdout
             assert process.stderr
-            process.stdin.write(json.dumps(spec))
+            process.stdin.write(msgspec.json.encode(spec).decode())
             process.stdin.close()
             for line in process.stdout:
                 yield json.loads(line)

@@ -29,8 +29,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.cpu import machine
+from bench import row as written
 from fairlead.core import Simulator
+from fairlead.lab.load.process import machine
 from tests.world.network import REGIONS, aws, crowd, rtt_ms
 
 RESULTS = Path(__file__).parent / "results"
@@ -380,6 +381,16 @@ def rows(found: Found, well: Healthy) -> list[Row]:
     return table
 
 
+def _written(row: Row) -> written.Row:
+    what, value, target, verdict = row
+    return written.Row(
+        what=f"mesh, simulated: {what}",
+        value=value,
+        target="" if target == "-" else target,
+        met={"holds": True, "MISSED": False}.get(verdict),
+    )
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -391,6 +402,7 @@ def main() -> None:
     parser.add_argument(
         "--nodes", type=int, default=len(REGIONS), help="over the regions; more need --shipping"
     )
+    parser.add_argument("--json", action="store_true", help="rows as JSON, and no file")
     options = parser.parse_args()
     if options.nodes > len(REGIONS) and not options.shipping:
         parser.error(f"{options.nodes} nodes are more than the regions: add --shipping")
@@ -407,6 +419,9 @@ def main() -> None:
             print(f"{sum(found.kills.values())} kills", file=sys.stderr)
         well = waiting.get()
     table = rows(found, well)
+    if options.json:
+        print(json.dumps([asdict(_written(row)) for row in table]))
+        return
     shown = Table("what", "figure", "target", "", title="the mesh, simulated")
     for row in table:
         shown.add_row(*row)

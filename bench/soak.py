@@ -22,15 +22,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import numpy as np
 from rich.console import Console
 
 from bench import load
 from bench.counted import counted_call
-from bench.cpu import listener, machine, memory_kib
 from bench.faults import Fault, Wrecker
 from bench.load import LoadFailed
 from bench.world import RunningWorld, running
+from fairlead.lab.load import run
+from fairlead.lab.load.lines import Figures
+from fairlead.lab.load.process import listener, machine, memory_kib
+from fairlead.lab.load.report import complaints
 from tests.e2e.counting import Ear
 
 WORLD = Path(__file__).parents[1] / "scenarios" / "detour.toml"
@@ -252,15 +256,11 @@ class Soak:
         while True:
             name, seconds = load.room(), dice.uniform(*ROUND_S)
             speaker = self._world.server(dice.choice(EDGES))
+            edges = [self._world.server(dice.choice(EDGES)) for _ in range(LISTENERS)]
             spec = {
-                "media": "audio",
-                "publishers": load.seats(speaker, name, "publisher", 1),
+                "publishers": [{"media": "audio", **load.seat(speaker, name, "publisher")}],
                 "subscribers": [
-                    seat
-                    for index in range(LISTENERS)
-                    for seat in load.seats(
-                        self._world.server(dice.choice(EDGES)), name, f"subscriber-{index}", 1
-                    )
+                    load.seat(edge, name, f"subscriber-{index}") for index, edge in enumerate(edges)
                 ],
                 "measure_s": seconds,
             }
@@ -271,9 +271,10 @@ class Soak:
             self._report.rooms += 1
             if complaint and cause is None:
                 self._report.stuck.append(f"room {name} at {self._now:.0f} s: {complaint}")
-            if lost := int(figures.get("lost", 0)):
+            media = figures.media.values() if figures else ()
+            if lost := sum(one.lost for one in media):
                 self._report.gaps.append(Gap(round(self._now, 1), f"room {name}", lost, cause))
-            self._report.packets += int(figures.get("received", 0))
+            self._report.packets += sum(one.received for one in media)
             self._report.lost += lost
 
     async def _sample(self) -> None:
@@ -321,24 +322,13 @@ class Soak:
             await asyncio.sleep(1.0)
 
 
-async def _loaded(spec: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """One call of the load client: its figures, and what it complained of."""
-    process = await asyncio.create_subprocess_exec(
-        load.binary(),
-        "call",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def _loaded(spec: dict[str, Any]) -> tuple[Figures | None, str]:
+    """One call of the load client: its figures, and what is wrong with it."""
     try:
-        told, complaint = await process.communicate(json.dumps(spec).encode())
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    lines = [json.loads(line) for line in told.splitlines()]
-    figures: dict[str, Any] = next((line for line in lines if line.get("phase") == "done"), {})
-    return figures, complaint.decode(errors="replace").strip()
+        figures, _ = await run.run(msgspec.json.encode(spec))
+    except run.LoadFailed as failure:
+        return None, str(failure)
+    return figures, "; ".join(complaints(figures, most_loss=1.0))
 
 
 def main() -> int:
@@ -352,7 +342,6 @@ def main() -> int:
     out = Console()
     report = Report(options.seed)
     try:
-        load.binary()
         with running(file=WORLD) as world, contextlib.suppress(KeyboardInterrupt):
             report.started = time.monotonic()
             soak = Soak(world, report, options.rooms, out)

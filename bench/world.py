@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bench.cpu import listener
 from bench.load import LoadFailed, Server
+from fairlead.lab.load.process import listener
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Self, final
 
-__all__ = ["OPTIMIZED", "SOURCE_HASH", "AccessNetwork", "Node", "Simulator"]
+__all__ = ["OPTIMIZED", "SOURCE_HASH", "AccessNetwork", "Load", "Node", "Simulator"]
 
 OPTIMIZED: bool
 SOURCE_HASH: str
@@ -65,6 +65,9 @@ class AccessNetwork:
         queue_ms: float | None = None,
         cut: bool = False,
         hold: bool = False,
+        codel: bool = False,
+        cross_kbps: int = 0,
+        cross_downloads: int = 0,
     ) -> None:
         """Change the weather of one way, ``up`` (inside to outside) or ``down``, from now on and
         for what waits; what isn't named is none.
@@ -73,8 +76,15 @@ class AccessNetwork:
         order. A share of ``loss`` is lost in bursts of so many packets. Outages come every so often
         and last so long, both means: all is lost meanwhile, or ``loss`` of it where that is named.
         A rate counts IP bytes and has a queue of 300 ms, or ``queue_ms``, that drops the newest.
-        ``cut`` loses all; ``hold`` keeps all, and floods it out when it ends.
+        ``cut`` loses all; ``hold`` keeps all, and floods it out when it ends. ``codel`` minds the
+        queue (RFC 8289) and marks what is ECN-capable. Others may share the rate: a paced stream
+        of so much, and downloads that behave as TCP's. Loss without bursts is a schedule of the
+        seed: a packet more or less changes the fate of none that comes a millisecond later.
         """
+
+    def rebind(self, link: int) -> None:
+        """The NAT of a link gives every UDP flow another port from now on; what comes to a port of
+        before is dropped."""
 
     def tally(self, link: int, way: str) -> dict[str, int]:
         """Packets so far: ``delivered``, ``lost`` (by the weather), ``dropped`` (the queue was
@@ -86,6 +96,21 @@ class AccessNetwork:
 
     def close(self) -> None:
         """End the thread and take the devices away; a second call does nothing."""
+
+@final
+class Load:
+    """A run of the load client: many LiveKit clients that don't decode, on threads of their own
+    that never call Python. One spec (JSON, `lab/load/spec.py`) goes in; lines of JSON come out."""
+
+    def __new__(cls, spec: bytes) -> Self:
+        """Begin. Raises ValueError on a spec that can't be used."""
+
+    def next(self, within_s: float) -> str | None:
+        """The next line, or None if there is none in that time. The last one has the phase
+        ``done`` or ``failed``; after it RuntimeError."""
+
+    def stop(self) -> None:
+        """End early: ``done`` follows, with what was counted so far."""
 
 @final
 class Simulator:

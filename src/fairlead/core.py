@@ -8,7 +8,7 @@ from __future__ import annotations
 from fairlead import _guard
 
 try:
-    from fairlead._core import SOURCE_HASH, AccessNetwork, Node, Simulator
+    from fairlead._core import SOURCE_HASH, AccessNetwork, Load, Node, Simulator
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled library fairlead._core is not built: run `make setup` in the checkout"
@@ -16,4 +16,4 @@ except ModuleNotFoundError as error:
 
 _guard.check(SOURCE_HASH)
 
-__all__ = ["AccessNetwork", "Node", "Simulator"]
+__all__ = ["AccessNetwork", "Load", "Node", "Simulator"]

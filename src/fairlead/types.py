@@ -69,6 +69,12 @@ class RoomRecord(Record, frozen=True):
     """livekit.Room, protobuf."""
     regions: list[str] = msgspec.field(default_factory=list)
     """Where its media may be, sorted; empty is everywhere."""
+    revoked: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of these identities only tokens that are valid from then on (Unix seconds) open the room."""
+    scene: str = ""
+    """What kind of conversation it is; empty is the default."""
+    playout_ms: list[int] = msgspec.field(default_factory=list)
+    """Least and most that pictures wait at a client, if its creator said so."""
 
 
 class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +111,8 @@ class ParticipantRecord(Record, frozen=True):
     heard: list[str] = msgspec.field(default_factory=list)
     """Tracks of other nodes that this session was the first to hear on its node: their
     publishers learn from it that someone listens."""
+    quality: int = 2
+    """livekit.ConnectionQuality; excellent until its edge knows better."""
     left: bool = False
     """It is over; the record stands a moment longer so that the others learn why."""
 

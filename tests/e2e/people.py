@@ -207,11 +207,22 @@ class Person:
 
 @asynccontextmanager
 async def joined(
-    edge: Edge, room: str, identity: str, *, dual: bool = False, **grants: Any
+    edge: Edge,
+    room: str,
+    identity: str,
+    *,
+    dual: bool = False,
+    secret: bytes = b"",
+    **grants: Any,
 ) -> AsyncIterator[Person]:
-    """A person in the room, gone at the end. `dual` asks for two peer connections."""
+    """A person in the room, gone at the end. `dual` asks for two peer connections; with a `secret`
+    the person encrypts end to end."""
     person = Person(identity)
     options = rtc.RoomOptions(single_peer_connection=not dual, connect_timeout=15)
+    if secret:
+        options.encryption = rtc.E2EEOptions(
+            key_provider_options=rtc.KeyProviderOptions(shared_key=secret)
+        )
     await asyncio.wait_for(
         person.room.connect(edge.url, edge.token(identity, room, **grants), options), WITHIN_S
     )

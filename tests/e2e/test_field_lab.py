@@ -41,12 +41,17 @@ def _possible() -> bool:
     return made.returncode == 0 and Path("/dev/net/tun").exists()
 
 
-@pytest.mark.skipif(not _possible(), reason="no network namespaces or no /dev/net/tun here")
+POSSIBLE = pytest.mark.skipif(
+    not _possible(), reason="no network namespaces or no /dev/net/tun here"
+)
+
+
+@POSSIBLE
 def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
     file, page, figures = (tmp_path / f"second.{end}" for end in ("toml", "html", "json"))
     file.write_text(SCENARIO)
     command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
-    options = ["--report", str(page), "--json", str(figures)]
+    options = ["--report", str(page), "--json", str(figures), "--tries", "1"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240)
     # 3: the machine was too busy for any run to count; what was heard is told all the same.
     assert done.returncode in (1, 3), done.stderr
@@ -56,9 +61,35 @@ def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
         assert 4 <= len(heard["swallowed"]) <= 15, heard["swallowed"]
         assert all(3.5 < at < 6.5 for at in heard["swallowed"]), heard["swallowed"]
         assert 0.5 < heard["longest_s"] < 2.0
+        seen = runs[-1]["seen"][way]
+        assert any(3.5 < at < 5.0 and length > 0.9 for at, length in seen["stalls"]), seen["stalls"]
+        assert seen["unreadable"] == []
     assert "s swallowed in a row: at most 0.3 s" in runs[-1]["misses"]["down"][0]
-    assert page.read_text().count("<svg") == 2 * len(runs)
+    assert page.read_text().count("<svg") == 2 * 4 * len(runs)
+    assert page.read_text().count("data:audio/wav") == 2 * 2
     assert not Path("/sys/class/net/fl1o").exists()
+
+
+@POSSIBLE
+@pytest.mark.browser
+def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
+    file, figures = (tmp_path / f"page.{end}" for end in ("toml", "json"))
+    file.write_text(SCENARIO.replace("seconds = 9", 'seconds = 9\nclient = "chromium"'))
+    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
+    done = subprocess.run(
+        [*command, "--json", str(figures), "--tries", "1"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode in (1, 3), done.stderr
+    run = json.loads(figures.read_text())["page"][-1]
+    for way in ("up", "down"):
+        heard, seen = run["ways"][way], run["seen"][way]
+        assert 4 <= len(heard["swallowed"]) <= 20, heard["swallowed"]
+        assert heard["delays"]
+        assert any(3.5 < at < 5.0 and length > 0.9 for at, length in seen["stalls"]), seen["stalls"]
+        assert seen["client_decoded"] > 20
 
 
 def test_a_scenario_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -102,16 +102,7 @@ def named_world() -> World | None:
 @contextmanager
 def started_world(*arguments: str) -> Iterator[World]:
     """A `fairlead world` of our own, stopped at the end."""
-    log = Path(tempfile.mkstemp(prefix="fairlead-world-", suffix=".log")[1])
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [*_fairlead(), "world", *arguments, "--json"],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    try:
-        ready = json.loads(_first_line(process, log))
+    with _started("world", *arguments, "--json") as (process, log, ready):
         yield World(
             {
                 node["region"]: Edge(
@@ -123,6 +114,27 @@ def started_world(*arguments: str) -> Iterator[World]:
             process.pid,
             log,
         )
+
+
+@contextmanager
+def started_node(config: Path) -> Iterator[Edge]:
+    """One `fairlead up` with the development pair, stopped at the end."""
+    with _started("up", "--config", str(config), "--json") as (_, _, ready):
+        yield Edge(ready["region"], ready["url"].rstrip("/"), "devkey", "secret")
+
+
+@contextmanager
+def _started(
+    *arguments: str,
+) -> Iterator[tuple[subprocess.Popen[str], Path, dict[str, Any]]]:
+    """A command that says that it is ready in a line of JSON, its log, and that line."""
+    log = Path(tempfile.mkstemp(prefix="fairlead-world-", suffix=".log")[1])
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [*_fairlead(), *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    try:
+        yield process, log, json.loads(_first_line(process, log))
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -34,6 +34,9 @@ def network() -> Iterator[core.AccessNetwork]:
         ({"outage_every_ms": 1.0, "outage_ms": 1.0, "burst": 2.0}, "burst is 2; allowed: 1 where"),
         ({"rate_kbps": 0}, "rate_kbps is 0; allowed: 1 to"),
         ({"rate_kbps": 1, "queue_ms": -1.0}, "queue_ms is -1"),
+        ({"cross_kbps": 300}, "cross_kbps is 300; allowed: more than 0 only with rate_kbps"),
+        ({"cross_downloads": 1}, "cross_downloads is 1; allowed: more than 0 only with"),
+        ({"rate_kbps": 1, "cross_downloads": 17}, "cross_downloads is 17; allowed: 0 to 16"),
         ({"queue_ms": 5.0}, "queue_ms is 5; allowed: a time only with rate_kbps"),
     ],
 )
@@ -49,6 +52,8 @@ def test_a_link_or_way_that_there_is_not_is_named(network: core.AccessNetwork) -
         network.set(0, "up", rate_kbps=300, queue_ms=300.0, outage_every_ms=2e3, outage_ms=150.0)
     with pytest.raises(ValueError, match="link is 3"):
         network.tally(3, "down")
+    with pytest.raises(ValueError, match="link is 2"):
+        network.rebind(2)
     for ask in (network.set, network.tally):
         with pytest.raises(ValueError, match="way is over; allowed: up, down"):
             ask(0, "over")

@@ -5,8 +5,10 @@
 //! devices are moved into network namespaces by whoever asked for them: an open device survives
 //! that, and it vanishes with the link.
 
+mod ecn;
 mod lateness;
 mod links;
+mod nat;
 mod system;
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ use std::thread::JoinHandle;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
-use netem::Weather;
+use netem::{Cross, Weather};
 
 use crate::clock;
 pub use lateness::Lateness;
@@ -105,6 +107,17 @@ impl Access {
     /// Changes the weather of one way, from now on and for what waits.
     pub fn set(&self, link: usize, way: Way, weather: Weather) -> Result<(), AccessError> {
         self.ask(move |links| links.set(clock::now(), link, way, weather))?
+    }
+
+    /// Others share one way from now on.
+    pub fn share(&self, link: usize, way: Way, cross: Cross) -> Result<(), AccessError> {
+        self.ask(move |links| links.share(clock::now(), link, way, cross))?
+    }
+
+    /// The NAT of a link gives every UDP flow another port from now on; what comes to one of before
+    /// is dropped.
+    pub fn rebind(&self, link: usize) -> Result<(), AccessError> {
+        self.ask(move |links| links.rebind(link))?
     }
 
     /// What became of the packets of one way so far.

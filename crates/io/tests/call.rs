@@ -73,6 +73,7 @@ impl Client {
                 can_subscribe: true,
                 single: true,
                 negotiated_channels: false,
+                allow_pause: false,
             })
             .unwrap();
         let sdp = offer.to_sdp_string();

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fairlead_load::{Failure, report};
 use serde::Serialize;
 use socket2::{SockAddr, SockRef};
-
-use crate::failure::Failure;
-use crate::report;
 
 const SOCKET_BUFFER: usize = 1 << 20;
 

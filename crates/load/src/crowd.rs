@@ -1,22 +1,24 @@
-//! All clients of a run on one thread: sockets are emptied first, so that a packet's arrival is
-//! not dated by the work on those before it.
+//! The clients of one thread: sockets are emptied first, so that a packet's arrival is not dated by
+//! the work on those before it. A client that fails is counted, and the others go on.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::door::{Door, Knock};
+use crate::door::{Door, Knock, Place};
 use crate::failure::Failure;
-use crate::hearing::Window;
-use crate::media::{Kind, Source};
-use crate::peer::Peer;
+use crate::media::Kind;
+use crate::peer::{Floor, Peer, Role, Watch};
 use crate::signal::{self, Signal};
-use crate::spec::{Seat, Spec};
+use crate::source::Source;
+use crate::stage::Stage;
+use crate::tally::Tally;
 
 const WAKE: Token = Token(usize::MAX - 1);
 const READY_PER_WAIT: usize = 1_024;
@@ -24,154 +26,244 @@ const READY_PER_WAIT: usize = 1_024;
 /// The longest wait: lost wakes cost no more.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// From a client's knock until media is connected.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Datagrams read before they are handled; the rest wait in their sockets.
 const BATCH: usize = 4_096;
 
 const MAX_DATAGRAM: usize = 2_048;
 
-pub(crate) struct Crowd {
-    pub(crate) epoch: Instant,
-    kind: Kind,
-    payload_bytes: usize,
-    pub(crate) publishers: usize,
+/// Who is to come.
+#[derive(Clone)]
+pub(crate) struct Client {
+    /// Among the run's places.
+    pub(crate) place: usize,
+    pub(crate) token: String,
+    pub(crate) room: u32,
+    /// The number of a publisher, and what it sends.
+    pub(crate) publishes: Option<(u32, Kind)>,
+    /// After everyone was let in; None: before all others.
+    pub(crate) due: Option<Duration>,
+}
+
+pub(crate) struct Crowd<'a> {
+    stage: &'a Stage,
+    places: &'a [Place],
+    watch: Watch,
+    waiting: VecDeque<Client>,
     poll: Poll,
     events: Events,
     door: Door,
-    pub(crate) peers: Vec<Option<Peer>>,
-    /// Peers whose socket may hold more.
+    seats: Vec<Option<Box<Seated>>>,
+    /// When a client wants to be looked after; entries that no longer hold are passed over.
+    agenda: BinaryHeap<Reverse<(Instant, usize)>>,
+    next_look: Instant,
+    /// Clients whose socket may hold more.
     unread: Vec<usize>,
     arrived: Vec<Arrived>,
     bytes: Vec<u8>,
+    pub(crate) tally: Tally,
+}
+
+struct Seated {
+    peer: Peer,
+    knocked: Instant,
+    settled: bool,
+    /// The earliest entry in the agenda.
+    queued: Option<Instant>,
 }
 
 struct Arrived {
-    peer: usize,
+    client: usize,
     at: Instant,
     from: SocketAddr,
     range: Range<usize>,
 }
 
-impl Crowd {
-    /// Everyone of the spec but the joiners, on their way in.
-    pub(crate) fn new(spec: &Spec) -> Result<Crowd, Failure> {
+/// Where a crowd stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// Not yet in, and not yet given up.
+    pub(crate) coming: usize,
+    pub(crate) joined: u64,
+    pub(crate) failed: BTreeMap<String, u64>,
+    pub(crate) dropped: u64,
+    /// Subscriptions of those who are in, and how many have heard anything.
+    pub(crate) subscriptions: usize,
+    pub(crate) heard: usize,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
+    /// Its thread has ended before its time.
+    pub(crate) broken: bool,
+}
+
+impl Standing {
+    pub(crate) fn add(&mut self, other: &Standing) {
+        self.coming += other.coming;
+        self.joined += other.joined;
+        for (reason, count) in &other.failed {
+            *self.failed.entry(reason.clone()).or_default() += count;
+        }
+        self.dropped += other.dropped;
+        self.subscriptions += other.subscriptions;
+        self.heard += other.heard;
+        self.sent += other.sent;
+        self.received += other.received;
+        self.lost += other.lost;
+        self.late += other.late;
+        self.broken |= other.broken;
+    }
+}
+
+impl<'a> Crowd<'a> {
+    /// `clients` in the order in which they are due.
+    pub(crate) fn new(
+        stage: &'a Stage,
+        places: &'a [Place],
+        watch: Watch,
+        clients: Vec<Client>,
+    ) -> Result<Crowd<'a>, Failure> {
         let poll = Poll::new()?;
         let door = Door::new(Waker::new(poll.registry(), WAKE)?);
-        let mut crowd = Crowd {
-            epoch: Instant::now(),
-            kind: spec.media,
-            payload_bytes: spec.payload_bytes,
-            publishers: spec.publishers.len(),
+        Ok(Crowd {
+            stage,
+            places,
+            watch,
+            waiting: clients.into(),
             poll,
             events: Events::with_capacity(READY_PER_WAIT),
             door,
-            peers: Vec::new(),
+            seats: Vec::new(),
+            agenda: BinaryHeap::new(),
+            next_look: Instant::now(),
             unread: Vec::new(),
             arrived: Vec::new(),
             bytes: Vec::new(),
-        };
-        for (index, seat) in spec.publishers.iter().enumerate() {
-            crowd.add(seat, format!("publisher {index}"), Some(index as u32))?;
-        }
-        for (index, seat) in spec.subscribers.iter().enumerate() {
-            crowd.add(seat, format!("subscriber {index}"), None)?;
-        }
-        Ok(crowd)
+            tally: Tally::default(),
+        })
     }
 
-    /// One more client begins to join. Returns its place in `peers`.
-    pub(crate) fn add(
-        &mut self,
-        seat: &Seat,
-        name: String,
-        publishes: Option<u32>,
-    ) -> Result<usize, Failure> {
-        let address = seat.address()?;
-        let source = publishes.map(|index| Source::new(index, self.kind, self.payload_bytes));
-        let now = Instant::now();
-        let mut peer = Peer::new(name, self.kind, source, self.publishers, now)?;
-        let kind = publishes.map(|_| self.kind);
-        let uri = signal::join_uri(&seat.url, &peer.offer, kind).map_err(Failure::Usage)?;
-        let client = self.peers.len();
-        let token = Token(2 * client);
-        let registry = self.poll.registry();
-        registry.register(&mut peer.socket, token, Interest::READABLE)?;
-        self.peers.push(Some(peer));
-        self.door.knock(Knock {
-            client,
-            address,
+    pub(crate) fn standing(&self) -> Standing {
+        let coming = self.waiting.len() + self.seats().filter(|seat| !seat.settled).count();
+        let (mut subscriptions, mut heard) = (0, 0);
+        let mut speaking = BTreeMap::new();
+        for seat in self.seats().filter(|seat| seat.settled) {
+            if seat.peer.source.is_some() {
+                continue;
+            }
+            let room = seat.peer.room;
+            let speaking = *speaking
+                .entry(room)
+                .or_insert_with(|| self.stage.speaking(room));
+            subscriptions += speaking;
+            heard += seat.peer.hearing.heard().min(speaking);
+        }
+        let sum = self.tally.sum();
+        Standing {
+            coming,
+            joined: self.tally.joined,
+            failed: self.tally.failed.clone(),
+            dropped: self.tally.dropped.values().sum(),
+            subscriptions,
+            heard,
+            sent: sum.sent,
+            received: sum.received,
+            lost: sum.lost,
+            late: sum.late,
+            broken: false,
+        }
+    }
+
+    /// One client, while it is in.
+    pub(crate) fn peer(&self, client: usize) -> Option<&Peer> {
+        Some(&self.seats.get(client)?.as_ref()?.peer)
+    }
+
+    /// One more client knocks now. Returns its number.
+    pub(crate) fn add(&mut self, client: Client) -> usize {
+        let (now, number) = (Instant::now(), self.seats.len());
+        match self.seat(&client, number, now) {
+            Ok((seated, knock)) => {
+                self.seats.push(Some(Box::new(seated)));
+                self.door.knock(knock);
+                self.schedule(number);
+            }
+            Err(reason) => {
+                self.seats.push(None);
+                *self.tally.failed.entry(reason).or_default() += 1;
+            }
+        }
+        number
+    }
+
+    fn seat(
+        &self,
+        client: &Client,
+        number: usize,
+        now: Instant,
+    ) -> Result<(Seated, Knock), String> {
+        let place = &self.places[client.place];
+        let in_room: Vec<Kind> = self.stage.in_room(client.room).map(|one| one.1).collect();
+        let count = |kind: Kind| in_room.iter().filter(|&&one| one == kind).count();
+        let heard = crate::media::KINDS.map(|kind| (kind, count(kind)));
+        let source = client
+            .publishes
+            .map(|(publisher, kind)| Source::new(publisher, kind, &self.stage.shape));
+        let hears = match source {
+            Some(_) => vec![],
+            None => heard.into_iter().filter(|one| one.1 > 0).collect(),
+        };
+        let data = match &source {
+            Some(source) => source.kind == Kind::Data,
+            None => count(Kind::Data) > 0,
+        };
+        let role = Role {
+            room: client.room,
+            source,
+            hears,
+            data,
+            watch: self.watch,
+        };
+        let mut peer = Peer::new(role, place.from, now, self.stage)?;
+        let kind = client.publishes.map(|one| one.1);
+        let uri = signal::join_uri(&place.base, &peer.offer, kind, self.stage.shape.layers)?;
+        let token = Token(2 * number);
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut peer.socket, token, Interest::READABLE);
+        registered.map_err(|error| format!("could not have a socket: {error}"))?;
+        let knock = Knock {
+            client: number,
+            place: place.clone(),
             uri,
-            token: seat.token.clone(),
-        });
-        Ok(client)
+            token: client.token.clone(),
+        };
+        let seated = Seated {
+            peer,
+            knocked: now,
+            settled: false,
+            queued: None,
+        };
+        Ok((seated, knock))
     }
 
     /// Sends a client home and forgets it.
     pub(crate) fn remove(&mut self, client: usize) {
-        if let Some(mut peer) = self.peers[client].take() {
-            peer.leave();
+        if let Some(mut seat) = self.seats[client].take() {
+            seat.peer.leave();
         }
     }
 
-    pub(crate) fn present(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.iter().flatten()
-    }
-
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Peer> {
-        self.present().filter(|peer| peer.source.is_none())
-    }
-
-    /// Every publisher begins to speak.
-    pub(crate) fn speak(&mut self) {
-        let (now, publishers) = (Instant::now(), self.publishers as f64);
-        let sources = self.peers.iter_mut().flatten();
-        let sources = sources.filter_map(|peer| peer.source.as_mut());
-        for (index, (source, _)) in sources.enumerate() {
-            source.start(now, index as f64 / publishers);
-        }
-    }
-
-    /// The number of each publisher's next packet.
-    pub(crate) fn numbers(&self) -> Vec<u32> {
-        let sources = self.present().filter_map(|peer| peer.source.as_ref());
-        sources.map(|(source, _)| source.number).collect()
-    }
-
-    /// What was sent between two readings of `numbers`.
-    pub(crate) fn window(before: &[u32], after: &[u32]) -> Window {
-        let ranges = before.iter().zip(after).map(|(&from, &to)| from..to);
-        (0..).zip(ranges).collect()
-    }
-
-    pub(crate) fn run_for(&mut self, duration: Duration) -> Result<(), Failure> {
-        let end = Instant::now() + duration;
-        while Instant::now() < end {
-            self.turn(end)?;
-        }
-        Ok(())
-    }
-
-    /// Runs until `done`; Err with `what` after `patience`.
-    pub(crate) fn run_until(
-        &mut self,
-        patience: Duration,
-        done: impl Fn(&Crowd) -> bool,
-        what: impl Fn(&Crowd) -> String,
-    ) -> Result<(), Failure> {
-        let end = Instant::now() + patience;
-        while !done(self) {
-            if Instant::now() >= end {
-                let seconds = patience.as_secs();
-                let what = what(self);
-                return Err(Failure::Server(format!("{what} after {seconds} s")));
-            }
-            self.turn(end)?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self, end: Instant) -> Result<(), Failure> {
+    /// Waits for what comes or is due, at most until `end`, and does it.
+    pub(crate) fn turn(&mut self, end: Instant) -> Result<(), Failure> {
         let now = Instant::now();
-        let next = self.present().map(Peer::deadline).min().unwrap_or(end);
+        self.admit(now);
+        let next = self.agenda.peek().map_or(end, |entry| entry.0.0);
         let wait = next.min(end).saturating_duration_since(now).min(PATIENCE);
         let wait = if self.unread.is_empty() {
             wait
@@ -190,41 +282,150 @@ impl Crowd {
                 Token(token) => signalled.push(token / 2),
             }
         }
-        self.receive()?;
-        self.let_in(&mut signalled)?;
+        self.receive();
+        self.let_in(&mut signalled);
         let now = Instant::now();
         for client in signalled {
-            if let Some(peer) = &mut self.peers[client] {
-                peer.listen(now, self.epoch)?;
-            }
+            self.with(client, |peer, floor| peer.listen(now, floor));
         }
-        for peer in self.peers.iter_mut().flatten() {
-            if peer.deadline() <= now {
-                peer.tick(now, self.epoch)?;
+        while let Some(&Reverse((due, client))) = self.agenda.peek() {
+            if due > now {
+                break;
             }
+            self.agenda.pop();
+            let Some(seat) = self.seats[client].as_mut() else {
+                continue;
+            };
+            if seat.queued != Some(due) {
+                continue;
+            }
+            seat.queued = None;
+            self.with(client, |peer, floor| peer.tick(now, floor));
+        }
+        if now >= self.next_look {
+            self.next_look = now + LOOK_EVERY;
+            self.give_up(now);
         }
         Ok(())
     }
 
+    /// Has a client do something, and sees what became of it.
+    fn with(
+        &mut self,
+        client: usize,
+        act: impl FnOnce(&mut Peer, &mut Floor<'_>) -> Result<(), String>,
+    ) {
+        let Some(seat) = self.seats.get_mut(client).and_then(Option::as_mut) else {
+            return;
+        };
+        let floor = &mut Floor {
+            stage: self.stage,
+            tally: &mut self.tally,
+        };
+        if let Err(reason) = act(&mut seat.peer, floor) {
+            self.lose(client, reason);
+            return;
+        }
+        if !seat.settled && seat.peer.connected() {
+            seat.settled = true;
+            self.tally.joined += 1;
+            let times = &seat.peer.times;
+            let since = |at: Option<Instant>| Some(at? - times.asked?);
+            for (step, at) in [
+                (&mut self.tally.join, times.connected),
+                (&mut self.tally.signal, times.joined),
+            ] {
+                if let Some(time) = since(at) {
+                    step.note(time.as_nanos() as u64);
+                }
+            }
+        }
+        self.schedule(client);
+    }
+
+    fn schedule(&mut self, client: usize) {
+        if let Some(seat) = &mut self.seats[client] {
+            let due = seat.peer.deadline(self.stage);
+            if seat.queued.is_none_or(|queued| due < queued) {
+                seat.queued = Some(due);
+                self.agenda.push(Reverse((due, client)));
+            }
+        }
+    }
+
+    /// A client that can't go on: it never came in, or it was lost.
+    fn lose(&mut self, client: usize, reason: String) {
+        let Some(mut seat) = self.seats[client].take() else {
+            return;
+        };
+        seat.peer.leave();
+        let reasons = if seat.settled {
+            self.close(seat.peer);
+            &mut self.tally.dropped
+        } else {
+            &mut self.tally.failed
+        };
+        *reasons.entry(reason).or_default() += 1;
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        for client in 0..self.seats.len() {
+            let Some(seat) = &self.seats[client] else {
+                continue;
+            };
+            if !seat.settled && now > seat.knocked + JOIN_PATIENCE {
+                let missing = seat.peer.times.missing();
+                let seconds = JOIN_PATIENCE.as_secs();
+                self.lose(client, format!("was not in after {seconds} s: {missing}"));
+            }
+        }
+    }
+
+    /// Everyone begins to speak: what they have to do is due earlier than they thought.
+    pub(crate) fn reschedule(&mut self) {
+        for client in 0..self.seats.len() {
+            self.schedule(client);
+        }
+    }
+
+    /// The clients whose time has come knock.
+    fn admit(&mut self, now: Instant) {
+        while let Some(first) = self.waiting.front() {
+            let due = first.due.map_or(Some(Duration::ZERO), |due| {
+                self.stage
+                    .admit_at()
+                    .map(|at| Duration::from_nanos(at) + due)
+            });
+            if due.is_none_or(|due| self.stage.epoch + due > now) {
+                return;
+            }
+            if let Some(client) = self.waiting.pop_front() {
+                self.add(client);
+            }
+        }
+    }
+
     /// Empties the sockets, then handles what was in them.
-    fn receive(&mut self) -> Result<(), Failure> {
-        self.arrived.clear();
+    fn receive(&mut self) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        arrived.clear();
         let mut filled = 0;
         while let Some(&client) = self.unread.last() {
-            if self.arrived.len() >= BATCH {
+            if arrived.len() >= BATCH {
                 break;
             }
-            let Some(peer) = &self.peers[client] else {
+            let Some(seat) = &self.seats[client] else {
                 self.unread.pop();
                 continue;
             };
-            if self.bytes.len() < filled + MAX_DATAGRAM {
-                self.bytes.resize(filled + 64 * MAX_DATAGRAM, 0);
+            if bytes.len() < filled + MAX_DATAGRAM {
+                bytes.resize(filled + 64 * MAX_DATAGRAM, 0);
             }
-            match peer.socket.recv_from(&mut self.bytes[filled..]) {
+            match seat.peer.socket.recv_from(&mut bytes[filled..]) {
                 Ok((count, from)) => {
-                    self.arrived.push(Arrived {
-                        peer: client,
+                    arrived.push(Arrived {
+                        client,
                         at: Instant::now(),
                         from,
                         range: filled..filled + count,
@@ -236,46 +437,58 @@ impl Crowd {
                 }
             }
         }
-        for arrived in &self.arrived {
-            if let Some(peer) = &mut self.peers[arrived.peer] {
-                let bytes = &self.bytes[arrived.range.clone()];
-                peer.receive(arrived.at, arrived.from, bytes, self.epoch)?;
-            }
+        for one in &arrived {
+            let bytes = &bytes[one.range.clone()];
+            self.with(one.client, |peer, floor| {
+                peer.receive(one.at, one.from, bytes, floor)
+            });
         }
-        Ok(())
+        (self.arrived, self.bytes) = (arrived, bytes);
     }
 
     /// Takes the signal connections that the door has opened.
-    fn let_in(&mut self, signalled: &mut Vec<usize>) -> Result<(), Failure> {
+    fn let_in(&mut self, signalled: &mut Vec<usize>) {
         while let Some(opened) = self.door.opened() {
-            let Some(peer) = &mut self.peers[opened.client] else {
-                continue;
-            };
-            let socket = opened
-                .socket
-                .map_err(|reason| Failure::Server(format!("{} {reason}", peer.name)))?;
-            let now = Instant::now();
-            peer.times.asked = Some(opened.asked_at);
-            peer.times.opened = Some(now);
-            let token = Token(2 * opened.client + 1);
-            let signal = Signal::new(socket, now);
-            self.poll.registry().register(
-                &mut SourceFd(&signal.fd().as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )?;
-            peer.signal = Some(signal);
+            let registry = self.poll.registry();
+            let signal = opened.socket.and_then(|socket| {
+                let signal = Signal::new(socket, Instant::now());
+                let token = Token(2 * opened.client + 1);
+                let registered =
+                    registry.register(&mut SourceFd(&signal.fd()), token, Interest::READABLE);
+                registered.map_err(|error| format!("could not be waited for: {error}"))?;
+                Ok(signal)
+            });
+            self.with(opened.client, |peer, _| {
+                peer.times.asked = Some(opened.asked_at);
+                peer.signal = Some(signal?);
+                peer.times.opened = Some(Instant::now());
+                Ok(())
+            });
             // What came with the handshake is in the connection's buffer, not in the socket.
             signalled.push(opened.client);
         }
-        Ok(())
     }
-}
 
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        for peer in self.peers.iter_mut().flatten() {
-            peer.leave();
+    fn close(&mut self, peer: Peer) {
+        if peer.source.is_none() {
+            let expected = self.stage.in_room(peer.room);
+            peer.hearing.close(expected, self.stage, &mut self.tally);
         }
+    }
+
+    /// Everyone goes home. Returns what was counted.
+    pub(crate) fn finish(mut self) -> Tally {
+        for seat in std::mem::take(&mut self.seats).into_iter().flatten() {
+            let mut peer = seat.peer;
+            peer.leave();
+            if seat.settled {
+                self.close(peer);
+            }
+        }
+        self.tally
+    }
+
+    fn seats(&self) -> impl Iterator<Item = &Seated> {
+        self.seats.iter().flatten().map(Box::as_ref)
     }
 }

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::call::{HEAR_PATIENCE, begin, gather};
-use crate::crowd::Crowd;
+use crate::crowd::{Client, Crowd, Standing};
 use crate::failure::Failure;
 use crate::peer::Times;
 use crate::report;
-use crate::spec::Spec;
+use crate::run::{clients, stage};
+use crate::spec::{self, Seat};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Milliseconds from the first packet of the joiner's TCP connection.
 #[derive(Serialize)]
@@ -22,24 +24,80 @@ struct Joined {
     heard_ms: f64,
 }
 
-pub(crate) fn run(spec: &Spec) -> Result<(), Failure> {
-    let mut crowd = Crowd::new(spec)?;
-    gather(&mut crowd, spec)?;
-    begin(&mut crowd, spec)?;
+/// Prints a line for each joiner.
+pub fn run(json: &[u8]) -> Result<(), Failure> {
+    let spec = spec::read(json).map_err(Failure::Usage)?;
+    let (places, staying) = clients(&spec)?;
+    let stage = stage(&spec, Instant::now());
+    let mut crowd = Crowd::new(&stage, &places, spec.watch, staying)?;
+    stage.admit(0);
+    until(&mut crowd, "not everyone is in", |crowd| {
+        crowd.standing().coming == 0
+    })?;
+    stage.speak(stage.nanos(Instant::now()));
+    crowd.reschedule();
+    until(&mut crowd, "not everyone hears everyone", |crowd| {
+        let Standing {
+            heard,
+            subscriptions,
+            ..
+        } = crowd.standing();
+        heard >= subscriptions
+    })?;
+    wait(&mut crowd, spec.warm_s)?;
+    let first = &spec.publishers[0].url;
     for (number, seat) in spec.joiners.iter().enumerate() {
-        let name = format!("joiner {number}");
-        let client = crowd.add(seat, name.clone(), None)?;
-        let heard = |crowd: &Crowd| {
-            let peer = crowd.peers[client].as_ref();
-            peer.is_some_and(|peer| peer.times.heard.is_some())
+        let place = places.len() - 1;
+        let place = if seat.url == *first { 0 } else { place };
+        let client = crowd.add(client(seat, place));
+        let heard = |crowd: &Crowd<'_>| {
+            crowd
+                .peer(client)
+                .is_some_and(|peer| peer.times.heard.is_some())
         };
-        let what = |_: &Crowd| format!("{name} heard nothing");
-        crowd.run_until(HEAR_PATIENCE, heard, what)?;
-        if let Some(peer) = &crowd.peers[client] {
+        until(&mut crowd, &format!("joiner {number} hears nothing"), heard)?;
+        if let Some(peer) = crowd.peer(client) {
             report::line(&steps(&peer.times))?;
         }
         crowd.remove(client);
-        crowd.run_for(Duration::from_secs_f64(spec.gap_s))?;
+        wait(&mut crowd, spec.gap_s)?;
+    }
+    Ok(())
+}
+
+fn client(seat: &Seat, place: usize) -> Client {
+    Client {
+        place,
+        token: seat.token.clone(),
+        room: seat.room,
+        publishes: None,
+        due: None,
+    }
+}
+
+fn until(
+    crowd: &mut Crowd<'_>,
+    otherwise: &str,
+    done: impl Fn(&Crowd<'_>) -> bool,
+) -> Result<(), Failure> {
+    let end = Instant::now() + PATIENCE;
+    while !done(crowd) {
+        if let Some(reason) = crowd.standing().failed.into_keys().next() {
+            return Err(Failure::Server(format!("a client {reason}")));
+        }
+        if Instant::now() > end {
+            let seconds = PATIENCE.as_secs();
+            return Err(Failure::Server(format!("{otherwise} after {seconds} s")));
+        }
+        crowd.turn(end)?;
+    }
+    Ok(())
+}
+
+fn wait(crowd: &mut Crowd<'_>, seconds: f64) -> Result<(), Failure> {
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    while Instant::now() < end {
+        crowd.turn(end)?;
     }
     Ok(())
 }

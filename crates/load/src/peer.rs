@@ -1,29 +1,34 @@
 //! One client: a str0m connection in RTP mode with a UDP socket of its own, and its signalling.
 
 mod negotiation;
+mod offer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use livekit_protocol as proto;
 use mio::net::UdpSocket;
+use prost::Message as _;
 use str0m::change::SdpPendingOffer;
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::channel::ChannelId;
+use str0m::media::{MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-use crate::failure::Failure;
 use crate::hearing::Hearing;
-use crate::media::{Kind, Source, Stamp};
-use crate::signal::{self, Signal};
+use crate::media::{Kind, Stamp};
+use crate::signal::Signal;
+use crate::source::Source;
+use crate::stage::Stage;
+use crate::tally::Tally;
+use offer::FirstOffer;
 
 /// Asked for: a burst of a whole room's packets fits.
 const SOCKET_BUFFER: usize = 1 << 20;
 
-/// Receiving m-lines in a listener's first offer, as the SDKs make them.
-const FIRST_LINES: usize = 3;
-
+/// Failures are sentences without their subject, which is the client.
 pub(crate) struct Peer {
-    pub(crate) name: String,
+    pub(crate) room: u32,
     pub(crate) socket: UdpSocket,
     local: SocketAddr,
     rtc: Rtc,
@@ -34,13 +39,39 @@ pub(crate) struct Peer {
     /// The server asked for an offer with these m-lines more, perhaps none.
     wanted: Option<Vec<MediaKind>>,
     /// An m-line to offer again when no new one is wanted.
-    first_mid: Mid,
-    /// Of a publisher: its track and the m-line that carries it.
-    pub(crate) source: Option<(Source, Mid)>,
+    first_mid: Option<Mid>,
+    /// Of a publisher.
+    pub(crate) source: Option<Source>,
+    channels: Vec<ChannelId>,
+    /// Opened by both sides.
+    open_channels: usize,
+    watch: Watch,
     pub(crate) hearing: Hearing,
     pub(crate) times: Times,
-    pub(crate) traffic: Traffic,
     deadline: Instant,
+}
+
+/// What a client is, before it joins.
+pub(crate) struct Role {
+    pub(crate) room: u32,
+    /// None: it listens.
+    pub(crate) source: Option<Source>,
+    /// Of a listener: which kinds are published in its room, and by how many.
+    pub(crate) hears: Vec<(Kind, usize)>,
+    /// Whether anyone in its room sends data.
+    pub(crate) data: bool,
+    pub(crate) watch: Watch,
+}
+
+/// The quality that a listener asks for of each video.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Watch {
+    Low,
+    Medium,
+    /// It asks for nothing.
+    #[default]
+    High,
 }
 
 /// When each step of a join was reached.
@@ -56,79 +87,87 @@ pub(crate) struct Times {
     pub(crate) heard: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) rtp_datagrams: u64,
-    pub(crate) rtp_bytes: u64,
-    pub(crate) reoffers: u64,
-    pub(crate) keyframes_asked: u64,
+impl Times {
+    /// What a client still waits for.
+    pub(crate) fn missing(&self) -> &'static str {
+        match self {
+            Times { opened: None, .. } => "its signal connection was not accepted",
+            Times { joined: None, .. } => "its join was not answered",
+            Times { answered: None, .. } => "its offer was not answered",
+            _ => "no media connection came about (ICE and DTLS over UDP)",
+        }
+    }
+}
+
+/// What a client needs of the run that it is in.
+pub(crate) struct Floor<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) tally: &'a mut Tally,
 }
 
 impl Peer {
-    /// A client with its first offer: a publisher's with its source, a listener's with room for
-    /// some of `publishers`.
+    /// A client with its first offer, on a socket of the address from which its server is reached.
     pub(crate) fn new(
-        name: String,
-        kind: Kind,
-        source: Option<Source>,
-        publishers: usize,
+        role: Role,
+        address: IpAddr,
         now: Instant,
-    ) -> Result<Peer, Failure> {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-        socket.set_nonblocking(true)?;
+        stage: &Stage,
+    ) -> Result<Peer, String> {
+        let refused = |error: std::io::Error| format!("could not have a socket: {error}");
+        let socket = std::net::UdpSocket::bind((address, 0)).map_err(refused)?;
+        socket.set_nonblocking(true).map_err(refused)?;
         // Best effort: the system's own limit may be lower.
         let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
-        let local = socket.local_addr()?;
+        let local = socket.local_addr().map_err(refused)?;
+        let publishes = role.source.as_ref().map(|source| source.kind);
+        let has = |kind| publishes == Some(kind) || role.hears.iter().any(|one| one.0 == kind);
         let mut rtc = Rtc::builder()
             .clear_codecs()
-            .enable_opus(kind == Kind::Audio, false)
-            .enable_vp8(kind == Kind::Video)
+            .enable_opus(has(Kind::Audio), false)
+            .enable_vp8(has(Kind::Video))
             .set_rtp_mode(true)
             .build(now);
-        let candidate = Candidate::host(local, "udp");
-        rtc.add_local_candidate(candidate.map_err(|error| broken(&name, &error))?);
-
-        let mut api = rtc.sdp_api();
-        let source = source.map(|source| {
-            let (stream, track) = (Some(signal::CID.to_owned()), Some(signal::CID.to_owned()));
-            let mid = api.add_media(kind.media(), Direction::SendOnly, stream, track, None);
-            (source, mid)
-        });
-        let mut first_mid = source.as_ref().map(|(_, mid)| *mid);
-        if source.is_none() {
-            for _ in 0..publishers.clamp(1, FIRST_LINES) {
-                let mid = api.add_media(kind.media(), Direction::RecvOnly, None, None, None);
-                first_mid.get_or_insert(mid);
-            }
-        }
-        let (Some((offer, pending)), Some(first_mid)) = (api.apply(), first_mid) else {
-            return Err(broken(&name, &"no offer to make"));
-        };
+        let candidate = Candidate::host(local, "udp").map_err(|error| broken(&error))?;
+        rtc.add_local_candidate(candidate);
+        let mut source = role.source;
+        let first = FirstOffer::make(&mut rtc, source.as_mut(), &role.hears, role.data, stage)?;
         let mut peer = Peer {
-            name,
+            room: role.room,
             socket: UdpSocket::from_std(socket),
             local,
             rtc,
             signal: None,
-            offer: offer.to_sdp_string(),
-            pending: Some(pending),
+            offer: first.sdp,
+            pending: Some(first.pending),
             offer_id: 1,
             wanted: None,
-            first_mid,
+            first_mid: first.mid,
             source,
+            channels: first.channels,
+            open_channels: 0,
+            watch: role.watch,
             hearing: Hearing::default(),
             times: Times::default(),
-            traffic: Traffic::default(),
             deadline: now,
         };
-        peer.drain(now)?;
+        let mut nothing = Tally::default();
+        let floor = &mut Floor {
+            stage,
+            tally: &mut nothing,
+        };
+        peer.drain(now, floor)?;
         Ok(peer)
     }
 
+    /// Media is connected, and data if there is any.
+    pub(crate) fn connected(&self) -> bool {
+        self.times.connected.is_some() && self.open_channels >= self.channels.len()
+    }
+
     /// When something is due without a packet: a timer, a ping or a frame to send.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self, stage: &Stage) -> Instant {
         let ping = self.signal.as_ref().map(Signal::next_ping);
-        let frame = self.source.as_ref().and_then(|(source, _)| source.due());
+        let frame = self.source.as_ref().and_then(|source| source.due(stage));
         let others = [ping, frame].into_iter().flatten();
         others.fold(self.deadline, Instant::min)
     }
@@ -139,11 +178,11 @@ impl Peer {
         at: Instant,
         from: SocketAddr,
         bytes: &[u8],
-        epoch: Instant,
-    ) -> Result<(), Failure> {
+        floor: &mut Floor<'_>,
+    ) -> Result<(), String> {
         if is_rtp(bytes) {
-            self.traffic.rtp_datagrams += 1;
-            self.traffic.rtp_bytes += bytes.len() as u64;
+            floor.tally.rtp_datagrams += 1;
+            floor.tally.rtp_bytes += bytes.len() as u64;
         }
         let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, bytes) else {
             return Ok(());
@@ -151,65 +190,77 @@ impl Peer {
         let input = Input::Receive(at, receive);
         self.rtc
             .handle_input(input)
-            .map_err(|error| broken(&self.name, &error))?;
-        self.drain(epoch)
+            .map_err(|error| broken(&error))?;
+        self.drain(at, floor)
     }
 
     /// Does what is due.
-    pub(crate) fn tick(&mut self, now: Instant, epoch: Instant) -> Result<(), Failure> {
+    pub(crate) fn tick(&mut self, now: Instant, floor: &mut Floor<'_>) -> Result<(), String> {
         if let Some(signal) = &mut self.signal {
-            let kept = signal.keep(now);
-            kept.map_err(|reason| refused(&self.name, &reason))?;
+            signal.keep(now)?;
         }
-        if let Some((source, mid)) = &mut self.source {
-            while source.due().is_some_and(|due| due <= now) {
-                source.write(now, epoch, &mut self.rtc, *mid);
+        if let Some(source) = &mut self.source {
+            while source.due(floor.stage).is_some_and(|due| due <= now) {
+                source.write(now, &mut self.rtc, floor.stage, floor.tally)?;
                 self.deadline = now;
             }
         }
         if self.deadline <= now {
+            let input = Input::Timeout(now);
             self.rtc
-                .handle_input(Input::Timeout(now))
-                .map_err(|error| broken(&self.name, &error))?;
-            self.drain(epoch)?;
+                .handle_input(input)
+                .map_err(|error| broken(&error))?;
+            self.drain(now, floor)?;
         }
         Ok(())
     }
 
-    fn drain(&mut self, epoch: Instant) -> Result<(), Failure> {
+    fn drain(&mut self, now: Instant, floor: &mut Floor<'_>) -> Result<(), String> {
         loop {
-            let output = self.rtc.poll_output();
-            match output.map_err(|error| broken(&self.name, &error))? {
+            match self.rtc.poll_output().map_err(|error| broken(&error))? {
                 Output::Timeout(at) => {
                     self.deadline = at;
                     return Ok(());
                 }
                 Output::Transmit(transmit) => {
-                    // The socket is bound to loopback: nothing else can be reached from it.
-                    if transmit.destination.ip().is_loopback() {
-                        // What the system does not take is lost, as on any network.
-                        let to = transmit.destination;
-                        let _ = self.socket.send_to(&transmit.contents, to);
-                    }
+                    // What the system does not take is lost, as on any network.
+                    let to = transmit.destination;
+                    let _ = self.socket.send_to(&transmit.contents, to);
                 }
-                Output::Event(Event::Connected) => {
-                    self.times.connected = Some(Instant::now());
-                }
-                Output::Event(Event::KeyframeRequest(_)) => {
-                    self.traffic.keyframes_asked += 1;
-                    if let Some((source, _)) = &mut self.source {
-                        source.ask_keyframe();
-                    }
-                }
-                Output::Event(Event::RtpPacket(packet)) => {
-                    self.times.heard.get_or_insert(packet.timestamp);
-                    if let Some(stamp) = Stamp::read(&packet.payload) {
-                        let at = packet.timestamp.saturating_duration_since(epoch);
-                        self.hearing.note(stamp, at.as_nanos() as u64);
-                    }
-                }
-                Output::Event(_) => {}
+                Output::Event(event) => self.hear(event, now, floor),
             }
+        }
+    }
+
+    fn hear(&mut self, event: Event, now: Instant, floor: &mut Floor<'_>) {
+        match event {
+            Event::Connected => self.times.connected = Some(now),
+            Event::ChannelOpen(..) => self.open_channels += 1,
+            Event::KeyframeRequest(request) => {
+                floor.tally.keyframes_asked += 1;
+                if let Some(source) = &mut self.source {
+                    source.ask_keyframe(request.rid);
+                }
+            }
+            Event::RtpPacket(packet) => {
+                self.note(&packet.payload, packet.timestamp, floor);
+            }
+            Event::ChannelData(data) => {
+                let packet = proto::DataPacket::decode(data.data.as_slice());
+                let value = packet.ok().and_then(|packet| packet.value);
+                if let Some(proto::data_packet::Value::User(user)) = value {
+                    self.note(&user.payload, now, floor);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, payload: &[u8], at: Instant, floor: &mut Floor<'_>) {
+        self.times.heard.get_or_insert(at);
+        if let Some(stamp) = Stamp::read(payload) {
+            let at = floor.stage.nanos(at);
+            self.hearing.note(stamp, at, floor.stage, floor.tally);
         }
     }
 
@@ -225,12 +276,8 @@ fn is_rtp(bytes: &[u8]) -> bool {
     matches!(bytes, [128..=191, kind, ..] if !(64..96).contains(&(kind & 0x7f)))
 }
 
-fn broken(name: &str, error: &impl std::fmt::Display) -> Failure {
-    Failure::Server(format!("{name} could not go on: {error}"))
-}
-
-fn refused(name: &str, reason: &str) -> Failure {
-    Failure::Server(format!("{name} {reason}"))
+fn broken(error: &impl std::fmt::Display) -> String {
+    format!("could not go on: {error}")
 }
 
 #[cfg(test)]

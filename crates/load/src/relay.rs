@@ -14,12 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fairlead_load::{Failure, report};
 use mesh::{Input, Route, public_key};
 use serde::Serialize;
 use wire::{Format, MediaPacket, NodeId, StreamId};
 
-use crate::failure::Failure;
-use crate::report;
 use end::{End, Heard};
 use middle::Middle;
 

@@ -7,24 +7,24 @@ use serde::Serialize;
 use crate::failure::Failure;
 
 /// One line of JSON on standard output, for whoever drives the run.
-pub(crate) fn line(value: &impl Serialize) -> Result<(), Failure> {
+pub fn line(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(std::io::Error::other)?;
     self::text(&format!("{text}\n"))
 }
 
-pub(crate) fn text(text: &str) -> Result<(), Failure> {
+pub fn text(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
-pub(crate) fn complain(failure: &Failure) {
+pub fn complain(failure: &Failure) {
     // Nobody is left to tell when standard error is closed too.
     let _ = writeln!(std::io::stderr(), "fairlead-load: {failure}");
 }
 
 /// The value below which `share` of the sorted values lie; 0 for none.
-pub(crate) fn percentile(sorted: &[u32], share: f64) -> u32 {
+pub fn percentile(sorted: &[u32], share: f64) -> u32 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted
         .get(rank.clamp(1, sorted.len().max(1)) - 1)
@@ -33,7 +33,7 @@ pub(crate) fn percentile(sorted: &[u32], share: f64) -> u32 {
 }
 
 /// Microseconds as milliseconds, to the microsecond.
-pub(crate) fn ms(us: u32) -> f64 {
+pub fn ms(us: u32) -> f64 {
     f64::from(us) / 1e3
 }
 

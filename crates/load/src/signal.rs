@@ -1,8 +1,7 @@
 //! LiveKit v1 signalling of one client: a join request with its offer, then protobuf messages.
 
 use std::io::ErrorKind;
-use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL;
@@ -13,7 +12,8 @@ use prost::Message as _;
 use tungstenite::http::Uri;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::media::Kind;
+use crate::door::{Stream, descriptor};
+use crate::media::{Kind, Layer};
 
 /// The client protocol that we speak: JS 2.23 sends the same.
 const PROTOCOL: i32 = 17;
@@ -25,14 +25,19 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const CID: &str = "fairlead-load";
 
 pub(crate) struct Signal {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Stream>,
     unsent: bool,
     ping_interval: Duration,
     next_ping: Instant,
 }
 
 /// Where and with what to join. `publishes` is what the offer sends, None for a listener.
-pub(crate) fn join_uri(base: &str, offer: &str, publishes: Option<Kind>) -> Result<Uri, String> {
+pub(crate) fn join_uri(
+    base: &str,
+    offer: &str,
+    publishes: Option<Kind>,
+    layers: &[Layer],
+) -> Result<Uri, String> {
     let request = proto::JoinRequest {
         client_info: Some(proto::ClientInfo {
             sdk: proto::client_info::Sdk::Rust as i32,
@@ -45,7 +50,10 @@ pub(crate) fn join_uri(base: &str, offer: &str, publishes: Option<Kind>) -> Resu
             auto_subscribe: publishes.is_none(),
             ..Default::default()
         }),
-        add_track_requests: publishes.map(add_track).into_iter().collect(),
+        add_track_requests: publishes
+            .and_then(|kind| add_track(kind, layers))
+            .into_iter()
+            .collect(),
         publisher_offer: Some(description(offer, 1)),
         ..Default::default()
     };
@@ -54,36 +62,60 @@ pub(crate) fn join_uri(base: &str, offer: &str, publishes: Option<Kind>) -> Resu
         join_request: request.encode_to_vec(),
     };
     let query = BASE64URL.encode(&wrapped.encode_to_vec());
-    let base = base.trim_end_matches('/');
     format!("{base}/rtc/v1?join_request={query}")
         .parse()
         .map_err(|error| format!("{base} can't be used: {error}"))
 }
 
-fn add_track(kind: Kind) -> proto::AddTrackRequest {
-    let audio = kind == Kind::Audio;
-    let codec = proto::SimulcastCodec {
-        codec: "vp8".to_owned(),
-        cid: CID.to_owned(),
-        ..Default::default()
-    };
-    proto::AddTrackRequest {
+/// None: data has no track.
+fn add_track(kind: Kind, layers: &[Layer]) -> Option<proto::AddTrackRequest> {
+    let named = proto::AddTrackRequest {
         cid: CID.to_owned(),
         name: "load".to_owned(),
-        r#type: if audio {
-            proto::TrackType::Audio as i32
-        } else {
-            proto::TrackType::Video as i32
-        },
-        source: if audio {
-            proto::TrackSource::Microphone as i32
-        } else {
-            proto::TrackSource::Camera as i32
-        },
-        width: if audio { 0 } else { 640 },
-        height: if audio { 0 } else { 360 },
-        disable_red: audio,
-        simulcast_codecs: if audio { vec![] } else { vec![codec] },
+        ..Default::default()
+    };
+    match kind {
+        Kind::Data => None,
+        Kind::Audio => Some(proto::AddTrackRequest {
+            r#type: proto::TrackType::Audio as i32,
+            source: proto::TrackSource::Microphone as i32,
+            disable_red: true,
+            ..named
+        }),
+        Kind::Video => {
+            let top = layers.last()?;
+            let described: Vec<_> = (0..).zip(layers).map(|(at, one)| video(at, one)).collect();
+            Some(proto::AddTrackRequest {
+                r#type: proto::TrackType::Video as i32,
+                source: proto::TrackSource::Camera as i32,
+                width: top.width.into(),
+                height: top.height.into(),
+                layers: described.clone(),
+                simulcast_codecs: vec![proto::SimulcastCodec {
+                    codec: "vp8".to_owned(),
+                    cid: CID.to_owned(),
+                    layers: described,
+                    ..Default::default()
+                }],
+                ..named
+            })
+        }
+    }
+}
+
+fn video(at: i32, layer: &Layer) -> proto::VideoLayer {
+    let quality = match layer.rid {
+        Some("q") => proto::VideoQuality::Low,
+        Some("h") => proto::VideoQuality::Medium,
+        _ => proto::VideoQuality::High,
+    };
+    proto::VideoLayer {
+        quality: quality as i32,
+        width: layer.width.into(),
+        height: layer.height.into(),
+        bitrate: layer.bits_per_s(),
+        spatial_layer: at,
+        rid: layer.rid.unwrap_or_default().to_owned(),
         ..Default::default()
     }
 }
@@ -98,7 +130,7 @@ pub(crate) fn description(sdp: &str, id: u32) -> proto::SessionDescription {
 }
 
 impl Signal {
-    pub(crate) fn new(socket: WebSocket<TcpStream>, now: Instant) -> Signal {
+    pub(crate) fn new(socket: WebSocket<Stream>, now: Instant) -> Signal {
         Signal {
             socket,
             unsent: false,
@@ -108,7 +140,7 @@ impl Signal {
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        self.socket.get_ref().as_raw_fd()
+        descriptor(self.socket.get_ref())
     }
 
     pub(crate) fn next_ping(&self) -> Instant {
@@ -188,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_join_request_carries_offer_and_track() {
-        let uri = join_uri("ws://127.0.0.1:7880/", "v=0", Some(Kind::Audio)).expect("a URI");
+        let uri = join_uri("ws://127.0.0.1:7880", "v=0", Some(Kind::Audio), &[]).expect("a URI");
         assert_eq!(uri.path(), "/rtc/v1");
         let query = uri.query().expect("a query");
         let text = query.strip_prefix("join_request=").expect("its one field");

@@ -1,34 +1,52 @@
-//! What to play, read from standard input: tokens never stand on a command line.
+//! What to play: who publishes and who listens, where, and for how long.
 
-use std::io::Read;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tungstenite::http::Uri;
 
-use crate::failure::Failure;
-use crate::media::Kind;
+use crate::media::{Kind, STAMP_BYTES, Shape};
+use crate::peer::Watch;
 
 /// The longest that one phase may last.
-const MAX_PHASE_S: f64 = 600.0;
+const MAX_PHASE_S: f64 = 86_400.0;
 
 /// The most clients of one run: each has two sockets.
-const MAX_CLIENTS: usize = 2_000;
+const MAX_CLIENTS: usize = 20_000;
+
+const MAX_PAYLOAD: usize = 1_100;
+const MAX_THREADS: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    pub(crate) media: Kind,
-    pub(crate) publishers: Vec<Seat>,
+    pub(crate) publishers: Vec<Publisher>,
     #[serde(default)]
     pub(crate) subscribers: Vec<Seat>,
     /// Of `join`: one after another.
     #[serde(default)]
     pub(crate) joiners: Vec<Seat>,
+    /// Of each video: 1 to 3.
+    #[serde(default = "one")]
+    pub(crate) layers: usize,
+    #[serde(default)]
+    pub(crate) watch: Watch,
     /// Of an audio packet, without RTP header.
     #[serde(default = "default_payload_bytes")]
     pub(crate) payload_bytes: usize,
+    #[serde(default = "default_data_bytes")]
+    pub(crate) data_bytes: usize,
+    #[serde(default = "default_data_per_s")]
+    pub(crate) data_per_s: f64,
+    #[serde(default)]
+    pub(crate) reliable: bool,
+    /// 0: as fast as the server lets them in.
+    #[serde(default)]
+    pub(crate) joins_per_s: f64,
+    /// What takes longer is counted as late.
+    #[serde(default = "default_late_ms")]
+    pub(crate) late_ms: f64,
+    #[serde(default = "one")]
+    pub(crate) threads: usize,
     /// Everyone is connected and nobody speaks.
     #[serde(default)]
     pub(crate) quiet_s: f64,
@@ -51,10 +69,39 @@ pub(crate) struct Spec {
 pub(crate) struct Seat {
     pub(crate) url: String,
     pub(crate) token: String,
+    /// The number of the room that the token names: who is in one hears who is in it.
+    #[serde(default)]
+    pub(crate) room: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Publisher {
+    pub(crate) media: Kind,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    #[serde(default)]
+    pub(crate) room: u32,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn default_payload_bytes() -> usize {
     100
+}
+
+fn default_data_bytes() -> usize {
+    200
+}
+
+fn default_data_per_s() -> f64 {
+    10.0
+}
+
+fn default_late_ms() -> f64 {
+    150.0
 }
 
 fn default_warm_s() -> f64 {
@@ -73,76 +120,65 @@ fn default_gap_s() -> f64 {
     1.0
 }
 
-/// Reads and checks the spec on standard input.
-pub(crate) fn read() -> Result<Spec, Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    let spec: Spec = serde_json::from_str(&text)
-        .map_err(|error| Failure::Usage(format!("the spec can't be read: {error}")))?;
+/// Reads and checks a spec. Err: a sentence.
+pub(crate) fn read(json: &[u8]) -> Result<Spec, String> {
+    let spec: Spec =
+        serde_json::from_slice(json).map_err(|error| format!("the spec can't be read: {error}"))?;
     spec.check()?;
     Ok(spec)
 }
 
 impl Spec {
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        let refuse = |text: String| Err(Failure::Usage(text));
-        if self.publishers.is_empty() {
-            return refuse("the spec has no publisher: name at least one".to_owned());
-        }
+    fn check(&self) -> Result<(), String> {
         let clients = self.publishers.len() + self.subscribers.len();
+        if clients == 0 {
+            return Err("the spec has no client: name at least one".to_owned());
+        }
         if clients > MAX_CLIENTS {
-            return refuse(format!(
+            return Err(format!(
                 "{clients} clients are too many for one run: {MAX_CLIENTS} at most"
             ));
         }
-        if !(crate::media::STAMP_BYTES..=1_100).contains(&self.payload_bytes) {
-            return refuse(format!(
-                "payload_bytes is {}: choose from {} to 1100",
-                self.payload_bytes,
-                crate::media::STAMP_BYTES
-            ));
-        }
-        let phases = [
-            ("quiet_s", self.quiet_s),
-            ("warm_s", self.warm_s),
-            ("measure_s", self.measure_s),
-            ("drain_s", self.drain_s),
-            ("gap_s", self.gap_s),
+        let sizes = STAMP_BYTES as f64;
+        let ranges = [
+            ("layers", self.layers as f64, 1.0, 3.0),
+            ("threads", self.threads as f64, 1.0, MAX_THREADS as f64),
+            (
+                "payload_bytes",
+                self.payload_bytes as f64,
+                sizes,
+                MAX_PAYLOAD as f64,
+            ),
+            ("data_bytes", self.data_bytes as f64, sizes, 60_000.0),
+            ("data_per_s", self.data_per_s, 0.1, 1_000.0),
+            ("joins_per_s", self.joins_per_s, 0.0, 100_000.0),
+            ("late_ms", self.late_ms, 0.0, 60_000.0),
+            ("quiet_s", self.quiet_s, 0.0, MAX_PHASE_S),
+            ("warm_s", self.warm_s, 0.0, MAX_PHASE_S),
+            ("measure_s", self.measure_s, 0.0, MAX_PHASE_S),
+            ("drain_s", self.drain_s, 0.0, MAX_PHASE_S),
+            ("gap_s", self.gap_s, 0.0, MAX_PHASE_S),
         ];
-        for (name, seconds) in phases {
-            if !(0.0..=MAX_PHASE_S).contains(&seconds) {
-                return refuse(format!(
-                    "{name} is {seconds}: choose from 0 to {MAX_PHASE_S}"
-                ));
+        for (name, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(format!("{name} is {value}: choose from {least} to {most}"));
             }
         }
         Ok(())
     }
 
-    pub(crate) fn measure(&self) -> Duration {
-        Duration::from_secs_f64(self.measure_s)
-    }
-}
-
-impl Seat {
-    /// The server's address. Err: the URL can't be used or leads off this machine.
-    pub(crate) fn address(&self) -> Result<SocketAddr, Failure> {
-        let url = &self.url;
-        let bad = |why: &str| Failure::Usage(format!("{url} can't be used: {why}"));
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| bad("write it as ws://127.0.0.1:7880"))?;
-        if uri.scheme_str() != Some("ws") {
-            return Err(bad("only ws:// is spoken here"));
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            payload_bytes: self.payload_bytes,
+            data_bytes: self.data_bytes,
+            data_per_s: self.data_per_s,
+            reliable: self.reliable,
+            layers: Shape::layers(self.layers),
         }
-        let host = uri.host().ok_or_else(|| bad("it names no host"))?;
-        let place = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
-        let mut found = place
-            .to_socket_addrs()
-            .map_err(|_| bad("its host is unknown"))?;
-        found
-            .find(|address| address.ip().is_loopback())
-            .ok_or_else(|| bad("this client loads servers on its own machine only"))
+    }
+
+    pub(crate) fn late(&self) -> Duration {
+        Duration::from_secs_f64(self.late_ms / 1e3)
     }
 }
 
@@ -150,53 +186,29 @@ impl Seat {
 mod tests {
     use super::*;
 
-    fn spec(text: &str) -> Result<Spec, String> {
-        let spec: Spec = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        spec.check().map_err(|failure| failure.to_string())?;
-        Ok(spec)
-    }
+    const SEAT: &str = r#""url": "ws://127.0.0.1:1", "token": "t""#;
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        let read = spec(
-            r#"{"media": "video", "publishers": [{"url": "ws://127.0.0.1:1", "token": "t"}]}"#,
-        )
-        .expect("it is well formed");
+        let text = format!(r#"{{"publishers": [{{"media": "video", {SEAT}}}]}}"#);
+        let read = read(text.as_bytes()).expect("it is well formed");
         assert_eq!(
-            (read.payload_bytes, read.measure_s, read.subscribers.len()),
-            (100, 10.0, 0)
+            (read.payload_bytes, read.measure_s, read.layers, read.watch),
+            (100, 10.0, 1, Watch::High)
         );
     }
 
     #[test]
     fn unusable_values_are_named() {
         let refused = |rest: &str| {
-            let seat = r#"{"url": "ws://127.0.0.1:1", "token": "t"}"#;
-            spec(&format!(
-                r#"{{"media": "audio", "publishers": [{seat}]{rest}}}"#
-            ))
-            .expect_err("unusable")
+            let text = format!(r#"{{"publishers": [{{"media": "audio", {SEAT}}}]{rest}}}"#);
+            read(text.as_bytes()).expect_err("unusable")
         };
         assert!(refused(r#", "payload_bytes": 3"#).contains("payload_bytes is 3"));
-        assert!(refused(r#", "measure_s": 601"#).contains("measure_s is 601"));
+        assert!(refused(r#", "measure_s": 86401"#).contains("measure_s is 86401"));
+        assert!(refused(r#", "layers": 4"#).contains("layers is 4"));
         assert!(refused(r#", "seconds": 1"#).contains("unknown field"));
-        assert!(
-            spec(r#"{"media": "audio", "publishers": []}"#)
-                .expect_err("unusable")
-                .contains("no publisher")
-        );
-    }
-
-    #[test]
-    fn only_this_machine_is_loaded() {
-        let seat = |url: &str| Seat {
-            url: url.to_owned(),
-            token: String::new(),
-        };
-        let address = seat("ws://127.0.0.1:7880").address().expect("loopback");
-        assert_eq!(address, ([127, 0, 0, 1], 7880).into());
-        let refused = |url: &str| seat(url).address().expect_err("refused").to_string();
-        assert!(refused("ws://192.0.2.1:7880").contains("its own machine only"));
-        assert!(refused("wss://127.0.0.1:7880").contains("only ws://"));
+        let empty = read(br#"{"publishers": []}"#).expect_err("unusable");
+        assert!(empty.contains("no client"));
     }
 }

@@ -47,6 +47,6 @@ pub use link::{Fault, LinkReport, LinkState, PairReport};
 pub use mesh::{MAX_MESSAGE, Mesh, Seen};
 pub use message::{Input, Output, Queue};
 pub use policy::Policy;
-pub use protection::Protection;
+pub use protection::{Copies, Protection};
 pub use route::Route;
 pub use wire::MAX_PAIRS;

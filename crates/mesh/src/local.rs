@@ -2,10 +2,13 @@
 
 use wire::{Class, Format, MediaPacket, vp8_temporal_layer};
 
+use crate::protection::Copies;
+
 /// What is known of a local stream.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) tag: u32,
+    pub(crate) copies: Copies,
     base: bool,
     /// RTP timestamp of the latest keyframe.
     keyframe: Option<u32>,
@@ -16,6 +19,7 @@ impl Local {
         let keyframe = None;
         Local {
             tag,
+            copies: Copies::default(),
             base,
             keyframe,
         }

@@ -269,6 +269,11 @@ impl Mesh {
             Input::RemoveStream { stream } => {
                 self.locals.remove(&stream);
             }
+            Input::SetCopies { stream, copies } => {
+                if let Some(local) = self.locals.get_mut(&stream) {
+                    local.copies = copies;
+                }
+            }
             Input::Media { stream, packet } => self.on_media(now, stream, packet, out),
             Input::Data {
                 room,

@@ -7,7 +7,7 @@ use wire::{MediaPacket, NodeId, RoomKey, StreamId};
 
 use crate::link::LinkState;
 use crate::policy::Policy;
-use crate::protection::Protection;
+use crate::protection::{Copies, Protection};
 use crate::route::Route;
 
 /// What happened.
@@ -49,6 +49,11 @@ pub enum Input<'a> {
     },
     RemoveStream {
         stream: StreamId,
+    },
+    /// What of a local video stream goes twice.
+    SetCopies {
+        stream: StreamId,
+        copies: Copies,
     },
     /// A local publisher's packet: goes once to every node that wants the stream.
     Media {

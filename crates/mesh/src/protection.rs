@@ -4,6 +4,29 @@ use std::time::Instant;
 
 use wire::Class;
 
+/// Which packets of a local video stream go on second paths as well. Sound always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copies {
+    /// None: while all is well the picture travels once.
+    Never,
+    /// What the picture can't do without: keyframes, and all of a base.
+    #[default]
+    Base,
+    /// Every packet.
+    Always,
+}
+
+impl Copies {
+    /// As which class a packet of `class` is copied.
+    pub(crate) fn class(self, class: Class) -> Class {
+        match (self, class) {
+            (Copies::Never, Class::Base) => Class::Rest,
+            (Copies::Always, Class::Rest) => Class::Base,
+            _ => class,
+        }
+    }
+}
+
 /// What copies may cost; both limits hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Protection {

@@ -140,6 +140,42 @@ fn video_goes_once_and_what_was_under_way_on_a_dead_link_is_replayed() {
 }
 
 #[test]
+fn a_stream_is_copied_as_its_room_asks() {
+    use mesh::Copies::{Always, Base, Never};
+    // What is asked for, of a base layer or an upper one, and how many of 150 packets go twice.
+    for (copies, base, twice) in [
+        (Base, true, 150),
+        (Base, false, 0),
+        (Never, true, 0),
+        (Never, false, 0),
+        (Always, true, 150),
+        (Always, false, 150),
+    ] {
+        let mut world = two_ways(&[2], &[4]);
+        let s = stream(1, 1);
+        world.add(s, 0, base);
+        world.give(1, Input::SetCopies { stream: s, copies });
+        let heard = speak(&mut world, s, video, |_| {});
+        assert_eq!(heard.missing, []);
+        let class = if base { "base" } else { "rest" };
+        let sent = world.count(1, &format!("mesh_copies_sent_{class}"));
+        assert_eq!(sent, twice, "{copies:?} of a base: {base}");
+    }
+}
+
+#[test]
+fn no_scene_takes_the_second_way_from_speech() {
+    let mut world = two_ways(&[2], &[4]);
+    let s = stream(1, 1);
+    world.add(s, 0, true);
+    let copies = mesh::Copies::Never;
+    world.give(1, Input::SetCopies { stream: s, copies });
+    let heard = speak(&mut world, s, packet, cut(&[(1, 2), (2, 1)]));
+    assert_eq!(heard.missing, []);
+    assert_eq!(world.count(1, "mesh_copies_sent_audio"), 150);
+}
+
+#[test]
 fn a_relay_goes_around_its_next_link_and_replays_what_was_on_it() {
     for dead in [false, true] {
         let mut world = two_ways(&[2], &[2]);

@@ -17,15 +17,20 @@
 //! way still arrives when it was to, but for a cut, which takes it too. [`Path::set_at`] also moves
 //! what waits for the rate to the new one, for whoever asks for the deadline again afterwards.
 //!
-//! Which packets are lost is decided by the `str0m-netem` crate, but for outages. Its delays and its queue are not
+//! Which packets are lost is decided by the `str0m-netem` crate, but for outages and scheduled
+//! loss. Its delays and its queue are not
 //! used: that queue counts bytes in flight as queued, and a change of weather there restarts the
 //! random sequence.
 
+mod codel;
+mod cross;
+mod fate;
 mod loss;
 mod outage;
 mod path;
 mod wander;
 mod weather;
 
+pub use cross::{CROSS_BYTES, Cross, Crowd, Flow, MAX_DOWNLOADS};
 pub use path::{Path, Tally};
 pub use weather::{Loss, Spread, Wander, Weather};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use str0m_netem::{GilbertElliot, Input, LossModel, Netem, NetemConfig, Output, Probability};
 use str0m_netem::{RandomLoss, WithLen};
 
+use crate::fate::Fates;
 use crate::outage::Outages;
 use crate::weather::Loss;
 
@@ -23,6 +24,7 @@ pub(crate) enum Losses {
     None,
     ByPacket(Box<Netem<Token>>),
     ByTime(Outages),
+    ByHash(Fates),
 }
 
 impl Losses {
@@ -51,6 +53,7 @@ impl Losses {
                 .loss_in_good(share(good_loss))
                 .loss_in_bad(share(bad_loss))
                 .into(),
+            Loss::Scheduled(p) => return Losses::ByHash(Fates::new(p, seed)),
             Loss::Outages { every, last, share } => {
                 return Losses::ByTime(Outages::new(every, last, share, seed));
             }
@@ -61,8 +64,10 @@ impl Losses {
 
     /// Begin what goes by time.
     pub(crate) fn begin(&mut self, now: Instant) {
-        if let Losses::ByTime(outages) = self {
-            outages.begin(now);
+        match self {
+            Losses::ByTime(outages) => outages.begin(now),
+            Losses::ByHash(fates) => fates.begin(now),
+            Losses::None | Losses::ByPacket(_) => {}
         }
     }
 
@@ -70,6 +75,7 @@ impl Losses {
         let netem = match self {
             Losses::None => return false,
             Losses::ByTime(outages) => return outages.is_lost(now),
+            Losses::ByHash(fates) => return fates.is_lost(now),
             Losses::ByPacket(netem) => netem,
         };
         netem.handle_input(Input::Packet(now, Token));

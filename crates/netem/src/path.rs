@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::codel::CoDel;
 use crate::loss::Losses;
 use crate::wander::Walk;
 use crate::weather::{Spread, Weather};
@@ -22,8 +23,10 @@ pub struct Tally {
     pub delivered: u64,
     /// By the loss model, a cut or their length.
     pub lost: u64,
-    /// Because the queue was full.
+    /// Because the queue was full, or by CoDel.
     pub dropped: u64,
+    /// By CoDel, in place of a drop.
+    pub marked: u64,
 }
 
 /// One direction of a path that carries items of any kind.
@@ -40,6 +43,7 @@ pub struct Path<T> {
     /// By arrival; those that arrive together in the order in which they were sent.
     under_way: VecDeque<Item<T>>,
     walk: Walk,
+    codel: CoDel,
     tally: Tally,
 }
 
@@ -65,6 +69,7 @@ impl<T> Path<T> {
             last_due: None,
             under_way: VecDeque::new(),
             walk,
+            codel: CoDel::default(),
             tally: Tally::default(),
         }
     }
@@ -96,6 +101,9 @@ impl<T> Path<T> {
         }
         if weather.rate != before.rate {
             self.settle(now, before.rate);
+        }
+        if weather.codel != before.codel {
+            self.codel = CoDel::default();
         }
         if before.hold && !weather.hold {
             for item in &mut self.under_way {
@@ -151,17 +159,32 @@ impl<T> Path<T> {
         self.under_way.len()
     }
 
-    /// Send an item of so many bytes at `now`.
-    pub fn push(&mut self, now: Instant, item: T, bytes: usize) {
+    /// Send an item of so many bytes at `now`; whether the path took it.
+    pub fn push(&mut self, now: Instant, item: T, bytes: usize) -> bool {
+        self.push_markable(now, item, bytes, None)
+    }
+
+    /// The same with an item that may be marked in place of being dropped (ECN, RFC 3168).
+    pub fn push_markable(
+        &mut self,
+        now: Instant,
+        mut item: T,
+        bytes: usize,
+        mark: Option<fn(&mut T)>,
+    ) -> bool {
         let vanishes = self.weather.cut || bytes > self.weather.max_bytes;
         if vanishes || self.losses.is_lost(now) {
             self.tally.lost += 1;
-            return;
+            return false;
         }
-        let Some(departs) = self.enqueue(now, bytes) else {
+        let Some((departs, struck)) = self.enqueue(now, bytes, mark.is_some()) else {
             self.tally.dropped += 1;
-            return;
+            return false;
         };
+        if let Some(mark) = mark.filter(|_| struck) {
+            mark(&mut item);
+            self.tally.marked += 1;
+        }
         let mut due = departs + self.delay(now);
         if !self.weather.reorder {
             due = self.last_due.map_or(due, |last| due.max(last));
@@ -172,24 +195,31 @@ impl<T> Path<T> {
         let place = self.under_way.len() - later;
         let item = Item { due, departs, item };
         self.under_way.insert(place, item);
+        true
     }
 
-    /// When an item that comes now leaves the bottleneck; None if there is no room for it.
-    fn enqueue(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+    /// When an item that comes now leaves the bottleneck, and whether it is to be marked; None if
+    /// there is no room for it, or CoDel drops it.
+    fn enqueue(&mut self, now: Instant, bytes: usize, markable: bool) -> Option<(Instant, bool)> {
         if self.under_way.len() >= MAX_UNDER_WAY {
             return None;
         }
         let Some(rate) = self.weather.rate.map(|rate| rate.max(1)) else {
-            return Some(now);
+            return Some((now, false));
         };
         let starts = self.idle_at.map_or(now, |at| at.max(now));
-        let waiting = starts.saturating_duration_since(now).as_secs_f64() * rate as f64 / 8.0;
+        let sojourn = starts.saturating_duration_since(now);
+        let waiting = sojourn.as_secs_f64() * rate as f64 / 8.0;
         if waiting + bytes as f64 > self.weather.queue_bytes as f64 {
+            return None;
+        }
+        let struck = self.weather.codel && self.codel.strikes(starts, sojourn, waiting);
+        if struck && !markable {
             return None;
         }
         let departs = starts + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
         self.idle_at = Some(departs);
-        Some(departs)
+        Some((departs, struck))
     }
 
     fn delay(&mut self, now: Instant) -> Duration {
@@ -320,6 +350,7 @@ mod tests {
             delivered: 1,
             lost: 2,
             dropped: 0,
+            marked: 0,
         };
         assert_eq!(path.tally(), tally);
     }
@@ -521,6 +552,32 @@ mod tests {
         assert!(coarse.iter().all(|d| (ms(40)..=ms(60)).contains(d)));
         let (least, most) = (coarse.iter().min().unwrap(), coarse.iter().max().unwrap());
         assert!(*most - *least > ms(10), "{least:?} to {most:?}");
+    }
+
+    #[test]
+    fn codel_keeps_a_queue_short_and_marks_what_may_be_marked() {
+        let weather = Weather {
+            rate: Some(800_000), // 10 ms a packet
+            queue_bytes: 100_000,
+            codel: true,
+            ..Weather::default()
+        };
+        let (t, gap) = (Instant::now(), ms(9));
+        let mut path = Path::new(weather, 1);
+        let got = send(&mut path, t, 3_000, gap);
+        let waited = |(i, at): &(usize, Duration)| *at - gap * *i as u32;
+        let longest = got.iter().skip(1_500).map(waited).max().unwrap();
+        // A tail drop alone would have it wait for a second.
+        assert!(longest < ms(100), "{longest:?}");
+        let dropped = path.tally().dropped as f64 / 3_000.0;
+        assert!((0.08..0.2).contains(&dropped), "{dropped}");
+        let mut path = Path::new(weather, 1);
+        let taken = (0..200)
+            .filter(|n| path.push_markable(t + ms(*n), false, 1_000, Some(|item| *item = true)));
+        assert_eq!(taken.count() as u64, 200 - path.tally().dropped);
+        let marked = std::iter::from_fn(|| path.pop(t + ms(10_000))).filter(|item| *item);
+        let marked = marked.count() as u64;
+        assert!(marked > 1 && marked == path.tally().marked, "{marked}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub enum Loss {
     None,
     /// This share of packets (0 to 1), each by its own.
     Random(f32),
+    /// The same by a schedule in time: a packet more or less changes the fate of none that comes a
+    /// millisecond later.
+    Scheduled(f32),
     /// Gilbert-Elliott: nothing is lost in the good state, this share in the bad one; the states
     /// last so many packets on average.
     Bursts {
@@ -73,6 +76,8 @@ pub struct Weather {
     pub rate: Option<u64>,
     /// How much may wait for the rate; what comes on top is dropped.
     pub queue_bytes: usize,
+    /// CoDel (RFC 8289) minds the queue: it drops, or marks what may be marked, before it is full.
+    pub codel: bool,
     /// What is longer vanishes without a word.
     pub max_bytes: usize,
     /// Nothing arrives.
@@ -117,6 +122,7 @@ impl Default for Weather {
             loss: Loss::None,
             rate: None,
             queue_bytes: Weather::QUEUE_BYTES,
+            codel: false,
             max_bytes: usize::MAX,
             cut: false,
             hold: false,

@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
+/// What the header extension can say: 12 bits of 10 ms each.
+const MAX_PLAYOUT_MS: u16 = 40_950;
+
 /// See `protocol/node.py` for what each does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", deny_unknown_fields)]
@@ -17,6 +20,7 @@ pub enum Command {
         can_subscribe: bool,
         single: bool,
         negotiated_channels: bool,
+        allow_pause: bool,
     },
     UpdateParticipant {
         participant: u64,
@@ -83,6 +87,7 @@ pub enum Command {
         participant: u64,
         track: String,
         quality: Option<u8>,
+        priority: u8,
     },
     ResumeParticipant {
         participant: u64,
@@ -100,10 +105,34 @@ pub enum Command {
         packet: ByteBuf,
         reliable: bool,
     },
+    Restrict {
+        participant: u64,
+        kbps: Option<u32>,
+        tcp_only: bool,
+    },
+    MoveParticipant {
+        participant: u64,
+        room: ByteBuf,
+        sid: String,
+    },
+    Call {
+        participant: u64,
+        call: String,
+        packet: ByteBuf,
+    },
     SetRoomNodes {
         room: ByteBuf,
         nodes: Vec<u16>,
         tag: u32,
+    },
+    SetScene {
+        room: ByteBuf,
+        audio_top: u16,
+        unranked: Vec<String>,
+        repeats: u8,
+        copies: String,
+        speech_reserve_kbps: u32,
+        playout_ms: Option<(u16, u16)>,
     },
     AddPeer {
         node: u16,
@@ -242,11 +271,26 @@ impl Command {
             Command::AddParticipant { room, .. }
             | Command::AddTrack { room, .. }
             | Command::SendData { room, .. }
+            | Command::MoveParticipant { room, .. }
             | Command::SetRoomNodes { room, .. }
+            | Command::SetScene { room, .. }
                 if room.len() != 16 =>
             {
                 wrong("room", &format!("{} bytes", room.len()), "16 bytes")
             }
+            Command::SetScene { copies, .. }
+                if !["never", "base", "always"].contains(&copies.as_str()) =>
+            {
+                wrong("copies", copies, "never, base, always")
+            }
+            Command::SetScene {
+                playout_ms: Some((least, most)),
+                ..
+            } if least > most || *most > MAX_PLAYOUT_MS => wrong(
+                "playout_ms",
+                &format!("{least} to {most}"),
+                "a range within 0 to 40950",
+            ),
             Command::AddPeer { public_key, .. } if public_key.len() != 32 => {
                 let has = format!("{} bytes", public_key.len());
                 wrong("public_key", &has, "32 bytes")
@@ -304,12 +348,16 @@ impl Command {
             | Command::SetQuality { participant, .. }
             | Command::ResumeParticipant { participant }
             | Command::AdoptConnection { participant, .. }
-            | Command::ReplayData { participant, .. } => Some(*participant),
+            | Command::ReplayData { participant, .. }
+            | Command::Restrict { participant, .. }
+            | Command::MoveParticipant { participant, .. }
+            | Command::Call { participant, .. } => Some(*participant),
             Command::AddTrack { .. }
             | Command::RemoveTrack { .. }
             | Command::SetMuted { .. }
             | Command::SendData { .. }
             | Command::SetRoomNodes { .. }
+            | Command::SetScene { .. }
             | Command::AddPeer { .. }
             | Command::RemovePeer { .. }
             | Command::SetRoutes { .. }

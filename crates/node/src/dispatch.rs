@@ -1,13 +1,13 @@
 //! What each command from Python means to the SFU and the mesh.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sfu::{Kind, ParticipantInfo, Side, TrackInfo};
 use wire::{NodeId, RoomKey, StreamId};
 
 use crate::command::Command;
-use crate::node::{Node, Outputs, RoomNodes};
+use crate::node::{MeshTrack, Node, Outputs, RoomNodes};
 
 impl Node {
     pub(crate) fn command(&mut self, now: Instant, command: Command, out: &mut Outputs) {
@@ -25,6 +25,7 @@ impl Node {
                 can_subscribe,
                 single,
                 negotiated_channels,
+                allow_pause,
             } => self.sfu(
                 now,
                 sfu::Input::AddParticipant(ParticipantInfo {
@@ -37,6 +38,7 @@ impl Node {
                     can_subscribe,
                     single,
                     negotiated_channels,
+                    allow_pause,
                 }),
             ),
             Command::UpdateParticipant {
@@ -133,7 +135,7 @@ impl Node {
                         quality: l.quality,
                     })
                     .collect();
-                self.tell_mesh(now, &track, &layers, tag);
+                self.tell_mesh(now, &track, room_key(&room), &layers, tag);
                 let streams: Vec<StreamId> = layers.iter().map(|l| l.stream).collect();
                 let info = TrackInfo {
                     sid: track,
@@ -151,7 +153,8 @@ impl Node {
             }
             Command::RemoveTrack { track } => {
                 self.sfu(now, sfu::Input::RemoveTrack(&track));
-                for stream in self.mesh_streams.remove(&track).into_iter().flatten() {
+                let streams = self.mesh_streams.remove(&track).map(|t| t.streams);
+                for stream in streams.into_iter().flatten() {
                     self.mesh(now, mesh::Input::RemoveStream { stream });
                 }
             }
@@ -199,12 +202,14 @@ impl Node {
                 participant,
                 track,
                 quality,
+                priority,
             } => self.sfu(
                 now,
                 sfu::Input::SetQuality {
                     participant,
                     track: &track,
                     quality,
+                    priority,
                 },
             ),
             Command::ResumeParticipant { participant } => {
@@ -240,6 +245,42 @@ impl Node {
                 self.sfu(now, input);
                 self.data_to_nodes(now, room, reliable, &bytes);
             }
+            Command::Restrict {
+                participant,
+                kbps,
+                tcp_only,
+            } => self.sfu(
+                now,
+                sfu::Input::Restrict {
+                    participant,
+                    capacity: kbps.map(bits),
+                    tcp_only,
+                },
+            ),
+            Command::MoveParticipant {
+                participant,
+                room,
+                sid,
+            } => self.sfu(
+                now,
+                sfu::Input::MoveParticipant {
+                    participant,
+                    room: room_key(&room),
+                    sid: &sid,
+                },
+            ),
+            Command::Call {
+                participant,
+                call,
+                packet,
+            } => self.sfu(
+                now,
+                sfu::Input::Call {
+                    participant,
+                    call: &call,
+                    packet: &packet,
+                },
+            ),
             Command::SetRoomNodes { room, nodes, tag } => {
                 let room = room_key(&room);
                 let nodes = node_ids(nodes);
@@ -247,6 +288,27 @@ impl Node {
                     true => self.room_nodes.remove(&room),
                     false => self.room_nodes.insert(room, RoomNodes { nodes, tag }),
                 };
+            }
+            Command::SetScene {
+                room,
+                audio_top,
+                unranked,
+                repeats,
+                copies,
+                speech_reserve_kbps,
+                playout_ms,
+            } => {
+                let room = room_key(&room);
+                self.set_copies(now, room, self::copies(&copies));
+                let time = |ms| Duration::from_millis(u64::from(ms));
+                let scene = sfu::Scene {
+                    audio_top: usize::from(audio_top),
+                    unranked: unranked.into_iter().collect(),
+                    repeats: usize::from(repeats),
+                    speech_reserve: bits(speech_reserve_kbps),
+                    playout: playout_ms.map(|(least, most)| (time(least), time(most))),
+                };
+                self.sfu(now, sfu::Input::SetScene { room, scene });
             }
             Command::AddPeer {
                 node,
@@ -313,7 +375,14 @@ impl Node {
     }
 
     /// The mesh carries a local track's layers: the lowest is what the picture can't do without.
-    fn tell_mesh(&mut self, now: Instant, track: &str, layers: &[sfu::Layer], tag: u32) {
+    fn tell_mesh(
+        &mut self,
+        now: Instant,
+        track: &str,
+        room: RoomKey,
+        layers: &[sfu::Layer],
+        tag: u32,
+    ) {
         let local = layers.iter().any(|l| l.stream.origin() == self.node);
         if self.mesh.is_none() || !local {
             return;
@@ -328,7 +397,24 @@ impl Node {
             self.mesh(now, input);
         }
         let streams = layers.iter().map(|l| l.stream).collect();
-        self.mesh_streams.insert(track.to_owned(), streams);
+        let track = track.to_owned();
+        self.mesh_streams.insert(track, MeshTrack { room, streams });
+        if let Some(copies) = self.copies.get(&room).copied() {
+            self.set_copies(now, room, copies);
+        }
+    }
+
+    /// What of a room's pictures goes twice from now on, of tracks that come later too.
+    fn set_copies(&mut self, now: Instant, room: RoomKey, copies: mesh::Copies) {
+        match copies == mesh::Copies::default() {
+            true => self.copies.remove(&room),
+            false => self.copies.insert(room, copies),
+        };
+        let tracks = self.mesh_streams.values().filter(|t| t.room == room);
+        let streams: Vec<StreamId> = tracks.flat_map(|t| t.streams.iter().copied()).collect();
+        for stream in streams {
+            self.mesh(now, mesh::Input::SetCopies { stream, copies });
+        }
     }
 }
 
@@ -350,6 +436,14 @@ fn side(name: &str) -> Side {
     match name {
         "subscriber" => Side::Subscriber,
         _ => Side::Publisher,
+    }
+}
+
+fn copies(name: &str) -> mesh::Copies {
+    match name {
+        "never" => mesh::Copies::Never,
+        "always" => mesh::Copies::Always,
+        _ => mesh::Copies::Base,
     }
 }
 

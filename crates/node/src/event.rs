@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_bytes::ByteBuf;
 
 /// See `protocol/node.py` for what each means.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +43,23 @@ pub enum Event {
         participant: u64,
         track: String,
     },
+    Quality {
+        participants: Vec<Figures>,
+    },
+    CallAnswered {
+        participant: u64,
+        call: String,
+        packet: ByteBuf,
+    },
+    StreamState {
+        participant: u64,
+        track: String,
+        paused: bool,
+    },
+    TrackWanted {
+        track: String,
+        quality: Option<u8>,
+    },
     LinkReport {
         links: Vec<Link>,
     },
@@ -63,6 +81,21 @@ pub struct Level {
     pub track: String,
     pub level: f32,
     pub active: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub struct Figures {
+    pub participant: u64,
+    pub packets_up: u64,
+    pub loss_up: f32,
+    pub jitter_ms: f64,
+    pub packets_down: u64,
+    pub loss_down: f32,
+    pub rtt_ms: Option<f64>,
+    pub silent_s: f64,
+    pub layers_wanted: u32,
+    pub layers_sent: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,6 +1,6 @@
 //! One worker's core: its clients, the bus to the other workers and, on the first, the mesh.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use wire::{MediaPacket, NodeId, RoomKey, StreamId};
 use crate::bus::{Bus, Target};
 use crate::command::Command;
 use crate::event::{Event, Level};
+use crate::report::figures_of;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The worker that has the mesh.
@@ -92,6 +93,13 @@ pub(crate) struct RoomNodes {
     pub(crate) tag: u32,
 }
 
+/// A local track as the mesh carries it.
+#[derive(Debug)]
+pub(crate) struct MeshTrack {
+    pub(crate) room: RoomKey,
+    pub(crate) streams: Vec<StreamId>,
+}
+
 /// See the module.
 pub struct Node {
     pub(crate) worker: u16,
@@ -101,8 +109,10 @@ pub struct Node {
     pub(crate) mesh: Option<Mesh>,
     pub(crate) needs: HashMap<StreamId, Needs>,
     pub(crate) room_nodes: HashMap<RoomKey, RoomNodes>,
-    /// The local streams of each track that the mesh was told of.
-    pub(crate) mesh_streams: HashMap<String, Vec<StreamId>>,
+    /// The local tracks that the mesh was told of.
+    pub(crate) mesh_streams: BTreeMap<String, MeshTrack>,
+    /// What goes twice of the pictures of rooms that ask for something of their own.
+    pub(crate) copies: HashMap<RoomKey, mesh::Copies>,
     next_report: Instant,
     sfu_out: Vec<sfu::Output>,
     mesh_out: Vec<mesh::Output>,
@@ -122,7 +132,8 @@ impl Node {
             mesh: config.mesh.map(|c| Mesh::new(c, now)),
             needs: HashMap::new(),
             room_nodes: HashMap::new(),
-            mesh_streams: HashMap::new(),
+            mesh_streams: BTreeMap::new(),
+            copies: HashMap::new(),
             next_report: now + REPORT_INTERVAL,
             sfu_out: Vec::new(),
             mesh_out: Vec::new(),
@@ -302,6 +313,30 @@ impl Node {
             sfu::Output::SubscriptionLive { participant, track } => {
                 out.events
                     .push(Event::SubscriptionLive { participant, track });
+            }
+            sfu::Output::Figures(figures) => out.events.push(Event::Quality {
+                participants: figures.into_iter().map(figures_of).collect(),
+            }),
+            sfu::Output::CallAnswered {
+                participant,
+                call,
+                packet,
+            } => out.events.push(Event::CallAnswered {
+                participant,
+                call,
+                packet: packet.into(),
+            }),
+            sfu::Output::StreamState {
+                participant,
+                track,
+                paused,
+            } => out.events.push(Event::StreamState {
+                participant,
+                track,
+                paused,
+            }),
+            sfu::Output::TrackWanted { track, quality } => {
+                out.events.push(Event::TrackWanted { track, quality });
             }
             sfu::Output::Levels(levels) => {
                 let levels = levels.into_iter().map(|(track, level, active)| Level {

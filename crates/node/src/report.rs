@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::{Fault, LinkReport, LinkState, Mesh, PairReport};
 
-use crate::event::{Event, Link, Pair};
+use crate::event::{Event, Figures, Link, Pair};
 use crate::node::{Node, Outputs};
 
 impl Node {
@@ -72,6 +72,21 @@ fn pair(p: PairReport) -> Pair {
         state: state_name(p.state),
         rtt_ms: p.rtt.map(ms),
         loss: p.loss.into(),
+    }
+}
+
+pub(crate) fn figures_of(f: sfu::Figures) -> Figures {
+    Figures {
+        participant: f.participant,
+        packets_up: f.packets_up,
+        loss_up: f.loss_up,
+        jitter_ms: ms(f.jitter),
+        packets_down: f.packets_down,
+        loss_down: f.loss_down,
+        rtt_ms: f.round_trip.map(ms),
+        silent_s: f.silent.as_secs_f64(),
+        layers_wanted: f.layers_wanted,
+        layers_sent: f.layers_sent,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use node::{Command, Event, Level, Link, Pair};
+use node::{Command, Event, Figures, Level, Link, Pair};
 
 fn events() -> Vec<Event> {
     vec![
@@ -49,6 +49,34 @@ fn events() -> Vec<Event> {
         Event::SubscriptionLive {
             participant: 1,
             track: "TR_a".into(),
+        },
+        Event::Quality {
+            participants: vec![Figures {
+                participant: 1,
+                packets_up: 250,
+                loss_up: 0.25,
+                jitter_ms: 3.5,
+                packets_down: 0,
+                loss_down: 0.0,
+                rtt_ms: None,
+                silent_s: 0.5,
+                layers_wanted: 3,
+                layers_sent: 1,
+            }],
+        },
+        Event::CallAnswered {
+            participant: 1,
+            call: "call-1".into(),
+            packet: b"\x2a\x00".to_vec().into(),
+        },
+        Event::StreamState {
+            participant: 1,
+            track: "TR_a".into(),
+            paused: true,
+        },
+        Event::TrackWanted {
+            track: "TR_a".into(),
+            quality: None,
         },
         Event::LinkReport {
             links: vec![Link {
@@ -125,7 +153,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 26, "one sample of each command");
+    assert_eq!(read, 30, "one sample of each command");
 }
 
 #[test]

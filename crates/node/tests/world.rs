@@ -244,6 +244,7 @@ impl World {
                 can_subscribe: true,
                 single: true,
                 negotiated_channels: false,
+                allow_pause: false,
             },
         );
         let sdp = offer.to_sdp_string();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use io::access::{Access, AccessError, Lateness, Way};
-use netem::{Loss, Spread, Weather};
+use netem::{Cross, Loss, MAX_DOWNLOADS, Spread, Weather};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -46,7 +46,7 @@ impl AccessNetwork {
     #[pyo3(signature = (
         link, way, *, delay_ms = 0.0, jitter_ms = 0.0, loss = 0.0, burst = 1.0,
         outage_every_ms = None, outage_ms = None, rate_kbps = None, queue_ms = None, cut = false,
-        hold = false
+        hold = false, codel = false, cross_kbps = 0, cross_downloads = 0
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords, in Python")]
     fn set(
@@ -64,11 +64,17 @@ impl AccessNetwork {
         queue_ms: Option<f64>,
         cut: bool,
         hold: bool,
+        codel: bool,
+        cross_kbps: u64,
+        cross_downloads: u8,
     ) -> PyResult<()> {
         let way = direction(way)?;
         within("burst", burst, 1.0..=MAX_BURST)?;
         let loss = match (outage_every_ms, outage_ms) {
-            (None, None) => losses(loss, burst)?,
+            (None, None) => match losses(loss, burst)? {
+                Loss::Random(share) => Loss::Scheduled(share),
+                other => other,
+            },
             (Some(every), Some(last)) => outages(every, last, loss, burst)?,
             (Some(_), None) => return Err(wrong("outage_ms", "None", PAIRED)),
             (None, Some(_)) => return Err(wrong("outage_every_ms", "None", PAIRED)),
@@ -91,9 +97,18 @@ impl AccessNetwork {
             queue_bytes,
             cut,
             hold,
+            codel,
             ..Weather::delayed(ms("delay_ms", delay_ms)?)
         };
-        self.ask(py, |access| access.set(link, way, weather))
+        let cross = others(cross_kbps, cross_downloads, rate.is_some())?;
+        self.ask(py, |access| {
+            access.set(link, way, weather)?;
+            access.share(link, way, cross)
+        })
+    }
+
+    fn rebind(&self, py: Python<'_>, link: usize) -> PyResult<()> {
+        self.ask(py, |access| access.rebind(link))
     }
 
     fn tally(
@@ -108,6 +123,8 @@ impl AccessNetwork {
             ("delivered", tally.delivered),
             ("lost", tally.lost),
             ("dropped", tally.dropped),
+            ("marked", tally.marked),
+            ("cross", tally.cross),
             ("refused", tally.refused),
             ("not_ipv4", tally.not_ipv4),
             ("under_way", tally.under_way),
@@ -172,6 +189,26 @@ fn outages(every_ms: f64, last_ms: f64, share: f64, burst: f64) -> PyResult<Loss
         last: ms("outage_ms", last_ms)?,
         share: if share == 0.0 { 1.0 } else { share as f32 },
     })
+}
+
+/// Traffic of others: only where there is a rate to share.
+fn others(kbps: u64, downloads: u8, narrow: bool) -> PyResult<Cross> {
+    if kbps > 0 && !narrow {
+        return Err(wrong("cross_kbps", kbps, "more than 0 only with rate_kbps"));
+    }
+    if downloads > 0 && !narrow {
+        let allowed = "more than 0 only with rate_kbps";
+        return Err(wrong("cross_downloads", downloads, allowed));
+    }
+    if kbps > MAX_KBPS {
+        return Err(wrong("cross_kbps", kbps, &format!("0 to {MAX_KBPS}")));
+    }
+    if downloads > MAX_DOWNLOADS {
+        let allowed = format!("0 to {MAX_DOWNLOADS}");
+        return Err(wrong("cross_downloads", downloads, &allowed));
+    }
+    let paced = kbps * 1_000;
+    Ok(Cross { paced, downloads })
 }
 
 /// Bits a second.

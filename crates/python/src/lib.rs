@@ -1,6 +1,7 @@
 //! The one door between Python and the packet path: commands down, events up, no packet.
 
 mod access;
+mod load;
 mod simulator;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ mod _core {
     use super::Node;
     #[pymodule_export]
     use super::access::AccessNetwork;
+    #[pymodule_export]
+    use super::load::Load;
     #[pymodule_export]
     use super::simulator::Simulator;
 

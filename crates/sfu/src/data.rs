@@ -123,6 +123,11 @@ impl<'a> Destinations<'a> {
         Ok(to)
     }
 
+    /// Whether this identity is named, not just meant by all.
+    pub(crate) fn names(&self, identity: &str) -> bool {
+        self.identities.contains(&identity.as_bytes())
+    }
+
     pub(crate) fn include(&self, identity: &str, sid: &str) -> bool {
         (self.identities.is_empty() && self.sids.is_empty())
             || self.identities.contains(&identity.as_bytes())

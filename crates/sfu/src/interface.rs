@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use wire::{MediaPacket, RoomKey, StreamId};
 
+use crate::figures::Figures;
+use crate::scene::Scene;
 use crate::values::{
     ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
 };
@@ -105,6 +107,30 @@ pub enum Input<'a> {
         participant: u64,
         track: &'a str,
         quality: Option<u8>,
+        priority: u8,
+    },
+    /// Take a client to have no more room than this (bits per second), and offer its next
+    /// connections over TCP alone.
+    Restrict {
+        participant: u64,
+        capacity: Option<u64>,
+        tcp_only: bool,
+    },
+    /// A client is in another room from now on, under another sid.
+    MoveParticipant {
+        participant: u64,
+        room: RoomKey,
+        sid: &'a str,
+    },
+    /// Send a client a reliable message of the server's, and hear what it answers to `call`.
+    Call {
+        participant: u64,
+        call: &'a str,
+        packet: &'a [u8],
+    },
+    SetScene {
+        room: RoomKey,
+        scene: Scene,
     },
     /// A client lost its signalling and comes back: what has to be known for that.
     Resume {
@@ -183,6 +209,25 @@ pub enum Output {
         participant: u64,
         last_sequence: u32,
     },
+    /// A picture pauses for lack of room, or goes on.
+    StreamState {
+        participant: u64,
+        track: String,
+        paused: bool,
+    },
+    /// The best quality of a track published here that anybody needs, None for none.
+    TrackWanted {
+        track: String,
+        quality: Option<u8>,
+    },
     /// Tracks whose loudness (0 to 1) or activity changed.
     Levels(Vec<(String, f32, bool)>),
+    /// Every 5 s: what each client's packets tell of its connection.
+    Figures(Vec<Figures>),
+    /// A client's message for the server's `call`.
+    CallAnswered {
+        participant: u64,
+        call: String,
+        packet: Vec<u8>,
+    },
 }

@@ -3,20 +3,33 @@
 //!
 //! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
 
+mod calls;
+mod choosing;
 mod codec;
 mod data;
+mod descriptor;
+mod figures;
+mod filter;
 mod forwarder;
+mod gop;
+mod headroom;
 mod interface;
 mod keyframe;
+mod layering;
 mod levels;
+mod loudest;
 mod media;
 mod messages;
+mod missed;
+mod numbering;
 mod packet;
 mod participant;
 mod protobuf;
+mod rates;
 mod redundancy;
 mod replay;
 mod restart;
+mod scene;
 mod selection;
 mod sfu;
 mod stream;
@@ -24,6 +37,7 @@ mod track;
 mod transport;
 mod values;
 mod vp8;
+mod vp9;
 
 /// What clients send and this crate reads itself, for the fuzz targets of `crates/io/fuzz`.
 #[doc(hidden)]
@@ -50,8 +64,10 @@ pub mod fuzzing {
     }
 }
 
+pub use figures::Figures;
 pub use interface::{Config, Input, Output};
 pub use participant::participant_of_ufrag;
+pub use scene::Scene;
 pub use sfu::Sfu;
 pub use values::{
     Kind, Layer, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,

@@ -1,31 +1,20 @@
 //! Media: from a publisher, or from elsewhere, to the subscribers of this worker.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::mime;
+use crate::forwarder::{Rewritten, Step};
+use crate::gop::Kept;
 use crate::interface::Output;
+use crate::layering::{LayerId, View};
 use crate::redundancy::Voice;
-use crate::selection::{Candidate, choose, share};
 use crate::sfu::{Sfu, TransportKey};
-use crate::track::{Subscription, Track, TrackKey};
+use crate::track::{Asked, Subscription, Track, TrackKey};
 use crate::transport::Mid;
 use crate::values::{Kind, Side};
-
-/// A subscriber that waits for a keyframe asks again this often.
-const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
-/// Room above the wanted layers that the pacer may probe for.
-const PROBE_HEADROOM: u64 = 3;
-
-/// What became of one packet for one subscriber.
-#[derive(Clone, Copy, Debug, Default)]
-struct Step {
-    /// The subscriber went over to this packet's stream.
-    switched: bool,
-    sent: bool,
-}
 
 impl Sfu {
     /// A packet of a stream that a client of this worker publishes.
@@ -56,17 +45,34 @@ impl Sfu {
             });
         }
         let packet = Arc::new(packet);
-        if exported {
-            out.push(Output::Media {
-                stream,
-                packet: Arc::clone(&packet),
-            });
+        let passage = self.passage(now, stream, &packet);
+        for packet in self.passing(stream, passage, &packet) {
+            if exported {
+                out.push(Output::Media {
+                    stream,
+                    packet: Arc::clone(&packet),
+                });
+            }
+            self.spread(now, stream, &packet, out);
         }
-        self.media(now, stream, &packet, out);
+    }
+
+    /// A packet of a stream from elsewhere.
+    pub(crate) fn media(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        packet: &Arc<MediaPacket>,
+        out: &mut Vec<Output>,
+    ) {
+        let passage = self.passage(now, stream, packet);
+        for packet in self.passing(stream, passage, packet) {
+            self.spread(now, stream, &packet, out);
+        }
     }
 
     /// A packet of any stream: to whoever here is subscribed to it.
-    pub(crate) fn media(
+    fn spread(
         &mut self,
         now: Instant,
         id: StreamId,
@@ -77,7 +83,7 @@ impl Sfu {
             self.count("media_unknown_stream");
             return;
         };
-        stream.observe(now, packet.payload.len());
+        let view = stream.observe(now, packet);
         if packet.keyframe {
             stream.keyframe_came();
         }
@@ -89,7 +95,9 @@ impl Sfu {
             track.meter.observe(level);
         }
         let mut subscriptions = std::mem::take(&mut track.subscriptions);
-        let kind = track.info.kind;
+        if track.info.kind == Kind::Video {
+            stream.gop.take(packet, view);
+        }
         // Sound that must stay as it is, or is neither Opus nor RED, is passed on as it came.
         let voiced = track.info.red && matches!(packet.format, Format::Opus | Format::Red);
         let mut voice = voiced.then(|| std::mem::take(&mut stream.voice));
@@ -99,6 +107,12 @@ impl Sfu {
         let mut switched = false;
         let mut forwarded = 0;
         for subscription in &mut subscriptions {
+            switched |= self.enter(now, key, id, packet, subscription);
+            if subscription.forwarder.current() != Some(id)
+                || self.waits(now, id, packet, view, subscription)
+            {
+                continue;
+            }
             let to = (subscription.participant, subscription.side);
             let mid = subscription.mid;
             // Who takes redundant sound has these frames in the packets that follow.
@@ -107,9 +121,8 @@ impl Sfu {
             let own = (!plain || !taken.late).then_some(&**packet);
             for packet in before.chain(own) {
                 let voice = voice.as_mut();
-                let step = self.forward(now, id, kind, packet, voice, subscription, out, key);
-                switched |= step.switched;
-                forwarded += u64::from(step.sent);
+                let sent = self.forward(now, key, packet, view, voice, subscription, out);
+                forwarded += u64::from(sent);
             }
         }
         if holes {
@@ -127,54 +140,122 @@ impl Sfu {
         }
     }
 
-    /// Give one subscriber a packet, if it is of the stream that it gets or waits for.
+    /// Let one subscriber go over to the stream of this packet, if it waits for that. True: it did.
+    fn enter(
+        &self,
+        now: Instant,
+        key: TrackKey,
+        id: StreamId,
+        packet: &MediaPacket,
+        subscription: &mut Subscription,
+    ) -> bool {
+        let Some((stream, layer)) = subscription.target else {
+            return false;
+        };
+        let current = subscription.forwarder.current();
+        if current == Some(id) || !(packet.keyframe || packet.format.is_audio()) {
+            return false;
+        }
+        let Some(track) = self.tracks.get(&key) else {
+            return false;
+        };
+        // Who sees nothing yet takes any lower layer that comes first.
+        let lower = || current.is_none() && track.quality(id) < track.quality(stream);
+        if stream != id && !lower() {
+            return false;
+        }
+        let layer = if stream == id { layer } else { LayerId::ALL };
+        subscription.forwarder.start(now, id, layer, packet);
+        subscription.waiting_since = None;
+        subscription.replay = None;
+        true
+    }
+
+    /// Let a packet wait behind what was kept of its stream, if that is still going out to this
+    /// subscriber. A keyframe makes it superfluous.
+    fn waits(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        packet: &Arc<MediaPacket>,
+        view: View,
+        subscription: &mut Subscription,
+    ) -> bool {
+        let Some(replay) = &mut subscription.replay else {
+            return false;
+        };
+        if packet.keyframe {
+            subscription.replay = None;
+            let aim = subscription.target.filter(|(stream, _)| *stream == id);
+            let layer = aim.map_or(LayerId::ALL, |(_, layer)| layer);
+            subscription.forwarder.start(now, id, layer, packet);
+            return false;
+        }
+        let packet = Arc::clone(packet);
+        if !replay.push(Kept { packet, view }) {
+            // The next selection starts it anew, with a keyframe.
+            subscription.replay = None;
+            subscription.forwarder.pause();
+            self.count("replays_given_up");
+        }
+        true
+    }
+
+    /// Give one subscriber a packet of the stream that it gets. True: one was sent.
     #[allow(
         clippy::too_many_arguments,
         reason = "one step of a loop, taken out to be read"
     )]
-    fn forward(
+    pub(crate) fn forward(
         &mut self,
         now: Instant,
-        id: StreamId,
-        kind: Kind,
+        track: TrackKey,
         packet: &MediaPacket,
+        view: View,
         voice: Option<&mut Voice>,
         subscription: &mut Subscription,
         out: &mut Vec<Output>,
-        track: TrackKey,
-    ) -> Step {
-        let current = subscription.forwarder.current();
-        let mut step = Step::default();
-        if current != Some(id) {
-            let wanted = subscription.target == Some(id);
-            if !wanted || (kind == Kind::Video && !packet.keyframe) {
-                return step;
+    ) -> bool {
+        let changed;
+        let (placed, packet, vp8) = match subscription.forwarder.pass(now, packet, view) {
+            Step::Before => {
+                self.count("media_before_start");
+                return false;
             }
-            subscription.forwarder.start(now, id, packet);
-            subscription.waiting_since = None;
-            step.switched = true;
-        }
-        let Some(placed) = subscription.forwarder.place(now, packet) else {
-            self.count("media_before_start");
-            return step;
+            Step::LeaveOut => {
+                self.count("media_left_out");
+                return false;
+            }
+            Step::Fill(placed) => {
+                changed = empty(packet);
+                (placed, &changed, None)
+            }
+            Step::Send(sent) => {
+                let packet = match rewritten(packet, &sent) {
+                    None => packet,
+                    Some(other) => {
+                        changed = other;
+                        &changed
+                    }
+                };
+                (sent.placed, packet, sent.vp8)
+            }
         };
         let to = (subscription.participant, subscription.side);
-        let patch = match packet.format {
-            Format::Vp8 => subscription.forwarder.pictures.patch(&packet.payload),
-            _ => None,
-        };
         let mid = subscription.mid;
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {
             let voice = voice.map(|voice| (voice, p.losses.distances()));
-            p.transport(to.1)
-                .is_some_and(|t| t.write(now, mid, packet, placed, voice, patch))
+            let playout = p.playout;
+            p.transport(to.1).is_some_and(|t| {
+                t.scene_playout = playout;
+                t.write(now, mid, packet, placed, voice, vp8)
+            })
         });
         if !written {
             self.count("media_no_payload_type");
-            return step;
+            return false;
         }
         self.wake(now, to);
-        step.sent = true;
         if !subscription.live {
             subscription.live = true;
             if let Some(track) = self.tracks.get(&track) {
@@ -184,7 +265,7 @@ impl Sfu {
                 });
             }
         }
-        step
+        true
     }
 
     pub(crate) fn subscribe(
@@ -219,16 +300,9 @@ impl Sfu {
         let Some(track) = self.tracks.get_mut(&key) else {
             return;
         };
-        track.subscriptions.push(Subscription {
-            participant,
-            side,
-            mid: Mid::from(mid),
-            forwarder: forwarder.unwrap_or_default(),
-            target: None,
-            max_quality: Some(2),
-            live: false,
-            waiting_since: None,
-        });
+        let forwarder = forwarder.unwrap_or_default();
+        let subscription = Subscription::new(participant, side, Mid::from(mid), forwarder);
+        track.subscriptions.push(subscription);
         self.select_for(now, participant, out);
         self.update_wants(now, key, out);
     }
@@ -269,7 +343,7 @@ impl Sfu {
         now: Instant,
         participant: u64,
         sid: &str,
-        quality: Option<u8>,
+        asked: Asked,
         out: &mut Vec<Output>,
     ) {
         let track = self
@@ -284,7 +358,7 @@ impl Sfu {
         let Some((track, at)) = track.and_then(|t| of(t).map(|at| (t, at))) else {
             return;
         };
-        track.subscriptions[at].max_quality = quality;
+        track.subscriptions[at].asked = asked;
         self.select_for(now, participant, out);
     }
 
@@ -302,6 +376,11 @@ impl Sfu {
         let Some(track) = track else { return };
         let resumed = track.muted && !muted;
         track.muted = muted;
+        for layer in &track.info.layers {
+            if let Some(stream) = self.streams.get_mut(&layer.stream) {
+                stream.gop.forget();
+            }
+        }
         if resumed && track.info.kind == Kind::Video {
             let streams: Vec<_> = track.info.layers.iter().map(|l| l.stream).collect();
             for stream in streams {
@@ -319,10 +398,15 @@ impl Sfu {
         out: &mut Vec<Output>,
     ) {
         let asked = self.subscriptions_of(key).filter(|(_, s)| s.mid == mid);
-        let streams: Vec<StreamId> = asked.filter_map(|(_, s)| s.shown()).collect();
-        for stream in streams {
+        let shown: Vec<(String, StreamId)> = asked
+            .filter_map(|(t, s)| Some((t.info.sid.clone(), s.shown()?)))
+            .collect();
+        for (sid, stream) in shown {
             self.count("keyframe_requests");
-            self.need_keyframe(now, stream, out);
+            let track = self.track_keys.get(&sid).copied();
+            if !track.is_some_and(|track| self.replay_once(now, track, key.0, stream)) {
+                self.need_keyframe(now, stream, out);
+            }
         }
     }
 
@@ -387,144 +471,8 @@ impl Sfu {
     pub(crate) fn export(&mut self, id: StreamId, wanted: bool) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.exported = wanted;
+            self.revalue.insert(stream.track);
         }
-    }
-
-    /// Choose the layer of every video track that a participant is subscribed to.
-    pub(crate) fn select_for(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
-        let Some(p) = self.participants.get(&participant) else {
-            return;
-        };
-        // Without feedback there is no estimate: everything is taken to fit.
-        let estimate = p.estimate;
-        let side = p.data_side();
-        let position = |key: &TrackKey| {
-            let subscriptions = &self.tracks.get(key)?.subscriptions;
-            let at = subscriptions
-                .iter()
-                .position(|s| s.participant == participant)?;
-            Some((*key, at))
-        };
-        let keys: Vec<(TrackKey, usize)> = p.subscribed.iter().filter_map(position).collect();
-        let (mut videos, mut voices) = (0, 0);
-        for track in keys.iter().filter_map(|(key, _)| self.tracks.get(key)) {
-            if track.info.kind == Kind::Video {
-                videos += 1;
-                continue;
-            }
-            let mut streams = track
-                .info
-                .layers
-                .iter()
-                .filter_map(|l| self.streams.get(&l.stream));
-            voices += usize::from(streams.any(|stream| stream.alive(now, true)));
-        }
-        let repeats = p.losses.distances().len();
-        let budget = estimate.map_or(u64::MAX, |e| share(e, voices, repeats, videos));
-        let mut desired = 0;
-        for (key, at) in keys {
-            let Some(track) = self.tracks.get(&key) else {
-                continue;
-            };
-            let local = track.info.publisher.is_some();
-            let candidates: Vec<Candidate> = track
-                .info
-                .layers
-                .iter()
-                .filter_map(|layer| {
-                    let stream = self.streams.get(&layer.stream)?;
-                    Some(Candidate {
-                        stream: layer.stream,
-                        quality: layer.quality,
-                        alive: stream.alive(now, local),
-                        bitrate: stream.bitrate,
-                    })
-                })
-                .collect();
-            let video = track.info.kind == Kind::Video;
-            let max_quality = track.subscriptions[at].max_quality;
-            let target = match max_quality {
-                None => None,
-                Some(_) if !video => candidates.first().map(|c| c.stream),
-                Some(max) => choose(&candidates, max, budget),
-            };
-            desired += candidates
-                .last()
-                .filter(|_| video)
-                .map_or(0, Candidate::needs);
-            self.set_target(now, key, at, target, out);
-        }
-        if let Some(transport) = self.transport((participant, side)) {
-            transport.set_desired(desired * PROBE_HEADROOM);
-        }
-    }
-
-    fn set_target(
-        &mut self,
-        now: Instant,
-        key: TrackKey,
-        at: usize,
-        target: Option<StreamId>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(track) = self.tracks.get_mut(&key) else {
-            return;
-        };
-        let video = track.info.kind == Kind::Video;
-        let subscription = &mut track.subscriptions[at];
-        if subscription.target != target {
-            subscription.target = target;
-            subscription.waiting_since = None;
-            if target.is_none() {
-                subscription.forwarder.pause();
-            }
-            self.update_wants(now, key, out);
-        }
-        let Some(track) = self.tracks.get_mut(&key) else {
-            return;
-        };
-        let subscription = &mut track.subscriptions[at];
-        let Some(target) = target else { return };
-        if !video || subscription.forwarder.current() == Some(target) {
-            return;
-        }
-        let rested = subscription
-            .waiting_since
-            .is_none_or(|t| now.saturating_duration_since(t) >= KEYFRAME_RETRY);
-        if rested {
-            subscription.waiting_since = Some(now);
-            self.need_keyframe(now, target, out);
-        }
-    }
-
-    /// Tell the origin which of a remote track's streams are needed here.
-    fn update_wants(&mut self, now: Instant, key: TrackKey, out: &mut Vec<Output>) {
-        let Some(track) = self.tracks.get(&key) else {
-            return;
-        };
-        if track.info.publisher.is_some() {
-            return;
-        }
-        for layer in &track.info.layers {
-            let id = layer.stream;
-            let wanted = track
-                .subscriptions
-                .iter()
-                .any(|s| s.target == Some(id) || s.forwarder.current() == Some(id));
-            let Some(stream) = self.streams.get_mut(&id) else {
-                continue;
-            };
-            if wanted == stream.wanted_since.is_some() {
-                continue;
-            }
-            stream.wanted_since = wanted.then_some(now);
-            out.push(Output::Want { stream: id, wanted });
-        }
-    }
-
-    fn withdraw_wants(&mut self, key: TrackKey, out: &mut Vec<Output>) {
-        // The time is only noted for streams that become wanted, and none does by leaving.
-        self.update_wants(self.next_tick, key, out);
     }
 
     /// Every 400 ms: levels, layers and keyframes that were asked for too soon.
@@ -561,6 +509,29 @@ impl Sfu {
         for stream in due {
             self.ask_keyframe(now, stream, out);
         }
+    }
+}
+
+/// The packet as the subscriber gets it, None if that is as it came.
+fn rewritten(packet: &MediaPacket, sent: &Rewritten) -> Option<MediaPacket> {
+    if sent.marker == packet.marker && sent.descriptor.is_none() {
+        return None;
+    }
+    let descriptor = sent.descriptor.as_deref().map(Arc::from);
+    Some(MediaPacket {
+        marker: sent.marker,
+        dependency_descriptor: descriptor.or_else(|| packet.dependency_descriptor.clone()),
+        ..packet.clone()
+    })
+}
+
+/// A packet that takes the place of one and says nothing.
+fn empty(packet: &MediaPacket) -> MediaPacket {
+    MediaPacket {
+        marker: false,
+        dependency_descriptor: None,
+        payload: [].as_slice().into(),
+        ..packet.clone()
     }
 }
 

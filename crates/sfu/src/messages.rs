@@ -8,7 +8,7 @@ use wire::RoomKey;
 
 use crate::data::{Destinations, Refused, Sender, sender_sid, sequence, stamp};
 use crate::interface::Output;
-use crate::replay::Reader;
+use crate::missed::Reader;
 use crate::sfu::Sfu;
 use crate::transport::Sent;
 
@@ -43,6 +43,7 @@ impl Sfu {
             sid: &from.sid,
             agent: from.agent,
         };
+        let answered = p.calls.named_by(bytes);
         let bytes: Arc<[u8]> = match stamp(bytes, sender) {
             Ok(bytes) => bytes.into(),
             Err(refused) => {
@@ -55,6 +56,10 @@ impl Sfu {
                 return;
             }
         };
+        if let Some(call) = answered {
+            self.answered(participant, call, &bytes, out);
+            return;
+        }
         self.deliver(now, room, reliable, &bytes, Some(participant));
         out.push(Output::Data {
             room,
@@ -76,7 +81,7 @@ impl Sfu {
             return;
         };
         let forgotten = match reliable {
-            true => self.replays.entry(room).or_default().keep(now, bytes),
+            true => self.missed.entry(room).or_default().keep(now, bytes),
             false => 0,
         };
         let Ok(to) = Destinations::read(bytes) else {
@@ -115,14 +120,14 @@ impl Sfu {
         let Some(p) = self.participants.get_mut(&participant) else {
             return 0;
         };
-        let kept = self.replays.get(&p.info.room);
+        let kept = self.missed.get(&p.info.room);
         let heard = kept.map_or(0, |kept| kept.last(&p.info.sid));
         p.last_sequence = p.last_sequence.max(heard);
         p.last_sequence
     }
 
     /// Send a client again what it missed. `had`: of each publisher, the last message that it got.
-    pub(crate) fn replay(&mut self, now: Instant, participant: u64, had: &[(String, u32)]) {
+    pub(crate) fn send_missed(&mut self, now: Instant, participant: u64, had: &[(String, u32)]) {
         let Some(p) = self.participants.get(&participant) else {
             return;
         };
@@ -132,7 +137,7 @@ impl Sfu {
             since: p.added,
         };
         let had: HashMap<&str, u32> = had.iter().map(|(sid, last)| (&**sid, *last)).collect();
-        let kept = self.replays.get(&p.info.room);
+        let kept = self.missed.get(&p.info.room);
         let missed = kept.map_or_else(Vec::new, |kept| kept.missed(now, reader, &had));
         let key = (participant, p.data_side());
         for bytes in missed {

@@ -7,6 +7,7 @@ use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket, VideoOrientation};
 use wire::{Format, MediaPacket};
 
 use crate::codec::DescriptorBytes;
+use crate::descriptor;
 use crate::keyframe::starts_keyframe;
 
 const NTP_TO_UNIX: u64 = 2_208_988_800;
@@ -20,7 +21,8 @@ pub(crate) fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
         sequence: *rtp.seq_no,
         timestamp: rtp.header.timestamp,
         marker: rtp.header.marker,
-        keyframe: starts_keyframe(format, &rtp.payload),
+        keyframe: starts_keyframe(format, &rtp.payload)
+            || descriptor.is_some_and(|d| descriptor::starts_keyframe(&d.0)),
         audio_level: values.audio_level.map(i8::unsigned_abs),
         voice_activity: values.voice_activity,
         orientation: values.video_orientation.map(|o| o as u8),
@@ -45,6 +47,12 @@ pub(crate) fn extension_values(packet: &MediaPacket) -> ExtensionValues {
             .set(DescriptorBytes(Arc::clone(descriptor)));
     }
     values
+}
+
+/// Ask the client to let pictures wait so long, at least and at most, before it shows them.
+pub(crate) fn set_playout(values: &mut ExtensionValues, (least, most): (Duration, Duration)) {
+    values.play_delay_min = Some(least.into());
+    values.play_delay_max = Some(most.into());
 }
 
 /// Capture time as NTP 32.32 fixed point.

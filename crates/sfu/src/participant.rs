@@ -1,10 +1,14 @@
 //! One session on this worker: its transports and what it may do.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 use std::time::Instant;
 
+use crate::calls::Calls;
 use crate::forwarder::Forwarder;
+use crate::headroom::Headroom;
 use crate::redundancy::Losses;
+use crate::scene::Scene;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
@@ -21,8 +25,16 @@ pub(crate) struct Participant {
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
     pub(crate) estimate: Option<u64>,
+    /// Only candidates over TCP are offered to it.
+    pub(crate) tcp_only: bool,
+    pub(crate) calls: Calls,
+    pub(crate) headroom: Headroom,
     /// Of what is sent to the client.
     pub(crate) losses: Losses,
+    /// Bits per second of the estimate that are kept for speech.
+    pub(crate) speech_reserve: u64,
+    /// How long its pictures should wait at the client.
+    pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -38,7 +50,12 @@ impl Participant {
             publisher: None,
             subscriber: None,
             estimate: None,
+            tcp_only: false,
+            calls: Calls::default(),
+            headroom: Headroom::default(),
             losses: Losses::default(),
+            speech_reserve: 0,
+            playout: None,
             subscribed: BTreeSet::new(),
             idle: HashMap::new(),
         }
@@ -49,6 +66,13 @@ impl Participant {
             Side::Publisher => self.publisher.as_mut(),
             Side::Subscriber => self.subscriber.as_mut(),
         }
+    }
+
+    /// Its room has this scene.
+    pub(crate) fn play(&mut self, scene: &Scene) {
+        self.losses.repeat_at_least(scene.repeats);
+        self.speech_reserve = scene.speech_reserve;
+        self.playout = scene.playout;
     }
 
     /// The transport whose data channels reach the client.

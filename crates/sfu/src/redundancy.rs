@@ -30,9 +30,17 @@ const MAX_PAYLOAD: usize = 1_100;
 pub(crate) struct Losses {
     share: f32,
     rung: usize,
+    /// The lowest rung that the room's scene allows.
+    floor: usize,
 }
 
 impl Losses {
+    /// From now on packets repeat so many frames or more, however little is lost.
+    pub(crate) fn repeat_at_least(&mut self, frames: usize) {
+        let reached = LADDER.iter().position(|(_, rung)| rung.len() >= frames);
+        self.floor = reached.unwrap_or(LADDER.len() - 1);
+    }
+
     /// Take the share (0 to 1) that was lost of late.
     pub(crate) fn observe(&mut self, share: f32) {
         if !share.is_finite() {
@@ -48,9 +56,14 @@ impl Losses {
         }
     }
 
+    /// The share that is lost, smoothed.
+    pub(crate) fn share(&self) -> f32 {
+        self.share
+    }
+
     /// How many frames before its own a packet repeats.
     pub(crate) fn distances(&self) -> &'static [u64] {
-        LADDER[self.rung].1
+        LADDER[self.rung.max(self.floor)].1
     }
 }
 
@@ -305,6 +318,21 @@ mod tests {
         losses.observe(f32::NAN);
         losses.observe(7.0);
         assert_eq!(losses.distances(), [2, 4, 6, 8]);
+    }
+
+    #[test]
+    fn a_scene_may_ask_for_more_than_losses_do_and_never_for_less() {
+        let mut losses = Losses::default();
+        losses.repeat_at_least(2);
+        assert_eq!(losses.distances(), [1, 3]);
+        (0..5).for_each(|_| losses.observe(0.35));
+        assert_eq!(losses.distances(), [2, 4, 6, 8]);
+        (0..60).for_each(|_| losses.observe(0.0));
+        assert_eq!(losses.distances(), [1, 3]);
+        losses.repeat_at_least(99);
+        assert_eq!(losses.distances(), [2, 4, 6, 8]);
+        losses.repeat_at_least(0);
+        assert_eq!(losses.distances(), [1]);
     }
 
     #[test]

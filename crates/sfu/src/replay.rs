@@ -1,191 +1,187 @@
-//! Reliable messages that a client may have missed: what a room heard of late, by publisher and
-//! number (livekit.md 1.12), and what of it a client that comes back asks for.
+//! What was kept of a stream on its way to one subscriber: the base temporal layer, faster than it
+//! came and no faster than its link takes it, until it has caught up with what comes.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::data::{Destinations, Origin, origin};
+use crate::codec;
+use crate::gop::{Gop, Kept};
+use crate::layering::LayerId;
 
-/// Bytes kept for a room; beyond, the oldest messages go, and who missed those stays without.
-const MAX_BYTES: usize = 512 * 1024;
-/// How long a message is kept: longer than a session lives without a websocket and in silence.
-const MAX_AGE: Duration = Duration::from_secs(60);
-/// SDKs forget what they had of a publisher 30 s after its last message. A publisher that a client
-/// does not name gets only what is younger: of older ones it may have had everything.
-const MEMORY: Duration = Duration::from_secs(25);
+/// How often a part of it goes out.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
+/// Share of the estimate toward the subscriber at which it goes out.
+const SHARE: f64 = 0.8;
+/// The same in bits per second at least and at most, the latter also without an estimate.
+const LEAST_RATE: f64 = 200_000.0;
+const MOST_RATE: f64 = 4_000_000.0;
+/// What would take longer is not begun: a keyframe comes sooner.
+const MAX_DURATION: Duration = Duration::from_millis(800);
+/// Who sees something already is not taken back further than this.
+const MAX_AGE: Duration = Duration::from_secs(2);
+/// Packets that wait, what comes meanwhile included; past it the replay is given up.
+const MAX_PACKETS: usize = 1_024;
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct Replay {
-    messages: VecDeque<Kept>,
-    bytes: usize,
-}
-
 #[derive(Debug)]
-struct Kept {
-    at: Instant,
-    bytes: Arc<[u8]>,
-}
-
-/// Who asks, and since when it is in the room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
-    pub(crate) identity: &'a str,
-    pub(crate) sid: &'a str,
-    pub(crate) since: Instant,
+pub(crate) struct Replay {
+    waiting: VecDeque<Kept>,
+    /// Bits per second.
+    rate: f64,
+    /// Bytes that may go out now.
+    credit: f64,
+    filled: Instant,
 }
 
 impl Replay {
-    /// Keep a stamped message. One without a number can't be told from a repetition, and is not
-    /// kept. The number of messages that had to go for it before their time.
-    pub(crate) fn keep(&mut self, now: Instant, bytes: &Arc<[u8]>) -> u64 {
-        if origin(bytes).is_none() {
-            return 0;
-        }
-        while let Some(oldest) = self.messages.front() {
-            if now.saturating_duration_since(oldest.at) <= MAX_AGE {
-                break;
-            }
-            self.drop_oldest();
-        }
-        self.bytes += bytes.len();
-        let bytes = Arc::clone(bytes);
-        self.messages.push_back(Kept { at: now, bytes });
-        let mut early = 0;
-        while self.bytes > MAX_BYTES {
-            self.drop_oldest();
-            early += 1;
-        }
-        early
-    }
-
-    /// The highest number heard of a publisher.
-    pub(crate) fn last(&self, publisher: &str) -> u32 {
-        let origins = self.messages.iter().filter_map(|kept| origin(&kept.bytes));
-        let of_publisher = origins.filter(|from| from.sid == publisher.as_bytes());
-        of_publisher.map(|from| from.sequence).max().unwrap_or(0)
-    }
-
-    /// What a reader who has each publisher's messages up to `had` lacks, oldest first.
-    pub(crate) fn missed(
-        &self,
+    /// A replay of what is kept of a stream, up to the spatial layer of `target`. None: it has a
+    /// hole, is too much, or too old for who sees something already.
+    pub(crate) fn of(
         now: Instant,
-        reader: Reader<'_>,
-        had: &HashMap<&str, u32>,
-    ) -> Vec<Arc<[u8]>> {
-        let lacks = |kept: &&Kept| {
-            let Some(Origin { sid, sequence }) = origin(&kept.bytes) else {
-                return false;
-            };
-            let has = std::str::from_utf8(sid).ok().and_then(|sid| had.get(sid));
-            let new = match has {
-                Some(last) => sequence > *last,
-                None => kept.at >= reader.since && kept.at + MEMORY >= now,
-            };
-            let meant = || {
-                Destinations::read(&kept.bytes)
-                    .is_ok_and(|to| to.include(reader.identity, reader.sid))
-            };
-            new && sid != reader.sid.as_bytes() && meant()
+        gop: &Gop,
+        target: LayerId,
+        estimate: Option<u64>,
+        sees: bool,
+    ) -> Option<Self> {
+        let packets = gop.whole()?;
+        let rate = estimate.map_or(MOST_RATE, |bits| bits as f64 * SHARE);
+        let rate = rate.clamp(LEAST_RATE, MOST_RATE);
+        let shown = |kept: &&Kept| {
+            kept.view.layer.temporal == 0 && kept.view.layer.spatial <= target.spatial
         };
-        let missed = self.messages.iter().filter(lacks);
-        missed.map(|kept| Arc::clone(&kept.bytes)).collect()
+        let bytes: usize = packets
+            .iter()
+            .filter(shown)
+            .map(|k| k.packet.payload.len())
+            .sum();
+        if bytes as f64 * 8.0 / rate > MAX_DURATION.as_secs_f64() {
+            return None;
+        }
+        let (first, last) = (packets.front()?, packets.back()?);
+        let ticks = last.packet.timestamp.wrapping_sub(first.packet.timestamp);
+        let clock = f64::from(codec::clock(first.packet.format));
+        if sees && f64::from(ticks) > MAX_AGE.as_secs_f64() * clock {
+            return None;
+        }
+        Some(Self {
+            waiting: packets.clone(),
+            rate,
+            credit: 0.0,
+            filled: now,
+        })
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(gone) = self.messages.pop_front() {
-            self.bytes -= gone.bytes.len();
+    /// The keyframe that it begins with.
+    pub(crate) fn first(&self) -> Option<&Kept> {
+        self.waiting.front()
+    }
+
+    /// Take a packet that came meanwhile. False: there is no room, and what waited is of no use.
+    pub(crate) fn push(&mut self, kept: Kept) -> bool {
+        let sequence = kept.packet.sequence;
+        let at = self
+            .waiting
+            .partition_point(|k| k.packet.sequence < sequence);
+        self.waiting.insert(at, kept);
+        self.waiting.len() <= MAX_PACKETS
+    }
+
+    /// The next packet that may go out now.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Kept> {
+        let elapsed = now.saturating_duration_since(self.filled).min(2 * INTERVAL);
+        self.filled = now;
+        self.credit += self.rate / 8.0 * elapsed.as_secs_f64();
+        if self.credit < 0.0 {
+            return None;
         }
+        self.waiting.pop_front()
+    }
+
+    /// A packet went out.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.credit -= bytes as f64;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.waiting.is_empty()
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "a test")]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use std::sync::Arc;
+
+    use wire::Format;
+
     use super::*;
-    use crate::protobuf::{put, put_number};
+    use crate::layering::View;
+    use crate::layering::samples::packet;
 
-    fn message(sid: &str, sequence: u32, to: &str, size: usize) -> Arc<[u8]> {
-        let mut bytes = vec![];
-        put(&mut bytes, 99, &vec![0; size]);
-        put_number(&mut bytes, 16, sequence);
-        put(&mut bytes, 17, sid.as_bytes());
-        if !to.is_empty() {
-            put(&mut bytes, 5, to.as_bytes());
+    /// A keyframe of 10 kB and pictures of 1 kB, 30 a second.
+    fn gop(pictures: u32) -> Gop {
+        let mut gop = Gop::default();
+        for n in 0..pictures {
+            let mut packet = packet(Format::Vp8, u64::from(n), n);
+            packet.keyframe = n == 0;
+            packet.payload = vec![0; if n == 0 { 10_000 } else { 1_000 }].into();
+            gop.take(&Arc::new(packet), View::default());
         }
-        bytes.into()
+        gop
     }
 
-    fn reader(since: Instant) -> Reader<'static> {
-        let (identity, sid) = ("bob", "PA_2");
-        Reader {
-            identity,
-            sid,
-            since,
-        }
-    }
-
-    fn numbers(messages: &[Arc<[u8]>]) -> Vec<u32> {
-        let origins = messages.iter().filter_map(|m| origin(m));
-        origins.map(|from| from.sequence).collect()
+    fn replay(pictures: u32, estimate: Option<u64>, sees: bool) -> Option<Replay> {
+        let (now, all) = (Instant::now(), LayerId::ALL);
+        Replay::of(now, &gop(pictures), all, estimate, sees)
     }
 
     #[test]
-    fn what_came_after_the_last_one_comes_again_in_order() {
-        let now = Instant::now();
-        let mut replay = Replay::default();
-        for sequence in 1..=4 {
-            replay.keep(now, &message("PA_1", sequence, "", 10));
+    fn it_is_begun_only_where_it_beats_a_keyframe() {
+        assert!(replay(60, None, true).is_some());
+        assert!(replay(60, Some(300_000), true).is_none(), "too slow a link");
+        assert!(replay(90, None, true).is_none(), "too far back");
+        assert!(replay(90, None, false).is_some());
+    }
+
+    #[test]
+    fn it_goes_out_no_faster_than_the_link_takes_it() {
+        let mut replay = replay(30, Some(1_250_000), false).expect("a replay");
+        let from = replay.filled;
+        let (mut bytes, mut now) = (0, from);
+        while !replay.is_over() {
+            now += INTERVAL;
+            while let Some(kept) = replay.next(now) {
+                bytes += kept.packet.payload.len();
+                replay.sent(kept.packet.payload.len());
+            }
+            let most = 125_000.0 * (now - from).as_secs_f64() + 10_000.0;
+            assert!(
+                bytes as f64 <= most + 1_000.0,
+                "{bytes} after {:?}",
+                now - from
+            );
         }
-        replay.keep(now, &message("PA_3", 9, "", 10));
-        let missed = replay.missed(now, reader(now), &HashMap::from([("PA_1", 2)]));
-        assert_eq!(numbers(&missed), [3, 4, 9]);
-        assert_eq!(replay.last("PA_1"), 4);
-        assert_eq!(replay.last("PA_9"), 0);
+        assert_eq!(bytes, 39_000);
     }
 
     #[test]
-    fn nothing_of_its_own_nothing_for_others_nothing_from_before_it_came() {
-        let start = Instant::now();
-        let later = start + Duration::from_secs(1);
-        let mut replay = Replay::default();
-        replay.keep(start, &message("PA_1", 1, "", 10));
-        replay.keep(later, &message("PA_2", 1, "", 10));
-        replay.keep(later, &message("PA_1", 2, "eve", 10));
-        replay.keep(later, &message("PA_1", 3, "bob", 10));
-        replay.keep(later, &message("PA_1", 0, "", 10));
-        let missed = replay.missed(later, reader(later), &HashMap::new());
-        assert_eq!(numbers(&missed), [3]);
-    }
-
-    #[test]
-    fn of_a_publisher_that_the_client_forgot_only_the_youngest() {
-        let start = Instant::now();
-        let mut replay = Replay::default();
-        replay.keep(start, &message("PA_1", 1, "", 10));
-        let later = start + Duration::from_secs(20);
-        replay.keep(later, &message("PA_1", 2, "", 10));
-        let now = start + Duration::from_secs(26);
-        let missed = replay.missed(now, reader(start), &HashMap::new());
-        assert_eq!(numbers(&missed), [2]);
-        let missed = replay.missed(now, reader(start), &HashMap::from([("PA_1", 0)]));
-        assert_eq!(numbers(&missed), [1, 2]);
-    }
-
-    #[test]
-    fn the_oldest_go_first_when_it_is_full_or_old() {
-        let now = Instant::now();
-        let mut replay = Replay::default();
-        let many = 20;
-        let mut early = 0;
-        for sequence in 1..=many {
-            early += replay.keep(now, &message("PA_1", sequence, "", MAX_BYTES / 10));
+    fn what_comes_meanwhile_waits_in_order_and_is_bounded() {
+        let mut replay = replay(3, None, false).expect("a replay");
+        for n in [5u64, 4, 3] {
+            let packet = Arc::new(packet(Format::Vp8, n, n as u32));
+            let view = View::default();
+            assert!(replay.push(Kept { packet, view }));
         }
-        assert_eq!(early, u64::from(many) - 9);
-        assert!(replay.bytes <= MAX_BYTES);
-        let later = now + MAX_AGE + Duration::from_secs(1);
-        replay.keep(later, &message("PA_1", many + 1, "", 10));
-        assert_eq!(replay.messages.len(), 1);
+        let order: Vec<u64> = replay.waiting.iter().map(|k| k.packet.sequence).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+        let room = (6..2_000).take_while(|n| {
+            let packet = Arc::new(packet(Format::Vp8, *n, *n as u32));
+            replay.push(Kept {
+                packet,
+                view: View::default(),
+            })
+        });
+        assert_eq!(room.count(), MAX_PACKETS - 6);
     }
 }

@@ -1,90 +1,215 @@
-//! Which layer of each video track a subscriber gets: the best one asked for, alive and fitting.
+//! Which layer of each video track a subscriber gets: the best that it asks for and that fits.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use wire::StreamId;
 
+use crate::headroom::Budget;
+use crate::layering::LayerId;
+
 /// Bits per second that a layer is taken to need until it was measured, by quality.
 const NOMINAL: [u64; 3] = [200_000, 600_000, 2_000_000];
-/// Share of the estimate that may be planned with; the rest is repair and error.
-const USABLE: f64 = 0.85;
-/// Bits per second of a voice, and of each time that its frames are repeated.
-const VOICE: u64 = 32_000;
+/// Where a client can't be told of a pause, its lowest layer is kept down to this share of what
+/// it needs: below, speech would suffer from it.
+const FLOOR: f64 = 0.5;
+/// Priorities from this one on share alike.
+const MAX_WEIGHT: u64 = 4;
 
-/// A layer as the choice sees it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
+/// One way to show a track: the layers of a stream up to `layer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rung {
     pub(crate) stream: StreamId,
+    pub(crate) layer: LayerId,
     pub(crate) quality: u8,
+    /// Bits per second.
+    pub(crate) needs: u64,
+    /// It comes; one that does not may be asked for.
     pub(crate) alive: bool,
-    /// Measured bits per second.
-    pub(crate) bitrate: Option<u64>,
 }
 
-impl Candidate {
-    pub(crate) fn needs(&self) -> u64 {
-        let nominal = NOMINAL[usize::from(self.quality.min(2))];
-        self.bitrate.filter(|b| *b > 0).unwrap_or(nominal)
+/// What a stream is taken to need before it was measured.
+pub(crate) fn nominal(quality: u8) -> u64 {
+    NOMINAL[usize::from(quality.min(2))]
+}
+
+/// One track that a subscriber asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    /// Greater is served first, and gets more.
+    pub(crate) priority: u8,
+    /// From the least to the best that is asked for.
+    pub(crate) rungs: Vec<Rung>,
+    /// Of `rungs`, what is shown.
+    pub(crate) shown: Option<usize>,
+    /// Nothing may be shown, for the client is told so.
+    pub(crate) pausable: bool,
+}
+
+/// The rungs in order, without those that a better one costs no more than.
+pub(crate) fn ladder(mut rungs: Vec<Rung>) -> Vec<Rung> {
+    rungs.sort_by_key(|rung| (rung.quality, rung.layer.spatial, rung.layer.temporal));
+    let mut least = u64::MAX;
+    let mut kept: Vec<Rung> = Vec::with_capacity(rungs.len());
+    for rung in rungs.into_iter().rev() {
+        if kept.is_empty() || rung.needs < least {
+            least = rung.needs;
+            kept.push(rung);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// The rung for each request, None for nothing.
+///
+/// Everyone's least comes first, in order of priority; then who has least for its weight is given
+/// more, as long as it fits. What is shown may stay by `keep`; anything above must fit `grow`.
+pub(crate) fn allocate(requests: &[Request], budget: Budget) -> Vec<Option<usize>> {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|at| Reverse(requests[*at].priority));
+    let mut chosen = vec![None; requests.len()];
+    let mut spent = 0u64;
+    let mut rising = BinaryHeap::new();
+    for at in order {
+        let request = &requests[at];
+        let Some(least) = request.rungs.first() else {
+            continue;
+        };
+        let limit = limit(request, 0, budget);
+        let strict = request.pausable || !least.alive;
+        let counts = if strict { 1.0 } else { FLOOR };
+        if spent.saturating_add((least.needs as f64 * counts) as u64) <= limit {
+            chosen[at] = Some(0);
+            spent = spent.saturating_add(least.needs);
+            rising.push(Reverse((least.needs / weight(request), at)));
+        }
+    }
+    while let Some(Reverse((_, at))) = rising.pop() {
+        let request = &requests[at];
+        let Some(now) = chosen[at] else { continue };
+        let Some(next) = request.rungs.get(now + 1) else {
+            continue;
+        };
+        let more = next.needs.saturating_sub(request.rungs[now].needs);
+        if spent.saturating_add(more) <= limit(request, now + 1, budget) {
+            chosen[at] = Some(now + 1);
+            spent = spent.saturating_add(more);
+            rising.push(Reverse((next.needs / weight(request), at)));
+        }
+    }
+    chosen
+}
+
+fn limit(request: &Request, rung: usize, budget: Budget) -> u64 {
+    match request.shown {
+        Some(shown) if rung <= shown => budget.keep.max(budget.grow),
+        _ => budget.grow,
     }
 }
 
-/// What of an estimate (bits per second) is left for one of `tracks` video tracks when `voices`
-/// have what they need, each with its frames repeated `repeats` times.
-pub(crate) fn share(estimate: u64, voices: usize, repeats: usize, tracks: usize) -> u64 {
-    let usable = (estimate as f64 * USABLE) as u64;
-    let speech = VOICE * (voices * (1 + repeats)) as u64;
-    usable.saturating_sub(speech) / tracks.max(1) as u64
-}
-
-/// The best layer up to `max_quality` within `budget`; the lowest living one if none fits.
-///
-/// Layers that nobody sends are chosen only if there is no other: one of them may come alive.
-pub(crate) fn choose(layers: &[Candidate], max_quality: u8, budget: u64) -> Option<StreamId> {
-    let asked = || layers.iter().filter(|l| l.quality <= max_quality);
-    let fitting = asked().rfind(|l| l.alive && l.needs() <= budget);
-    let lowest = || layers.iter().find(|l| l.alive);
-    let hope = || asked().next_back().or(layers.first());
-    fitting.or_else(lowest).or_else(hope).map(|l| l.stream)
+fn weight(request: &Request) -> u64 {
+    (1 + u64::from(request.priority)).min(MAX_WEIGHT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn layers(alive: [bool; 3]) -> Vec<Candidate> {
-        (0..3u8)
-            .map(|quality| Candidate {
-                stream: StreamId(u64::from(quality)),
-                quality,
-                alive: alive[usize::from(quality)],
-                bitrate: Some(100_000 << (2 * quality)),
-            })
-            .collect()
+    const fn exactly(bits: u64) -> Budget {
+        Budget {
+            keep: bits,
+            grow: bits,
+        }
+    }
+
+    /// Three streams of two temporal layers: 60, 100 | 250, 400 | 1000, 1600 kbit/s.
+    fn rungs() -> Vec<Rung> {
+        let rung = |quality: u8, temporal: u8, kbps: u64| Rung {
+            stream: StreamId(quality.into()),
+            layer: LayerId {
+                spatial: 0,
+                temporal,
+            },
+            quality,
+            needs: kbps * 1_000,
+            alive: true,
+        };
+        ladder(vec![
+            rung(2, 0, 1_000),
+            rung(2, 1, 1_600),
+            rung(0, 0, 60),
+            rung(0, 1, 100),
+            rung(1, 0, 250),
+            rung(1, 1, 400),
+        ])
+    }
+
+    fn request(priority: u8, shown: Option<usize>) -> Request {
+        Request {
+            priority,
+            rungs: rungs(),
+            shown,
+            pausable: true,
+        }
+    }
+
+    fn alone(bits: u64) -> Option<usize> {
+        allocate(&[request(0, None)], exactly(bits))[0]
     }
 
     #[test]
-    fn the_best_that_fits_is_alive_and_asked_for() {
-        let all = layers([true; 3]);
-        assert_eq!(choose(&all, 2, 10_000_000), Some(StreamId(2)));
-        assert_eq!(choose(&all, 1, 10_000_000), Some(StreamId(1)));
-        assert_eq!(choose(&all, 2, 500_000), Some(StreamId(1)));
-        assert_eq!(
-            choose(&layers([true, true, false]), 2, 10_000_000),
-            Some(StreamId(1))
-        );
+    fn temporal_layers_go_before_spatial_ones() {
+        let steps = [
+            10_000_000, 1_500_000, 900_000, 390_000, 240_000, 90_000, 50_000,
+        ]
+        .map(alone);
+        let expected = [Some(5), Some(4), Some(3), Some(2), Some(1), Some(0), None];
+        assert_eq!(steps, expected);
     }
 
     #[test]
-    fn speech_comes_first() {
-        assert_eq!(share(1_000_000, 0, 1, 1), 850_000);
-        assert_eq!(share(1_000_000, 0, 4, 2), 425_000);
-        assert_eq!(share(1_000_000, 1, 4, 1), 690_000);
-        assert_eq!(share(1_000_000, 3, 4, 2), 185_000);
-        assert_eq!(share(100_000, 3, 4, 1), 0);
+    fn a_rung_that_costs_more_than_a_better_one_is_none() {
+        let mut all = rungs();
+        all[3].needs = 1_100_000;
+        let qualities: Vec<_> = ladder(all).iter().map(|r| (r.quality, r.needs)).collect();
+        assert_eq!(qualities[2], (1, 250_000));
+        assert_eq!(qualities[3], (2, 1_000_000));
     }
 
     #[test]
-    fn something_rather_than_nothing() {
-        assert_eq!(choose(&layers([true; 3]), 2, 1_000), Some(StreamId(0)));
-        assert_eq!(choose(&layers([false; 3]), 2, 1_000), Some(StreamId(2)));
-        assert_eq!(choose(&[], 2, 1_000), None);
+    fn what_is_shown_may_stay_where_more_may_not_be_taken() {
+        let budget = Budget {
+            keep: 1_050_000,
+            grow: 700_000,
+        };
+        let held = |shown| allocate(&[request(0, Some(shown))], budget)[0];
+        assert_eq!((held(3), held(4), held(5)), (Some(3), Some(4), Some(4)));
+    }
+
+    #[test]
+    fn everyone_has_something_and_who_matters_has_more() {
+        let requests = [request(0, None), request(0, None), request(2, None)];
+        let chosen = |bits| allocate(&requests, exactly(bits));
+        assert_eq!(chosen(10_000_000), [Some(5), Some(5), Some(5)]);
+        assert_eq!(chosen(130_000), [Some(0), None, Some(0)]);
+        assert_eq!(chosen(700_000), [Some(1), Some(1), Some(3)]);
+    }
+
+    #[test]
+    fn who_is_not_told_of_a_pause_keeps_the_least_down_to_the_floor() {
+        let mut request = request(0, Some(0));
+        request.pausable = false;
+        let chosen = |bits| allocate(std::slice::from_ref(&request), exactly(bits))[0];
+        assert_eq!(chosen(40_000), Some(0));
+        assert_eq!(chosen(20_000), None, "speech goes on");
+    }
+
+    #[test]
+    fn nothing_is_shown_of_nothing() {
+        let mut none = request(0, None);
+        none.rungs.clear();
+        assert_eq!(allocate(&[none], Budget::UNKNOWN), [None]);
+        assert_eq!(allocate(&[], Budget::UNKNOWN), []);
     }
 }

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use wire::{RoomKey, StreamId};
 
+use crate::figures;
 use crate::interface::{Config, Input, Output};
 use crate::levels;
+use crate::missed::Missed;
 use crate::participant::{Participant, ufrag};
-use crate::replay::Replay;
 use crate::restart::as_client;
+use crate::scene::{Scene, Stage};
 use crate::stream::Stream;
-use crate::track::{Track, TrackKey};
+use crate::track::{Asked, Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
 use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 
@@ -32,7 +34,9 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
-    pub(crate) replays: HashMap<RoomKey, Replay>,
+    pub(crate) missed: HashMap<RoomKey, Missed>,
+    /// Of the rooms that have a scene.
+    pub(crate) stages: HashMap<RoomKey, Stage>,
     pub(crate) tracks: BTreeMap<TrackKey, Track>,
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
@@ -46,6 +50,12 @@ pub struct Sfu {
     due: Vec<TransportKey>,
     woken: Option<Instant>,
     pub(crate) next_tick: Instant,
+    next_figures: Instant,
+    /// What was kept is on its way to these subscribers of tracks.
+    pub(crate) replaying: BTreeSet<(TrackKey, u64)>,
+    pub(crate) next_replay: Option<Instant>,
+    /// Tracks of which more or less may be needed than was told.
+    pub(crate) revalue: BTreeSet<TrackKey>,
     transmits: Vec<Transmit>,
     happened: Vec<Happened>,
     counts: BTreeMap<&'static str, u64>,
@@ -57,7 +67,8 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
-            replays: HashMap::new(),
+            missed: HashMap::new(),
+            stages: HashMap::new(),
             tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
             next_track: 0,
@@ -69,6 +80,10 @@ impl Sfu {
             due: Vec::new(),
             woken: None,
             next_tick: now + levels::WINDOW,
+            next_figures: now + figures::INTERVAL,
+            replaying: BTreeSet::new(),
+            next_replay: None,
+            revalue: BTreeSet::new(),
             transmits: Vec::new(),
             happened: Vec::new(),
             counts: BTreeMap::new(),
@@ -96,7 +111,12 @@ impl Sfu {
     /// When `handle(Timeout)` is due next.
     pub fn deadline(&self) -> Option<Instant> {
         let transport = self.deadlines.first().map(|(at, _)| *at);
-        let soonest = [transport, self.woken, Some(self.next_tick)];
+        let soonest = [
+            transport,
+            self.woken,
+            self.next_replay,
+            Some(self.next_tick),
+        ];
         soonest.into_iter().flatten().min()
     }
 
@@ -112,6 +132,20 @@ impl Sfu {
             .get(&stream)
             .and_then(|s| self.tracks.get(&s.track));
         track.is_some_and(|t| t.info.publisher.is_some())
+    }
+
+    /// Take an estimate of the bandwidth toward a participant, bits per second, as if its client's
+    /// feedback had led to it: for tests whose clients give none.
+    #[doc(hidden)]
+    pub fn set_estimate(
+        &mut self,
+        now: Instant,
+        participant: u64,
+        bits: u64,
+        out: &mut Vec<Output>,
+    ) {
+        self.estimated(now, participant, bits, out);
+        self.tell_wanted(out);
     }
 
     /// Take one input. Packets for clients leave with the `Timeout` that is due at once.
@@ -218,7 +252,11 @@ impl Sfu {
                 participant,
                 track,
                 quality,
-            } => self.set_quality(now, participant, track, quality, out),
+                priority,
+            } => {
+                let asked = Asked { quality, priority };
+                self.set_quality(now, participant, track, asked, out);
+            }
             Input::Resume { participant } => out.push(Output::Resumed {
                 participant,
                 last_sequence: self.resume(participant),
@@ -231,8 +269,31 @@ impl Sfu {
                     p.adopted = Some(channels);
                 }
             }
-            Input::Replay { participant, had } => self.replay(now, participant, had),
+            Input::Replay { participant, had } => self.send_missed(now, participant, had),
+            Input::Restrict {
+                participant,
+                capacity,
+                tcp_only,
+            } => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.headroom.limit(capacity);
+                    p.tcp_only = tcp_only;
+                }
+                self.select_for(now, participant, out);
+            }
+            Input::MoveParticipant {
+                participant,
+                room,
+                sid,
+            } => self.move_participant(participant, room, sid),
+            Input::Call {
+                participant,
+                call,
+                packet,
+            } => self.call(now, participant, call, packet),
+            Input::SetScene { room, scene } => self.set_scene(room, scene),
         }
+        self.tell_wanted(out);
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
@@ -309,8 +370,34 @@ impl Sfu {
     fn add_participant(&mut self, now: Instant, info: ParticipantInfo) {
         let members = self.rooms.entry(info.room).or_default();
         members.insert(info.participant);
-        self.participants
-            .insert(info.participant, Participant::new(info, now));
+        let (id, stage) = (info.participant, self.stages.get(&info.room));
+        let mut participant = Participant::new(info, now);
+        if let Some(stage) = stage {
+            participant.play(&stage.scene);
+        }
+        self.participants.insert(id, participant);
+    }
+
+    fn move_participant(&mut self, participant: u64, room: RoomKey, sid: &str) {
+        let Some(p) = self.participants.get_mut(&participant) else {
+            return;
+        };
+        p.info.sid = sid.into();
+        let before = std::mem::replace(&mut p.info.room, room);
+        let usual = Scene::default();
+        p.play(self.stages.get(&room).map_or(&usual, |stage| &stage.scene));
+        self.leave_room(before, participant);
+        self.rooms.entry(room).or_default().insert(participant);
+    }
+
+    fn leave_room(&mut self, room: RoomKey, participant: u64) {
+        if let Some(members) = self.rooms.get_mut(&room) {
+            members.remove(&participant);
+            if members.is_empty() {
+                self.rooms.remove(&room);
+                self.missed.remove(&room);
+            }
+        }
     }
 
     fn remove_participant(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
@@ -333,13 +420,7 @@ impl Sfu {
         let Some(gone) = self.participants.remove(&participant) else {
             return;
         };
-        if let Some(members) = self.rooms.get_mut(&gone.info.room) {
-            members.remove(&participant);
-            if members.is_empty() {
-                self.rooms.remove(&gone.info.room);
-                self.replays.remove(&gone.info.room);
-            }
-        }
+        self.leave_room(gone.info.room, participant);
     }
 
     fn forget_transport(&mut self, key: TransportKey) {
@@ -373,12 +454,8 @@ impl Sfu {
         };
         if slot.is_none() {
             let prefix = ufrag(participant, side, "");
-            *slot = Some(Transport::new(
-                now,
-                &self.config.udp,
-                &self.config.tcp,
-                prefix,
-            ));
+            let udp: &[SocketAddr] = if p.tcp_only { &[] } else { &self.config.udp };
+            *slot = Some(Transport::new(now, udp, &self.config.tcp, prefix));
         }
         slot.as_mut().ok_or_else(|| "no transport".into())
     }
@@ -456,6 +533,9 @@ impl Sfu {
     }
 
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.next_replay.is_some_and(|at| at <= now) {
+            self.replay(now, out);
+        }
         self.woken = None;
         let mut due = std::mem::take(&mut self.due);
         for key in due.drain(..) {
@@ -476,6 +556,13 @@ impl Sfu {
         if now >= self.next_tick {
             self.next_tick = now + levels::WINDOW;
             self.tick(now, out);
+        }
+        if now >= self.next_figures {
+            self.next_figures = now + figures::INTERVAL;
+            let figures = self.figures(now);
+            if !figures.is_empty() {
+                out.push(Output::Figures(figures));
+            }
         }
     }
 
@@ -532,13 +619,13 @@ impl Sfu {
                     && p.data_side() == side
                 {
                     p.losses.observe(share);
+                    let share = p.losses.share();
+                    if let Some(transport) = p.transport(side) {
+                        transport.set_losses(share);
+                    }
                 }
             }
-            Happened::Estimate(estimate) => {
-                if let Some(p) = self.participants.get_mut(&participant) {
-                    p.estimate = Some(estimate);
-                }
-            }
+            Happened::Estimate(estimate) => self.estimated(now, participant, estimate, out),
         }
     }
 
@@ -554,6 +641,7 @@ impl Sfu {
         }
         self.track_keys.insert(info.sid.clone(), key);
         self.tracks.insert(key, Track::new(info));
+        self.revalue.insert(key);
     }
 
     fn remove_track(&mut self, sid: &str, out: &mut Vec<Output>) {
@@ -563,6 +651,9 @@ impl Sfu {
         let Some(mut track) = self.tracks.remove(&key) else {
             return;
         };
+        if let Some(stage) = self.stages.get_mut(&track.info.room) {
+            stage.forget(key);
+        }
         let ended = std::mem::take(&mut track.subscriptions);
         self.park(key, ended);
         for layer in &track.info.layers {

@@ -2,11 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use wire::MediaPacket;
+
+use crate::gop::Gop;
+use crate::layering::{Layering, View};
+use crate::rates::Rates;
 use crate::redundancy::Voice;
 use crate::track::TrackKey;
 
 /// One keyframe request per stream in this time, however many ask.
 pub(crate) const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// A stream of few pictures (a screen) has no keyframe sooner than a picture: it has the time of so
+/// many of them, up to the most.
+const KEYFRAME_PICTURES: u32 = 2;
+const MAX_KEYFRAME_INTERVAL: Duration = Duration::from_secs(3);
+/// Of the way to the time between the last two pictures.
+const PACE_STEP: f64 = 0.2;
 /// A layer without a packet for this long is not being sent.
 pub(crate) const ALIVE: Duration = Duration::from_millis(1_500);
 
@@ -21,12 +32,15 @@ pub(crate) struct Stream {
     pub(crate) last_packet: Option<Instant>,
     /// Its latest frames, if it is sound.
     pub(crate) voice: Voice,
+    /// Its packets since the last keyframe, if it is a picture.
+    pub(crate) gop: Gop,
+    pub(crate) rates: Rates,
+    layering: Layering,
     keyframe_asked: Option<Instant>,
     keyframe_due: bool,
-    window_start: Instant,
-    window_bytes: u64,
-    /// Bits per second over the last whole window; None before that.
-    pub(crate) bitrate: Option<u64>,
+    /// Timestamp and arrival of the last picture, and the time between pictures.
+    picture: Option<(u32, Instant)>,
+    pace: Duration,
 }
 
 impl Stream {
@@ -37,25 +51,42 @@ impl Stream {
             wanted_since: None,
             last_packet: None,
             voice: Voice::default(),
+            gop: Gop::default(),
+            rates: Rates::new(now),
+            layering: Layering::default(),
             keyframe_asked: None,
             keyframe_due: false,
-            window_start: now,
-            window_bytes: 0,
-            bitrate: None,
+            picture: None,
+            pace: Duration::ZERO,
         }
     }
 
-    pub(crate) fn observe(&mut self, now: Instant, bytes: usize) {
-        const WINDOW: Duration = Duration::from_secs(1);
+    /// Take note of a packet of it: what it is.
+    pub(crate) fn observe(&mut self, now: Instant, packet: &MediaPacket) -> View {
         self.last_packet = Some(now);
-        self.window_bytes += bytes as u64;
-        let elapsed = now.saturating_duration_since(self.window_start);
-        if elapsed >= WINDOW {
-            let bits = self.window_bytes as f64 * 8.0 / elapsed.as_secs_f64();
-            self.bitrate = Some(bits as u64);
-            self.window_start = now;
-            self.window_bytes = 0;
+        let view = self.layering.read(packet);
+        self.keep_pace(now, packet.timestamp);
+        self.rates.observe(now, view.layer, packet.payload.len());
+        view
+    }
+
+    fn keep_pace(&mut self, now: Instant, timestamp: u32) {
+        if let Some((last, at)) = self.picture {
+            if last == timestamp {
+                return;
+            }
+            let gap = now.saturating_duration_since(at);
+            let gap = gap.min(MAX_KEYFRAME_INTERVAL).as_secs_f64();
+            let pace = self.pace.as_secs_f64();
+            self.pace = Duration::from_secs_f64(pace + (gap - pace) * PACE_STEP);
         }
+        self.picture = Some((timestamp, now));
+    }
+
+    /// The time that a keyframe is given to come.
+    pub(crate) fn keyframe_interval(&self) -> Duration {
+        let pictures = self.pace * KEYFRAME_PICTURES;
+        pictures.clamp(KEYFRAME_INTERVAL, MAX_KEYFRAME_INTERVAL)
     }
 
     /// A keyframe came: who asked for one before has it now.
@@ -80,7 +111,7 @@ impl Stream {
     pub(crate) fn take_keyframe_request(&mut self, now: Instant) -> bool {
         let rested = self
             .keyframe_asked
-            .is_none_or(|t| now.saturating_duration_since(t) >= KEYFRAME_INTERVAL);
+            .is_none_or(|t| now.saturating_duration_since(t) >= self.keyframe_interval());
         if self.keyframe_due && rested {
             self.keyframe_due = false;
             self.keyframe_asked = Some(now);
@@ -91,7 +122,7 @@ impl Stream {
 
     pub(crate) fn keyframe_deadline(&self) -> Option<Instant> {
         match (self.keyframe_due, self.keyframe_asked) {
-            (true, Some(t)) => Some(t + KEYFRAME_INTERVAL),
+            (true, Some(t)) => Some(t + self.keyframe_interval()),
             _ => None,
         }
     }

@@ -14,20 +14,21 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::CryptoProvider;
 use str0m::ice::StunMessage;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt, Rid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Output, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
+use crate::figures::Gauge;
 use crate::forwarder::Placed;
-use crate::packet::{extension_values, media_packet};
+use crate::packet::{extension_values, media_packet, set_playout};
 use crate::redundancy::Voice;
 use crate::restart::Names;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
-pub(crate) use str0m::media::Mid;
+pub(crate) use str0m::media::{Mid, Rid};
 
 /// Bandwidth toward a client is taken to be this before it was measured, bits per second.
 const INITIAL_ESTIMATE: u64 = 3_000_000;
@@ -41,6 +42,16 @@ const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 /// A lost packet of sound is asked for again up to this round trip; beyond, its place in the
 /// playout is past.
 const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
+/// less than the other is lost.
+const PLAYOUT_FROM: f32 = 0.02;
+const PLAYOUT_STAY: f32 = 0.01;
+/// How long, in round trips, and at least and at most; speech is held back with the picture.
+const PLAYOUT_TRIPS: f64 = 1.3;
+const MIN_PLAYOUT: Duration = Duration::from_millis(20);
+const MAX_PLAYOUT: Duration = Duration::from_millis(400);
+/// The most that a client may let them wait by itself, which is its own default.
+const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -49,6 +60,10 @@ const STRAGGLERS: Duration = Duration::from_millis(500);
 
 /// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
+
+/// RTP clocks, Hz (RFC 3551, RFC 7587).
+const VIDEO_CLOCK: u32 = 90_000;
+const SOUND_CLOCK: u32 = 48_000;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
@@ -119,6 +134,8 @@ pub(crate) struct Transport {
     pub(crate) deadline: Instant,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
+    /// How long the scene lets pictures wait at the client, at least and at most.
+    pub(crate) scene_playout: Option<(Duration, Duration)>,
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
     place: Option<Place>,
@@ -129,6 +146,9 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
+    round_trip: Option<Duration>,
+    /// How long the client lets pictures wait for what is sent again; None: it was never told.
+    repair_wait: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
     senders: HashMap<Mid, Vec<(Format, Pt)>>,
@@ -138,6 +158,9 @@ pub(crate) struct Transport {
     backlog: VecDeque<Arc<[u8]>>,
     backlog_bytes: usize,
     created: Instant,
+    /// When the client was heard last, whatever it sent.
+    pub(crate) heard: Option<Instant>,
+    pub(crate) gauge: Gauge,
     offer: Option<(u32, SdpPendingOffer)>,
     closed: bool,
 }
@@ -177,6 +200,7 @@ impl Transport {
             established: false,
             deadline: now,
             queued: false,
+            scene_playout: None,
             addresses: VecDeque::new(),
             place: None,
             knock: None,
@@ -185,6 +209,8 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
+            round_trip: None,
+            repair_wait: None,
             far: false,
             senders: HashMap::new(),
             reliable: None,
@@ -193,6 +219,8 @@ impl Transport {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             created: now,
+            heard: None,
+            gauge: Gauge::default(),
             offer: None,
             closed: false,
         }
@@ -239,6 +267,9 @@ impl Transport {
         let input = str0m::Input::Receive(now, receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
         let taken = self.rtc.handle_input(input).map_err(|_| ());
+        if taken.is_ok() {
+            self.heard = Some(now);
+        }
         self.deadline = now;
         taken
     }
@@ -429,6 +460,33 @@ impl Transport {
         self.rtc.bwe().set_bitrate(least, Bitrate::from(desired));
     }
 
+    /// Have the client keep pictures back until what is lost of them came again, if it loses this
+    /// share: some more than a round trip, told with each packet (the playout-delay extension).
+    pub(crate) fn set_losses(&mut self, share: f32) {
+        let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
+        let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
+        let delay = self.round_trip.filter(|_| share >= from);
+        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS));
+        let delay = delay.map(|delay| delay.clamp(MIN_PLAYOUT, MAX_PLAYOUT));
+        // Who was told once goes on by that until it is told otherwise.
+        if delay.is_some() || waits {
+            self.repair_wait = Some(delay.unwrap_or_default());
+        }
+    }
+
+    /// How long the client is to let pictures wait, at least and at most: what the scene says, and
+    /// what repair takes.
+    fn playout(&self) -> Option<(Duration, Duration)> {
+        if self.scene_playout.is_none() && self.repair_wait.is_none() {
+            return None;
+        }
+        let (least, most) = self
+            .scene_playout
+            .unwrap_or((Duration::ZERO, PLAYOUT_LIMIT));
+        let least = least.max(self.repair_wait.unwrap_or_default());
+        Some((least, most.max(least)))
+    }
+
     /// Queue a packet for the client; it leaves with the next `poll`. False: the m-line has no
     /// payload type for it.
     pub(crate) fn write(
@@ -443,15 +501,20 @@ impl Transport {
         let Some((pt, payload)) = self.payload(mid, packet, voice) else {
             return false;
         };
+        let playout = self.playout().filter(|_| !packet.format.is_audio());
         let mut api = self.rtc.direct_api();
         let Some(tx) = api.stream_tx_by_mid(mid, None) else {
             return false;
         };
         let sequence = SeqNo::from(placed.sequence);
+        let mut values = extension_values(packet);
+        if let Some(playout) = playout {
+            set_playout(&mut values, playout);
+        }
         let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
             .marker(packet.marker)
             .nackable(true)
-            .ext_vals(extension_values(packet));
+            .ext_vals(values);
         if let Some(patch) = vp8 {
             rtp = rtp.vp8_patch(patch);
         }
@@ -687,7 +750,21 @@ impl Transport {
             }
             // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
             // feedback leaves out what was not told of yet, which is most of what was lost.
-            Event::MediaEgressStats(stats) => happened.extend(stats.loss.map(Happened::Lost)),
+            Event::MediaEgressStats(stats) => {
+                self.gauge
+                    .sent((stats.mid, stats.rid), stats.packets, stats.loss);
+                if let Some(time) = stats.rtt {
+                    self.gauge.on_round_trip(time);
+                }
+                happened.extend(stats.loss.map(Happened::Lost));
+            }
+            Event::MediaIngressStats(stats) => {
+                let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
+                let clock = if video { VIDEO_CLOCK } else { SOUND_CLOCK };
+                let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+                let key = (stats.mid, stats.rid);
+                self.gauge.received(key, stats.packets, stats.loss, jitter);
+            }
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                 happened.push(Happened::Estimate(estimate.as_u64()));
             }
@@ -697,6 +774,8 @@ impl Transport {
 
     /// A round trip to the client was measured.
     fn on_round_trip(&mut self, round_trip: Duration) {
+        self.gauge.on_round_trip(round_trip);
+        self.round_trip = Some(round_trip);
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
         if far != self.far {
             self.far = far;

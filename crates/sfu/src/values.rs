@@ -57,6 +57,8 @@ pub struct ParticipantInfo {
     pub single: bool,
     /// Data channels have the agreed ids.
     pub negotiated_channels: bool,
+    /// Its client is told of pictures that pause for lack of room.
+    pub allow_pause: bool,
 }
 
 /// Audio or video.

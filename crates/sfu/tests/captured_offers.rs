@@ -41,6 +41,7 @@ fn answer(offer: &str) -> Result<String, String> {
         can_subscribe: true,
         single: true,
         negotiated_channels: false,
+        allow_pause: false,
     };
     sfu.handle(now, Input::AddParticipant(info), &mut out);
     let accept = Input::AcceptOffer {

@@ -98,6 +98,7 @@ fn the_best_layer_and_a_seamless_change() {
         participant: 2,
         track: "TR_v",
         quality: Some(0),
+        priority: 0,
     });
     film(&mut w, ann, 100, 40, &[0, 1, 2]);
     // Whether one more picture of the old layer comes first depends on who is served first.
@@ -108,6 +109,7 @@ fn the_best_layer_and_a_seamless_change() {
         participant: 2,
         track: "TR_v",
         quality: Some(2),
+        priority: 0,
     });
     film(&mut w, ann, 140, 40, &[0, 1, 2]);
     assert!([&[2][..], &[0, 2]].contains(&layers_seen(&w, bob, before).as_slice()));
@@ -121,6 +123,7 @@ fn the_best_layer_and_a_seamless_change() {
         participant: 2,
         track: "TR_v",
         quality: None,
+        priority: 0,
     });
     let paused = w.clients[bob].packets.len();
     film(&mut w, ann, 340, 10, &[0, 1, 2]);

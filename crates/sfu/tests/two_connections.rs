@@ -61,6 +61,7 @@ fn the_server_offers_tracks_and_data() {
         can_subscribe: true,
         single: false,
         negotiated_channels: false,
+        allow_pause: false,
     }));
     let mut rtc = Rtc::builder()
         .set_rtp_mode(true)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fairlead.cli import lab, link, node, routes, token, up, world
+from fairlead.cli import bench, lab, link, node, routes, token, up, world
 from fairlead.cli.failure import Failure, sole
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("world")(world.world)
 app.add_typer(link.app, name="link")
 app.add_typer(node.app, name="node")
 app.add_typer(lab.app, name="lab")
+app.command("bench")(bench.bench)
 app.command("routes")(routes.routes)
 app.command("token")(token.token)
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import anyio
-import msgspec
 import typer
 from rich.table import Table
 
 from fairlead.cli.console import out, tell
 from fairlead.cli.failure import FAILED, Failure, failing
-from fairlead.lab.field import campaign, networks, report, scenario
+from fairlead.lab.field import browsers, campaign, networks, report, scenario
+from fairlead.lab.field.browsers import NoBrowser
+from fairlead.lab.field.campaign import Campaign, Contender, Results
 from fairlead.lab.field.networks import NoNetworks
-from fairlead.lab.field.run import Result, RunFailed, Servers, own_servers
 from fairlead.lab.field.scenario import WAYS, Scenario
-from fairlead.lab.world import WorldFailed
 from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
 
@@ -46,19 +42,33 @@ def run(
     url: Annotated[
         str, typer.Option(help="A server to test, ws://10.98.0.1:PORT; our own world if absent.")
     ] = "",
-    api_key: Annotated[str, typer.Option(envvar="LIVEKIT_API_KEY", help="API key.")] = "",
+    serve: Annotated[
+        str, typer.Option(help="Start this command beside the tests; it must listen at --url.")
+    ] = "",
+    against: Annotated[
+        str, typer.Option(help="Another server for the same tests, beside the first.")
+    ] = "",
+    serve_against: Annotated[
+        str, typer.Option(help="The command that starts it, listening at --against.")
+    ] = "",
+    api_key: Annotated[
+        str, typer.Option(envvar="LIVEKIT_API_KEY", help="API key of servers that are not ours.")
+    ] = "",
     api_secret: Annotated[
         str, typer.Option(envvar="LIVEKIT_API_SECRET", help="Its secret.", show_default=False)
     ] = "",
     repeats: Annotated[int, typer.Option(min=1, max=50, help="Runs of each that count.")] = 1,
+    tries: Annotated[
+        int, typer.Option(min=1, max=50, help="Give one up after so many that don't count.")
+    ] = campaign.TRIES,
     seed: Annotated[int, typer.Option(help="Of the first run; the next ones follow.")] = 1,
     html: Annotated[
         Path | None, typer.Option("--report", help="Write a page with everything.")
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
-    serve: Annotated[
-        str, typer.Option(help="Start this command beside the tests; it must listen at --url.")
-    ] = "",
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures, after each run.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from what --json has.")] = False,
 ) -> None:
     """Run field tests. Ends with status 1 if a limit is missed, 3 if no run of one counted."""
     if importlib.util.find_spec("livekit") is None:
@@ -68,79 +78,92 @@ def run(
         scenarios = {one.name: one for one in map(scenario.find, chosen)}
     if not scenarios:
         raise Failure("no scenario is named: `fairlead lab list` has them, or give --all")
-    if bool(url) != bool(serve):
-        raise Failure("--url and --serve go together: the lab starts the server in its own network")
-    default = next(iter(DEVELOPMENT_KEYS.items()))
-    key = (api_key, api_secret) if api_key else default
-    with failing(NoNetworks, status=FAILED):
-        networks.enter(sys.argv[1:])
-        results = anyio.run(_all, scenarios, url, serve, key, repeats, seed)
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
-        tell(f"figures: {json}")
-    if html is not None:
-        html.write_text(report.page(scenarios, results, url or "Fairlead"), "utf-8")
-        tell(f"report: {html}")
-    _print(results)
-    verdicts = {report.verdict(runs) for runs in results.values()}
+    if any(one.client == "chromium" for one in scenarios.values()):
+        with failing(NoBrowser):
+            browsers.check()
+    if resume and json is None:
+        raise Failure("--resume needs --json: the file that the campaign was kept in")
+    key, secret = (api_key, api_secret) if api_key else next(iter(DEVELOPMENT_KEYS.items()))
+    contenders = [_contender(url, serve, "--url", "--serve", key, secret)]
+    if against or serve_against:
+        contenders.append(
+            _contender(against, serve_against, "--against", "--serve-against", key, secret)
+        )
+    whole = Campaign(scenarios, contenders, repeats, seed, tries)
+    results: Results = {}
+    if json is not None and resume:
+        with failing(ConfigError):
+            results = campaign.kept(json)
+    try:
+        with failing(ConfigError), failing(NoNetworks, status=FAILED):
+            networks.enter(sys.argv[1:])
+            anyio.run(whole.go_on, results, tell, lambda: _keep(json, results))
+    finally:
+        _write(html, json, scenarios, results)
+    _print(scenarios, contenders, results)
+    first = contenders[0].name
+    verdicts = {
+        report.verdict(campaign.runs_of(results.get(name, []), first)) for name in scenarios
+    }
     if "miss" in verdicts:
         raise typer.Exit(1)
     if "void" in verdicts:
         raise typer.Exit(3)
 
 
-async def _all(
-    scenarios: dict[str, Scenario],
-    url: str,
-    serve: str,
-    key: tuple[str, str],
-    repeats: int,
-    seed: int,
-) -> dict[str, list[Result]]:
-    results: dict[str, list[Result]] = {}
-    with tempfile.TemporaryDirectory(prefix="fairlead-lab-") as folder:
-        for name, one in scenarios.items():
-            results[name] = []
-            try:
-                with failing(RunFailed, WorldFailed, status=FAILED):
-                    async with _servers(one, url, serve, key) as servers:
-                        await campaign.repeat(
-                            one, servers, repeats, seed, Path(folder), tell, results[name]
-                        )
-            except Failure as failure:  # the others are due all the same
-                tell(f"{name}: {failure}")
-    return results
+def _contender(
+    url: str, serve: str, of_url: str, of_serve: str, key: str, secret: str
+) -> Contender:
+    if bool(url) != bool(serve):
+        raise Failure(f"{of_url} and {of_serve} go together: the lab starts it in its own network")
+    return Contender(url, url, serve, key, secret) if url else Contender(campaign.OURS)
 
 
-@asynccontextmanager
-async def _servers(
-    one: Scenario, url: str, serve: str, key: tuple[str, str]
-) -> AsyncIterator[Servers]:
-    if not url:
-        async with own_servers(one, tell) as servers:
-            yield servers
+def _keep(json: Path | None, results: Results) -> None:
+    if json is not None:
+        campaign.keep(json, results)
+
+
+def _write(
+    html: Path | None, json: Path | None, scenarios: dict[str, Scenario], results: Results
+) -> None:
+    """What there is, also where the campaign was interrupted."""
+    if not any(results.values()):
         return
-    async with campaign.served(serve, url):
-        yield Servers((url, url), *key)
+    if json is not None:
+        campaign.keep(json, results)
+        tell(f"figures: {json}")
+    if html is not None:
+        html.write_text(report.page(scenarios, results), "utf-8")
+        tell(f"report: {html}")
 
 
-def _print(results: dict[str, list[Result]]) -> None:
-    table = Table("scenario", "way", "swallowed", "longest", "made up", "mouth to ear", "verdict")
-    for name, runs in results.items():
-        for way in WAYS:
-            found = report.summary(runs, way)
-            cells = ["-"] * 4
-            if found is not None:
-                cells = [
-                    f"{found.swallowed[0]:.1%}",
-                    f"{found.longest_s[0]:.2f} s",
-                    f"{found.concealed[0]:.1%}",
-                    f"{found.delay_ms[0]:.0f} ms",
-                ]
-            table.add_row(
-                name if way == "up" else "",
-                way,
-                *cells,
-                report.verdict(runs) if way == "up" else "",
-            )
+def _print(scenarios: dict[str, Scenario], contenders: list[Contender], results: Results) -> None:
+    heads = ("swallowed", "longest", "made up", "mouth to ear", "pictures", "stood", "verdict")
+    table = Table("scenario", "server", "way", *heads, box=None)
+    for name in scenarios:
+        for contender in contenders:
+            runs = campaign.runs_of(results.get(name, []), contender.name)
+            for way in WAYS:
+                first = way == "up"
+                table.add_row(
+                    name if first and contender is contenders[0] else "",
+                    contender.name if first else "",
+                    way,
+                    *_cells(report.summary(runs, way)),
+                    report.verdict(runs) if first else "",
+                )
     out.print(table)
+
+
+def _cells(found: report.Summary | None) -> list[str]:
+    if found is None:
+        return ["-"] * 6
+    return [
+        f"{found.swallowed[0]:.1%}",
+        f"{found.longest_s[0]:.2f} s",
+        f"{found.concealed[0]:.1%}",
+        f"{found.delay_ms[0]:.0f} ms",
+        "-" if found.fps is None else f"{found.fps[0]:.1f} /s",
+        "-" if found.stall_s is None else f"{found.stall_s[0]:.1f} s",
+    ]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from fairlead.cli import quantity
@@ -15,6 +16,7 @@ from fairlead.cli.failure import Failure, failing
 from fairlead.cli.remote import Json
 from fairlead.policy import limits, tokens
 from fairlead.policy.grants import VideoGrant
+from fairlead.policy.scenes import TAG, BadScene
 from fairlead.server import config
 from fairlead.server.toml import ConfigError
 
@@ -29,6 +31,9 @@ def token(
     name: Annotated[str, typer.Option(help="The name that others see.")] = "",
     residence: Annotated[
         str | None, typer.Option(help="Country whose law applies to the person: DE.")
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option(help="What kind of conversation the room is: chat_room.")
     ] = None,
     ttl: Annotated[str, typer.Option(help="How long the token lasts: 6h.")] = "6h",
     admin_of_room: Annotated[
@@ -62,6 +67,7 @@ def token(
         now=time.time(),
         ttl=int(lasting),
         attributes=_attributes(residence),
+        room_config=_room_config(scene, file),
         video=VideoGrant(
             room_join=True,
             room=room,
@@ -87,6 +93,17 @@ def _key(file: Path | None, api_key: str, api_secret: str) -> tuple[str, str]:
         with failing(ConfigError):
             keys = config.read(file).effective_keys
     return next(iter(keys.items()))
+
+
+def _room_config(scene: str | None, file: Path | None) -> str:
+    """The scene as a tag: it leaves the room's metadata to the app."""
+    if scene is None:
+        return ""
+    with failing(ConfigError, BadScene):
+        known = (config.read(file) if file is not None else config.Config()).known_scenes
+    if scene not in known:
+        raise Failure(f"--scene {scene!r} is no scene: use one of {', '.join(known)}")
+    return msgspec.json.encode({"tags": {TAG: scene}}).decode()
 
 
 def _attributes(residence: str | None) -> dict[str, str]:

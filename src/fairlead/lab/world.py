@@ -103,8 +103,12 @@ class World:
             self.secret = secrets.token_urlsafe(32)  # others may reach it
         self._tell = tell
         self._token = secrets.token_urlsafe(24)
+        # Nodes answer for their admin to loopback alone, wherever they listen.
         self._http = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {self._token}"}, timeout=ASK_S, trust_env=False
+            headers={"authorization": f"Bearer {self._token}"},
+            timeout=ASK_S,
+            trust_env=False,
+            transport=httpx.AsyncHTTPTransport(local_address=LOOPBACK),
         )
 
     def place(self, name: str) -> Place:

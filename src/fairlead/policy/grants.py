@@ -148,6 +148,11 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
         if self.video is None or not self.video.room_admin or self.video.room != room:
             raise Denied(f"the token has no roomAdmin grant for room {room!r}", 403)
 
+    def require_destination(self, room: str) -> None:
+        """Raises `Denied` (403) unless the token lets participants go to ``room``."""
+        if self.video is None or self.video.destination_room != room:
+            raise Denied(f"the token has no destinationRoom grant for room {room!r}", 403)
+
     def require_create(self) -> None:
         """Raises `Denied` (403) unless the token may create and delete rooms."""
         if self.video is None or not self.video.room_create:

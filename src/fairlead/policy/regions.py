@@ -10,14 +10,13 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
+from fairlead.policy.metadata import KEY, BadMetadata, ours
+
 MAX_REGIONS = 64
 """Names in one set."""
-METADATA_KEY = "fairlead"
-"""The key of a room's metadata that is ours; the rest is the app's."""
 
 RegionSet = frozenset[str]
 EVERYWHERE: RegionSet = frozenset()
@@ -64,28 +63,15 @@ def from_metadata(metadata: str) -> RegionSet:
     for what speaks of us and can't be understood: a room must not run wider than it was meant.
     """
     try:
-        value: Any = msgspec.json.decode(metadata)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        if metadata.lstrip().startswith("{") and f'"{METADATA_KEY}"' in metadata:
-            raise BadRegions(
-                f'the room metadata has the key "{METADATA_KEY}" but is no valid JSON'
-            ) from None
-        return EVERYWHERE
-    if not isinstance(value, dict) or METADATA_KEY not in value:
-        return EVERYWHERE
-    ours = value[METADATA_KEY]
-    where = f"the room metadata's {METADATA_KEY}"
-    if not isinstance(ours, dict):
-        raise BadRegions(f'{where} must be an object such as {{"regions": ["jakarta"]}}')
-    for key in ours:
-        if key != "regions":
-            raise BadRegions(f"{where} has the unknown key {key[:40]!r}: only regions is known")
-    if "regions" not in ours:
+        said = ours(metadata)
+    except BadMetadata as wrong:
+        raise BadRegions(str(wrong)) from None
+    if "regions" not in said:
         return EVERYWHERE
     try:
-        return parse(ours["regions"])
+        return parse(said["regions"])
     except BadRegions as wrong:
-        raise BadRegions(f"{where}.{wrong}") from None
+        raise BadRegions(f"the room metadata's {KEY}.{wrong}") from None
 
 
 def intersect(*sets: RegionSet) -> RegionSet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ LEEWAY = 60
 """Seconds that two clocks may differ."""
 DEFAULT_TTL = 6 * 3600
 """Seconds a token lasts when nobody says."""
+BODY_TTL = 300
+"""Seconds for which a message's token vouches for it."""
 MAX_TOKEN_BYTES = 64 * 1024
 
 # The development secret is short; `server.config` refuses short ones off loopback.
@@ -102,6 +106,14 @@ def sign(grants: Grants, secret: str, now: float, ttl: int = DEFAULT_TTL) -> str
         return jwt.encode(msgspec.to_builtins(claims), _bytes(secret), algorithm=ALGORITHM)
 
 
+def sign_body(api_key: str, secret: str, body: bytes, now: float) -> str:
+    """A token that vouches for a message: its ``sha256`` claim is the body's hash."""
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    claims = Claims(iss=api_key, nbf=int(now), exp=int(now) + BODY_TTL, sha256=digest)
+    with _short_secrets():
+        return jwt.encode(msgspec.to_builtins(claims), _bytes(secret), algorithm=ALGORITHM)
+
+
 def mint(
     api_key: str,
     secret: str,
@@ -113,9 +125,11 @@ def mint(
     metadata: str = "",
     attributes: Mapping[str, str] | None = None,
     kind: str = "standard",
+    room_config: str = "",
     ttl: int = DEFAULT_TTL,
 ) -> str:
-    """A new token for ``identity``, valid for ``ttl`` seconds from ``now`` (Unix seconds)."""
+    """A new token for ``identity``, valid for ``ttl`` seconds from ``now`` (Unix seconds).
+    ``room_config`` is a RoomConfiguration as JSON."""
     grants = Grants(
         api_key=api_key,
         identity=identity,
@@ -124,6 +138,7 @@ def mint(
         metadata=metadata,
         attributes=dict(attributes or {}),
         video=video,
+        room_config=room_config,
     )
     return sign(grants, secret, now, ttl)
 

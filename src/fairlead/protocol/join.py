@@ -38,6 +38,8 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientInfo
     auto_subscribe: bool = True
     adaptive_stream: bool = False
+    allow_pause: bool = False
+    """It takes stream states: pictures may pause for lack of room."""
     metadata: str = ""
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
     add_tracks: list[AddTrackRequest] = msgspec.field(default_factory=list)
@@ -65,6 +67,7 @@ def _from_request(request: JoinRequest) -> Join:
         client=request.client_info,
         auto_subscribe=settings.auto_subscribe,
         adaptive_stream=settings.adaptive_stream,
+        allow_pause=settings.subscriber_allow_pause,
         metadata=request.metadata,
         attributes=dict(request.participant_attributes),
         add_tracks=list(request.add_track_requests),
@@ -98,6 +101,7 @@ def _from_query(query: Mapping[str, str]) -> Join:
         client=client,
         auto_subscribe=_flag(query.get("auto_subscribe") or "1"),
         adaptive_stream=_flag(query.get("adaptive_stream", "")),
+        allow_pause=_flag(query.get("subscriber_allow_pause", "")),
         attributes=_attributes(query.get("attributes", "")),
         reconnect=_flag(query.get("reconnect", "")),
         sid=query.get("sid", ""),

@@ -36,6 +36,8 @@ class AddParticipant(Message, frozen=True):
     """One connection for both ways; else publisher and subscriber have one each."""
     negotiated_channels: bool = False
     """Data channels have the agreed ids 100 and 101 (client protocol 18 on, single connection)."""
+    allow_pause: bool = False
+    """Its client takes `StreamState`: pictures may pause for lack of room."""
 
 
 class UpdateParticipant(Message, frozen=True):
@@ -164,6 +166,8 @@ class SetQuality(Message, frozen=True):
     participant: int
     track: str
     quality: int | None
+    priority: int = 0
+    """0 to 255: where room is short, the greater is served first and gets more."""
 
 
 class ResumeParticipant(Message, frozen=True):
@@ -204,6 +208,33 @@ class SendData(Message, frozen=True):
     reliable: bool
 
 
+class Restrict(Message, frozen=True):
+    """Take a client to have no more room than ``kbps`` (None measures it), and offer its next
+    connections over TCP alone. For simulated scenarios."""
+
+    participant: int
+    kbps: int | None = None
+    tcp_only: bool = False
+
+
+class MoveParticipant(Message, frozen=True):
+    """A session is in another room from now on, under another sid. What it publishes and hears is
+    told by other commands."""
+
+    participant: int
+    room: bytes
+    sid: str
+
+
+class Call(Message, frozen=True):
+    """Send a participant a reliable DataPacket of the server's (protobuf bytes). What it sends to
+    the identity ``call`` comes back as `CallAnswered`, two messages at most."""
+
+    participant: int
+    call: str
+    packet: bytes
+
+
 class SetRoomNodes(Message, frozen=True):
     """Which other nodes serve a room: where its data goes."""
 
@@ -211,6 +242,24 @@ class SetRoomNodes(Message, frozen=True):
     nodes: list[int]
     tag: int = 0
     """The `Policy` under which its data crosses the mesh; 0 is everywhere."""
+
+
+class SetScene(Message, frozen=True):
+    """What a room's scene asks of its packets; the default of every field asks for nothing."""
+
+    room: bytes
+    audio_top: int = 0
+    """Only so many voices are heard at a time, the loudest; 0 is all."""
+    unranked: list[str] = []
+    """Audio tracks that don't compete: the sound of a shared screen."""
+    repeats: int = 1
+    """Each packet of speech repeats at least so many before it; 1 to 4."""
+    copies: Literal["never", "base", "always"] = "base"
+    """What of a picture goes on two paths at once; sound always does."""
+    speech_reserve_kbps: int = 0
+    """Of the estimate toward a client, kept from its pictures."""
+    playout_ms: tuple[int, int] | None = None
+    """Least and most time that a picture waits at the client before it is shown, 0 to 40950."""
 
 
 class AddPeer(Message, frozen=True):
@@ -307,7 +356,11 @@ Command = (
     | AdoptConnection
     | ReplayData
     | SendData
+    | Restrict
+    | MoveParticipant
+    | Call
     | SetRoomNodes
+    | SetScene
     | AddPeer
     | RemovePeer
     | SetRoutes
@@ -382,6 +435,56 @@ class SubscriptionLive(Message, frozen=True):
 
     participant: int
     track: str
+
+
+class Figures(Message, frozen=True):
+    """What one participant's packets told of its connection in the last 5 s. *Up* is from it."""
+
+    participant: int
+    packets_up: int
+    """Of media; none while everything is muted."""
+    loss_up: float
+    """Share lost on the way, before repair, 0 to 1."""
+    jitter_ms: float
+    packets_down: int
+    loss_down: float
+    rtt_ms: float | None
+    silent_s: float
+    """Since anything at all came from it."""
+    layers_wanted: int
+    """Video layers that it asks for and that are published, over all tracks."""
+    layers_sent: int
+
+
+class Quality(Message, frozen=True):
+    """Every 5 s: the figures of each participant of one worker that has a connection."""
+
+    participants: list[Figures]
+
+
+class CallAnswered(Message, frozen=True):
+    """A DataPacket that a participant sent in answer to a `Call`."""
+
+    participant: int
+    call: str
+    packet: bytes
+
+
+class StreamState(Message, frozen=True):
+    """A track pauses for a subscriber for lack of room, or goes on. Only for those that
+    ``allow_pause``."""
+
+    participant: int
+    track: str
+    paused: bool
+
+
+class TrackWanted(Message, frozen=True):
+    """The best quality of a video track published here that anybody needs, on any node; None for
+    none. Sent when it changes, and once when the track is added."""
+
+    track: str
+    quality: int | None
 
 
 class Pair(Message, frozen=True):
@@ -477,6 +580,10 @@ Event = (
     | TrackLive
     | Levels
     | SubscriptionLive
+    | Quality
+    | CallAnswered
+    | StreamState
+    | TrackWanted
     | LinkReport
     | Counters
     | Resumed

@@ -38,6 +38,16 @@ class RemoveParticipant(Operation, frozen=True):
     identity: str
 
 
+class RevokeTokens(Operation, frozen=True):
+    """An identity's tokens from before a time no longer open the room: ask every edge that holds
+    it, so that it is known as long as the room is open. Replies with
+    livekit.RemoveParticipantResponse."""
+
+    identity: str
+    before: int
+    """Unix seconds."""
+
+
 class MuteTrack(Operation, frozen=True):
     """Mute a published track, or unmute it. Replies with livekit.MuteRoomTrackResponse."""
 
@@ -78,15 +88,45 @@ class UpdateRoomMetadata(Operation, frozen=True):
     metadata: str
 
 
+class MoveParticipant(Operation, frozen=True):
+    """Take a participant to another room. Replies with livekit.MoveParticipantResponse."""
+
+    identity: str
+    destination: str
+
+
+class ForwardParticipant(Operation, frozen=True):
+    """Show a participant's tracks in another room too. Replies with
+    livekit.ForwardParticipantResponse."""
+
+    identity: str
+    destination: str
+
+
+class PerformRpc(Operation, frozen=True):
+    """Call a method that a participant registered, as the server. Replies, when the participant
+    has answered or its time is over, with livekit.PerformRpcResponse."""
+
+    identity: str
+    request: bytes
+    """livekit.PerformRpcRequest, protobuf."""
+    patience_s: float
+    """How long the reply may take."""
+
+
 AnyOperation = (
     CreateRoom
     | DeleteRoom
     | RemoveParticipant
+    | RevokeTokens
     | MuteTrack
     | UpdateParticipant
     | UpdateSubscriptions
     | SendData
     | UpdateRoomMetadata
+    | PerformRpc
+    | MoveParticipant
+    | ForwardParticipant
 )
 
 ErrorCode = Literal[
@@ -99,6 +139,8 @@ ErrorCode = Literal[
     "unimplemented",
     "unavailable",
     "internal",
+    "deadline_exceeded",
+    "unknown",
 ]
 """Twirp's words for what went wrong."""
 

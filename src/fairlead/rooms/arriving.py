@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from google.protobuf import json_format
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import (
+    ClientConfiguration,
+    DisabledCodecs,
+    DisconnectReason,
+    ParticipantInfo,
+)
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 from livekit.protocol.rtc import JoinResponse, LeaveRequest
@@ -12,9 +17,19 @@ from livekit.protocol.rtc import JoinResponse, LeaveRequest
 from fairlead.policy import limits
 from fairlead.policy.grants import Denied, Grants
 from fairlead.policy.regions import RegionSet
+from fairlead.policy.scenes import BadScene
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import boundary, draining, leaving, negotiating, publishing, subscribing
+from fairlead.rooms import (
+    announcing,
+    boundary,
+    draining,
+    leaving,
+    negotiating,
+    publishing,
+    scene,
+    subscribing,
+)
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
@@ -32,13 +47,17 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
         grants = _publish_only(grants, join.publish)
     if join.metadata or join.attributes:
         grants = _with_own_metadata(grants, join)
-    asked = boundary.asked(_room_config(grants).metadata)
+    config = _room_config(grants)
+    asked = boundary.asked(config.metadata)
+    _wish(ctx, config)
     room = ctx.rooms.get(name)
     if room is None or not room.records.exists:
         if not ctx.settings.auto_create:
             raise Denied(f"requested room does not exist: create {name!r} first", 404)
         _check_place(ctx, name, boundary.of_new(ctx, name, asked))
         return grants
+    if grants.not_before < room.records.revoked.get(grants.identity, 0):
+        raise Denied("the token was revoked when its bearer was removed: ask for a new one")
     if asked and not room.regions:
         raise Denied(
             f"room {name!r} is open already and may be everywhere, which the token's roomConfig "
@@ -58,9 +77,10 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         leaving.turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
         return
     room = ctx.room(grants.require_join())
-    _replace_older(ctx, room, grants.identity)
+    replace_older(ctx, room, grants.identity)
     config = _room_config(grants)
-    open_room(ctx, room, room_info(ctx, config), boundary.asked(config.metadata))
+    regions = boundary.asked(config.metadata)
+    open_room(ctx, room, room_info(ctx, config), regions, _wish(ctx, config))
     session = Session(
         number,
         ctx.ids.sid("PA_"),
@@ -70,12 +90,15 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         grants,
         request,
     )
+    session.device = ctx.settings.devices.class_of(request.client)
     ctx.sessions[number] = session
     room.sessions[number] = session
     room.visited = True
     ctx.changed(room, session)
     ctx.count_later(room)
     _tell_node(ctx, room, session)
+    if ctx.faults.tcp_only(room.name, session.identity, ctx.now):
+        ctx.out.tell(node.Restrict(participant=number, tcp_only=True))
     _welcome(ctx, room, session)
     ctx.happened("participant_joined", room, participant=session.sid)
     refresh_token(ctx, session)
@@ -89,17 +112,27 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         negotiating.client_offer(ctx, session, request.offer)
 
 
-def open_room(ctx: Context, room: Room, info: RoomInfo, regions: RegionSet) -> None:
-    """Hold the room here; ``info`` describes it and ``regions`` limits it if nobody has it yet."""
+def open_room(
+    ctx: Context,
+    room: Room,
+    info: RoomInfo,
+    regions: RegionSet,
+    wish: scene.Wish = scene.NOTHING,
+) -> None:
+    """Hold the room here; if nobody has it yet, ``info`` describes it, ``regions`` limits it and
+    ``wish`` says what its scene is."""
     if room.records.own is not None:
         return
     first = not room.records.exists
-    record = room.records.open(ctx.ids.sid("RM_"), ctx.now, info, regions)
+    record = room.records.open(
+        ctx.ids.sid("RM_"), ctx.now, info, regions, wish.scene, wish.playout_ms or ()
+    )
     room.visited = room.visited or bool(room.remotes)
     ctx.out.add(PutRecord(record=record))
     ctx.touch(room)
     if first:
         ctx.happened("room_started", room)
+        announcing.room(ctx, room, "room_started")
 
 
 def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> RoomInfo:
@@ -115,9 +148,20 @@ def room_info(ctx: Context, request: CreateRoomRequest | RoomConfiguration) -> R
 
 def refresh_token(ctx: Context, session: Session) -> None:
     """Give the client a token for its next join, and again in a while."""
-    token = ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
-    ctx.out.signal(session.number, refresh_token=token)
+    ctx.out.signal(session.number, refresh_token=new_token(ctx, session))
+
+
+def new_token(ctx: Context, session: Session) -> str:
+    """A token for the client's next join; the one after it comes in a while."""
     ctx.timers.set(("refresh", session.number), ctx.now + defaults.TOKEN_REFRESH)
+    return ctx.sign(session.grants, ctx.now, defaults.TOKEN_TTL)
+
+
+def _wish(ctx: Context, config: RoomConfiguration) -> scene.Wish:
+    try:
+        return scene.wish(ctx, config)
+    except BadScene as wrong:
+        raise Denied(f"the token's roomConfig can't be used: {wrong}", 400) from None
 
 
 def _tell_node(ctx: Context, room: Room, session: Session) -> None:
@@ -133,20 +177,23 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
             can_subscribe=grants.can_subscribe,
             single=session.single,
             negotiated_channels=negotiated_channels(session.join.client, session.single),
+            allow_pause=session.join.allow_pause,
         )
     )
 
 
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
-    others = room.shown_to(session.identity)
     info = ParticipantInfo()
     info.CopyFrom(session.info)
+    usual = defaults.PUBLISH_CODECS
+    codecs = ctx.settings.devices.codecs(session.join.client, usual)
+    barred = [mime for mime in usual if mime not in codecs]
     ctx.out.signal(
         session.number,
         join=JoinResponse(
             room=room.info(),
             participant=info,
-            other_participants=others,
+            other_participants=others_of(room, session),
             server_version=defaults.SERVER_VERSION,
             server_region=ctx.settings.region,
             server_info=server_info(ctx.settings),
@@ -154,13 +201,34 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
             ping_interval=defaults.PING_INTERVAL,
             ping_timeout=defaults.PING_TIMEOUT,
             sif_trailer=room.sif_trailer,
-            enabled_publish_codecs=publish_codecs(),
+            enabled_publish_codecs=publish_codecs(codecs),
+            client_configuration=ClientConfiguration(
+                disabled_codecs=DisabledCodecs(publish=publish_codecs(barred))
+            )
+            if barred
+            else None,
             fast_publish=session.grants.can_publish,
         ),
     )
 
 
-def _replace_older(ctx: Context, room: Room, identity: str) -> None:
+def others_of(room: Room, session: Session) -> list[ParticipantInfo]:
+    """Everyone else in a room, as a session is told when it comes."""
+    return room.shown_to(session.identity)
+
+
+def info_of(ctx: Context, grants: Grants | None) -> RoomInfo:
+    """What a room is like that opens for the bearer of these grants, or for nobody's."""
+    return room_info(ctx, _room_config(grants) if grants is not None else RoomConfiguration())
+
+
+def regions_of(grants: Grants) -> RegionSet:
+    """Where a room may be that opens for the bearer of these grants."""
+    return boundary.asked(_room_config(grants).metadata)
+
+
+def replace_older(ctx: Context, room: Room, identity: str) -> None:
+    """Whoever has this identity in a room here makes way."""
     older = room.local(identity)
     if older is not None:
         leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.rtc import RegionInfo, RegionSettings
 
@@ -13,6 +14,7 @@ from fairlead.rooms import speakers, updates
 from fairlead.rooms.absence import Endings
 from fairlead.rooms.adoption import Adoption
 from fairlead.rooms.drain import Drain
+from fairlead.rooms.faults import Faults
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
 from fairlead.rooms.remote import RemoteParticipant
@@ -21,6 +23,25 @@ from fairlead.rooms.session import Session
 from fairlead.rooms.settings import Ids, Settings, Signer
 from fairlead.rooms.timers import Timers
 from fairlead.types import ParticipantRecord, RegionSetsRecord, stream_id
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of the server's: the API's call that it answers, and who has to answer it."""
+
+    asked: int
+    session: int
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of this edge, shown in another room under a sid of its own."""
+
+    session: int
+    source: str
+    """The room that it is in."""
+    room: str
+    sid: str
+    order: tuple[int, int]
+    since: float
 
 
 class Context:
@@ -51,6 +72,16 @@ class Context:
         self.urls: dict[int, str] = {}
         """Where clients connect to each other node that is known."""
         self.drain = Drain()
+        self.calls: dict[str, Call] = {}
+        """Of the server's to participants, by id, until they are answered."""
+        self.forwards: dict[str, Forward] = {}
+        """By the sid that each has in the other room."""
+        self.meshed: dict[str, set[str]] = {}
+        """Other nodes' tracks that the node knows, each with the rooms that have it."""
+        self.streams: dict[str, list[int]] = {}
+        """Their streams, as the node was told."""
+        self.faults = Faults()
+        """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
         """Of the rooms held here."""
         self._serial = 0
@@ -199,12 +230,25 @@ class Context:
                     wanted[track.sid] = track
         for sid in [sid for sid in room.meshed if sid not in wanted]:
             del room.meshed[sid]
-            self.out.tell(node.RemoveTrack(track=sid))
+            rooms = self.meshed[sid]
+            rooms.discard(room.name)
+            if not rooms:
+                del self.meshed[sid]
+                del self.streams[sid]
+                self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
-            new = sid not in room.meshed
+            streams = [layer.stream for layer in track.layers]
+            known = self.streams.get(sid, streams)
+            new = sid not in room.meshed or known != streams
             if new or retagged:
                 room.meshed[sid] = track
-                self.out.tell(_remote(room, track, tag))
+                self.meshed.setdefault(sid, set()).add(room.name)
+                if known != streams:
+                    # It moved here, and its old room has not heard of it yet; or to another node.
+                    self.out.tell(node.RemoveTrack(track=sid))
+                if retagged or self.streams.get(sid) != streams:
+                    self.out.tell(_remote(room, track, tag))
+                self.streams[sid] = streams
             if new:
                 self.send_again(room, track)
 

@@ -67,7 +67,8 @@ class ParticipantRecordWent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The API asks for something; `Replied` with the same ``call`` answers, always at once."""
+    """The API asks for something; `Replied` with the same ``call`` answers: at once, but for
+    `PerformRpc`."""
 
     call: int
     operation: AnyOperation

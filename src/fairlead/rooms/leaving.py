@@ -7,21 +7,30 @@ from livekit.protocol.rtc import LeaveRequest, RegionSettings
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
+from fairlead.rooms import announcing, calling, subscribing
 from fairlead.rooms import settings as defaults
-from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
 from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key, What
 
-SESSION_TIMERS: tuple[What, ...] = ("join", "ping", "refresh", "departure", "answer", "resume")
 FINAL = (
     DisconnectReason.DUPLICATE_IDENTITY,
     DisconnectReason.PARTICIPANT_REMOVED,
     DisconnectReason.ROOM_DELETED,
 )
 """Ends after which a client that was away when it came does not join anew by itself."""
+SESSION_TIMERS: tuple[What, ...] = (
+    "join",
+    "ping",
+    "refresh",
+    "departure",
+    "answer",
+    "resume",
+    "speaker",
+    "missing",
+)
 
 
 def leave(
@@ -40,8 +49,10 @@ def leave(
     room = ctx.room_of(session)
     for publication in list(session.publications.by_sid.values()):
         session.publications.remove(publication.sid)
+        if publication.live:
+            announcing.track(ctx, room, "track_unpublished", session, publication)
         subscribing.remove_track(ctx, room, publication.sid)
-    _part(ctx, room, session, reason)
+    part(ctx, room, session, reason)
     ctx.count_later(room)
     watch_empty(ctx, room)
 
@@ -85,9 +96,10 @@ def _end(
         if publication.mid is not None:
             ctx.out.tell(node.RemoveTrack(track=publication.sid))
     ctx.out.tell(node.RemoveParticipant(participant=session.number))
+    calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
-    _pass_on_hearing(ctx, room, session)
+    pass_on_hearing(ctx, room, session)
 
 
 def send_leave(
@@ -129,7 +141,8 @@ def watch_empty(ctx: Context, room: Room) -> None:
         info = room.records.info
         wait = info.departure_timeout if room.visited else info.empty_timeout
         ctx.timers.set(key, ctx.now + wait)
-    elsewhere = room.records.shared and not room.sessions and room.remotes
+    ours = any(forward.room == room.name for forward in ctx.forwards.values())
+    elsewhere = room.records.shared and not room.sessions and room.remotes and not ours
     if elsewhere and room.regions != NOWHERE:
         # Those who serve its people hold it now. Where edges contradict each other on where it
         # may be, each puts its people out: if each let go too, both limits would be forgotten.
@@ -182,12 +195,14 @@ def _close(ctx: Context, room: Room) -> None:
     if room.records.own is not None:
         if not room.records.shared:
             ctx.happened("room_finished", room)
+            announcing.room(ctx, room, "room_finished")
         own = room.records.close()
         assert own is not None
         ctx.out.add(DeleteRecord(record=own))
 
 
-def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
+def part(ctx: Context, room: Room, session: Session, reason: int) -> None:
+    """Tell everyone, here and elsewhere, that a session is in a room no more."""
     info = session.snapshot()
     info.state = ParticipantInfo.DISCONNECTED
     info.disconnect_reason = reason  # type: ignore[assignment]
@@ -196,6 +211,12 @@ def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     record = session.record(info, [], left=True)
     ctx.out.add(PutRecord(record=record))
     ctx.parted[session.sid] = record
+    announcing.participant(
+        ctx,
+        room,
+        "participant_left" if session.active else "participant_connection_aborted",
+        info,
+    )
     ctx.timers.set(("parted", session.sid), ctx.now + defaults.PARTING_DELAY)
     ctx.happened(
         "participant_left",
@@ -205,7 +226,7 @@ def _part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     )
 
 
-def _pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
+def pass_on_hearing(ctx: Context, room: Room, session: Session) -> None:
     """What it was the first to hear is heard by another now, or by nobody."""
     for sid in [t for t, number in room.first_hearers.items() if number == session.number]:
         del room.first_hearers[sid]

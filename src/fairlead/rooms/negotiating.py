@@ -9,7 +9,7 @@ from livekit.protocol.rtc import LeaveRequest, SessionDescription, SignalTarget,
 
 from fairlead.protocol import node, sdp
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.rooms import leaving, publishing, subscribing
+from fairlead.rooms import dynacast, leaving, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
@@ -57,7 +57,8 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
             mid_to_track_id=mapping,
         ),
     )
-    subscribing.start(ctx, session, carried)
+    subscribing.start(ctx, session, carried, sections)
+    dynacast.answered(ctx, session)
     ctx.settle_later(session)
     following = session.offers.following()
     if following is not None:
@@ -119,7 +120,7 @@ def client_answer(ctx: Context, session: Session, answer: SessionDescription) ->
     if session.single or not lines.outstanding or answer.id not in (0, lines.offer_id):
         return
     try:
-        sdp.read(answer.sdp)
+        sections = sdp.read(answer.sdp)
     except sdp.BadSdp as error:
         fail(ctx, session, str(error))
         return
@@ -127,7 +128,7 @@ def client_answer(ctx: Context, session: Session, answer: SessionDescription) ->
     ctx.out.tell(
         node.AcceptAnswer(participant=session.number, offer_id=lines.offer_id, sdp=answer.sdp)
     )
-    subscribing.start(ctx, session, lines.answered())
+    subscribing.start(ctx, session, lines.answered(), sections)
     ctx.settle_later(session)
 
 
@@ -196,7 +197,7 @@ def _answer_edits(session: Session, sections: list[MediaSection]) -> dict[str, S
     for section in sections:
         publication = session.publications.by_mid(section.mid)
         if publication is not None and section.sends:
-            edits[section.mid] = publication.answer_edit(section)
+            edits[section.mid] = publication.answer_edit(section, session.device.first_codecs)
     return edits
 
 

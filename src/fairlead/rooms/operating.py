@@ -17,6 +17,8 @@ from livekit.protocol.models import (
 from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomResponse,
+    ForwardParticipantResponse,
+    MoveParticipantResponse,
     MuteRoomTrackResponse,
     RemoveParticipantResponse,
     SendDataRequest,
@@ -37,6 +39,7 @@ from fairlead.policy.regions import (
     too_wide,
     within,
 )
+from fairlead.policy.scenes import BadScene
 from fairlead.protocol import node
 from fairlead.protocol.operation import (
     AnyOperation,
@@ -45,19 +48,35 @@ from fairlead.protocol.operation import (
     Done,
     ErrorCode,
     Failed,
+    ForwardParticipant,
+    MoveParticipant,
     MuteTrack,
+    PerformRpc,
     RemoveParticipant,
     Reply,
+    RevokeTokens,
     SendData,
     UpdateParticipant,
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
-from fairlead.rooms import arriving, boundary, leaving, publishing, subscribing
+from fairlead.rooms import (
+    arriving,
+    boundary,
+    forwarding,
+    leaving,
+    moving,
+    publishing,
+    scene,
+    subscribing,
+)
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
+
+FURTHEST_REVOCATION = 366 * 86_400
+"""Seconds from now."""
 
 
 class Refused(Exception):
@@ -107,9 +126,9 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             leaving.delete(ctx, _room(ctx, operation.room))
             return DeleteRoomResponse()
         case RemoveParticipant():
-            session = _session(ctx, operation.room, operation.identity)
-            leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
-            return RemoveParticipantResponse()
+            return _remove(ctx, operation)
+        case RevokeTokens():
+            return _revoke(ctx, operation)
         case MuteTrack():
             return _mute(ctx, operation)
         case UpdateParticipant():
@@ -120,21 +139,58 @@ def _operate(ctx: Context, operation: AnyOperation) -> Message:
             return _send(ctx, operation)
         case UpdateRoomMetadata():
             return _describe(ctx, operation)
+        case MoveParticipant():
+            moved = _session(ctx, operation.room, operation.identity)
+            _check_name(operation.destination)
+            try:
+                moving.move(ctx, moved, operation.destination)
+            except moving.CanNotMove as why:
+                raise Refused("failed_precondition", str(why)) from None
+            return MoveParticipantResponse()
+        case ForwardParticipant():
+            shown = _session(ctx, operation.room, operation.identity)
+            _check_name(operation.destination)
+            try:
+                forwarding.forward(ctx, shown, operation.destination)
+            except forwarding.CanNotForward as why:
+                raise Refused("failed_precondition", str(why)) from None
+            return ForwardParticipantResponse()
+        case PerformRpc():
+            raise AssertionError("a call has no reply at once: see calling")
         case _:
             assert_never(operation)
 
 
+def _remove(ctx: Context, operation: RemoveParticipant) -> Message:
+    room = _room(ctx, operation.room)
+    forwarded = forwarding.of(ctx, room.name, operation.identity)
+    if forwarded is not None:
+        forwarding.end(ctx, room, forwarded, DisconnectReason.PARTICIPANT_REMOVED)
+        return RemoveParticipantResponse()
+    session = _session(ctx, operation.room, operation.identity)
+    leaving.leave(ctx, session, DisconnectReason.PARTICIPANT_REMOVED)
+    return RemoveParticipantResponse()
+
+
+def _revoke(ctx: Context, operation: RevokeTokens) -> Message:
+    room = _room(ctx, operation.room)
+    before = operation.before
+    if not 0 < before <= ctx.now + FURTHEST_REVOCATION:
+        raise Refused(
+            "invalid_argument",
+            f"revoke_token_ts is {before}: give Unix seconds, at most a year from now",
+        )
+    if room.records.own is not None:
+        ctx.out.add(PutRecord(record=room.records.revoke(operation.identity, before)))
+    return RemoveParticipantResponse()
+
+
 def _create(ctx: Context, operation: CreateRoom) -> Message:
     request = CreateRoomRequest.FromString(operation.request)
-    if not operation.room:
-        raise Refused("invalid_argument", "the room has no name: set name")
-    if len(operation.room) > limits.ROOM_NAME_LENGTH:
-        raise Refused(
-            "invalid_argument", f"the room name is over {limits.ROOM_NAME_LENGTH} characters"
-        )
+    _check_name(operation.room)
     if len(request.metadata.encode()) > limits.METADATA_BYTES:
         raise Refused("invalid_argument", f"the metadata is over {limits.METADATA_BYTES} bytes")
-    asked = _asked(request.metadata)
+    asked, wish = _asked(request.metadata), _wish(ctx, request)
     known = ctx.rooms.get(operation.room)
     if known is not None and known.records.exists:
         if not within(known.regions, asked):
@@ -142,9 +198,18 @@ def _create(ctx: Context, operation: CreateRoom) -> Message:
         return ctx.touch(known).info()
     _check_place(ctx, operation.room, boundary.of_new(ctx, operation.room, asked))
     room = ctx.room(operation.room)
-    arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked)
+    arriving.open_room(ctx, room, arriving.room_info(ctx, request), asked, wish)
     leaving.watch_empty(ctx, room)
     return room.info()
+
+
+def _check_name(room: str) -> None:
+    if not room:
+        raise Refused("invalid_argument", "the room has no name: set name")
+    if len(room) > limits.ROOM_NAME_LENGTH:
+        raise Refused(
+            "invalid_argument", f"the room name is over {limits.ROOM_NAME_LENGTH} characters"
+        )
 
 
 def _mute(ctx: Context, operation: MuteTrack) -> Message:
@@ -249,6 +314,7 @@ def _describe(ctx: Context, operation: UpdateRoomMetadata) -> Message:
     if room.records.own is None:
         raise Refused("not_found", f"room {operation.room!r} is not held by this edge")
     asked = _asked(operation.metadata)
+    wish = _wish(ctx, CreateRoomRequest(metadata=operation.metadata))
     if asked and boundary.of_new(ctx, room.name, asked) == NOWHERE:
         raise Refused(
             "invalid_argument",
@@ -257,7 +323,7 @@ def _describe(ctx: Context, operation: UpdateRoomMetadata) -> Message:
         )
     info = room.records.info
     info.metadata = operation.metadata
-    ctx.out.add(PutRecord(record=room.records.change(info, asked)))
+    ctx.out.add(PutRecord(record=room.records.change(info, asked, wish.scene)))
     room.info_changed = True
     return room.info()
 
@@ -266,6 +332,13 @@ def _asked(metadata: str) -> RegionSet:
     try:
         return from_metadata(metadata)
     except BadRegions as wrong:
+        raise Refused("invalid_argument", str(wrong)) from None
+
+
+def _wish(ctx: Context, request: CreateRoomRequest) -> scene.Wish:
+    try:
+        return scene.wish(ctx, request)
+    except BadScene as wrong:
         raise Refused("invalid_argument", str(wrong)) from None
 
 

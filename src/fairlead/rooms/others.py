@@ -7,7 +7,6 @@ from typing import Literal
 from google.protobuf.message import DecodeError
 from livekit.protocol.models import DisconnectReason
 
-from fairlead.protocol import node
 from fairlead.protocol.node import Layer
 from fairlead.rooms import leaving, subscribing
 from fairlead.rooms.context import Context
@@ -44,8 +43,13 @@ def room_went(ctx: Context, name: str, number: int) -> None:
 
 def participant_came(ctx: Context, record: ParticipantRecord) -> None:
     """Another edge serves a session, or it changed. A record that can't be read is let go."""
-    if record.node == ctx.settings.node:
-        return
+    if record.node != ctx.settings.node:
+        take(ctx, record)
+
+
+def take(ctx: Context, record: ParticipantRecord) -> None:
+    """Show a session that this node does not serve: another's, or one of its own that is in
+    another room."""
     room = ctx.room(record.room)
     local = next((s for s in room.sessions.values() if s.sid == record.sid), None)
     if local is not None:
@@ -144,7 +148,7 @@ def _hide(ctx: Context, room: Room, remote: RemoteParticipant, reason: int) -> N
     remote.shown = False
     room.changed.pop(remote.sid, None)
     for track in [t for t in room.tracks.values() if t.publisher is remote]:
-        subscribing.remove_track(ctx, room, track.sid)
+        _remove(ctx, room, remote, track.sid)
     room.parted.append(remote.parting(reason))
     ctx.count_later(room)
 
@@ -159,7 +163,7 @@ def _refresh(
     here = {t.sid for t in room.tracks.values() if t.publisher is remote}
     there = {track.sid: track for track in remote.record.tracks}
     for sid in here - there.keys():
-        subscribing.remove_track(ctx, room, sid)
+        _remove(ctx, room, remote, sid)
     for sid, track in there.items():
         if sid not in here:
             subscribing.add_track(ctx, room, _track(remote, track))
@@ -174,9 +178,14 @@ def _follow(ctx: Context, room: Room, track: Track, now: Track) -> None:
     if track.layers == now.layers:
         return
     track.layers, track.red = now.layers, now.red
-    if room.meshed.pop(track.sid, None) is not None:
-        ctx.out.tell(node.RemoveTrack(track=track.sid))
     ctx.touch(room)
+
+
+def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:
+    # The node goes on with what is its own, and with what is in another room too.
+    only_here = ctx.meshed.get(sid, set()) <= {room.name}
+    elsewhere = remote.node != ctx.settings.node
+    subscribing.remove_track(ctx, room, sid, forgotten=elsewhere and only_here)
 
 
 def _track(remote: RemoteParticipant, record: TrackRecord) -> Track:

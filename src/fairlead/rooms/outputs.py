@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 from livekit.protocol.rtc import SignalResponse
+from livekit.protocol.webhook import WebhookEvent
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import Reply
@@ -71,6 +72,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "participant_moved",
         "participant_left",
         "room_withdrawn",
+        "scene_unknown",
         "track_published",
         "track_unpublished",
         "client_fault",
@@ -82,7 +84,23 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-Output = SendSignal | CloseSession | TakeOver | Tell | PutRecord | DeleteRecord | Replied | Happened
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the operator's own servers shall hear of, in LiveKit's words."""
+
+    event: WebhookEvent
+
+
+Output = (
+    SendSignal
+    | CloseSession
+    | TakeOver
+    | Tell
+    | PutRecord
+    | DeleteRecord
+    | Replied
+    | Happened
+    | Announced
+)
 
 
 class Outbox:

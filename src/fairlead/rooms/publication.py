@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from livekit.protocol.models import (
     AudioTrackFeature,
@@ -28,6 +28,10 @@ SOURCE_LETTERS = {
 }
 QUALITIES = {"q": 0, "h": 1, "f": 2}
 MAX_LAYERS = 3
+SDK_CODEC = "vp8"
+"""What SDKs ask for when the app does not choose."""
+BEST = 2
+"""Quality of the best layer."""
 
 
 class Publication:
@@ -45,6 +49,12 @@ class Publication:
         """Its publisher was told of the first subscriber."""
         self.place: str | None = None
         """The m-line that it had at another edge."""
+        self.needed = BEST
+        """The best quality that anybody needs, -1 for none."""
+        self.told_needed = BEST
+        """The same as its publisher knows it: at first it sends everything."""
+        self.heard_needed = False
+        """Its publisher was told."""
         self.tag = 0
         """Of the room's set of regions, as the node last heard it."""
 
@@ -107,6 +117,13 @@ class Publication:
         else:
             self.layers = [Layer(stream=new_stream(), rid=None, quality=0)]
 
+    def renew(self, new_stream: Callable[[], int]) -> None:
+        """Its encodings become other streams: who has the old ones hears no more of it."""
+        self.layers = [
+            Layer(stream=new_stream(), rid=layer.rid, quality=layer.quality)
+            for layer in self.layers
+        ]
+
     def go_live(self, mime: str) -> None:
         """The first packet came: what it carries is known."""
         self.live = True
@@ -117,11 +134,15 @@ class Publication:
         codec.mime_type = mime
         codec.mid = self.mid or ""
 
-    def answer_edit(self, section: MediaSection) -> SectionEdit:
-        """How the answer to its m-line should read."""
+    def answer_edit(self, section: MediaSection, first: Sequence[str] = ()) -> SectionEdit:
+        """How the answer to its m-line should read. ``first``: the codecs that its device is best
+        at, which go before what SDKs ask for when an app asks for none."""
         if self.kind == "video":
-            wanted = next((c.mime_type for c in self.info.codecs if c.mime_type), "")
-            return SectionEdit(prefer=wanted.partition("/")[2].lower() or None)
+            mime = next((c.mime_type for c in self.info.codecs if c.mime_type), "")
+            wanted = mime.partition("/")[2].lower()
+            if wanted in ("", SDK_CODEC):
+                wanted = next((codec for codec in first if codec in section.codecs), wanted)
+            return SectionEdit(prefer=wanted or None)
         features = self.info.audio_features
         return SectionEdit(
             prefer="opus" if self.info.disable_red else "red",

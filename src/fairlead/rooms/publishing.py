@@ -9,11 +9,11 @@ from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
+from fairlead.rooms import announcing, dynacast, subscribing
 from fairlead.rooms import settings as defaults
-from fairlead.rooms import subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Match, Publication, track_prefix
-from fairlead.rooms.room import Track
+from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 
 
@@ -41,17 +41,23 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     room = ctx.room_of(session)
     for publication, section in matches:
         publication.bind(section, ctx.new_stream)
-        ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
-        if publication.info.muted:
-            ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
-        ctx.out.tell(
-            node.Publish(participant=session.number, mid=section.mid, track=publication.sid)
-        )
+        carry(ctx, room, session, publication)
         track = room.tracks.get(publication.sid)
         if track is not None:
             # Another edge had it: what people here heard from there they hear from here.
             track.layers, track.red = publication.layers, publication.red
             ctx.send_again(room, track)
+
+
+def carry(ctx: Context, room: Room, session: Session, publication: Publication) -> None:
+    """The node takes what comes on a track's m-line for a room."""
+    assert publication.mid is not None, f"{publication.sid} has no m-line yet"
+    ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
+    if publication.info.muted:
+        ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
+    ctx.out.tell(
+        node.Publish(participant=session.number, mid=publication.mid, track=publication.sid)
+    )
 
 
 def go_live(ctx: Context, sid: str, mime: str) -> None:
@@ -66,11 +72,17 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
     session.info.is_publisher = True
     ctx.changed(room, session)
     ctx.happened("track_published", room, participant=session.sid, track=sid)
+    announcing.track(ctx, room, "track_published", session, publication)
     if first:
         ctx.count_later(room)
+    subscribing.add_track(ctx, room, track_of(session, publication))
+    dynacast.review(ctx, session, publication)
+
+
+def track_of(session: Session, publication: Publication) -> Track:
+    """A live track, as a room has it."""
     layers, red = publication.layers, publication.red
-    track = Track(sid, _kind(publication), session, layers, red=red)
-    subscribing.add_track(ctx, room, track)
+    return Track(publication.sid, _kind(publication), session, layers, red=red)
 
 
 def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:
@@ -86,6 +98,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
         return
     subscribing.remove_track(ctx, room, publication.sid)
     ctx.happened("track_unpublished", room, participant=session.sid, track=publication.sid)
+    announcing.track(ctx, room, "track_unpublished", session, publication)
     if not session.publications.live():
         session.info.is_publisher = False
         ctx.count_later(room)

@@ -6,11 +6,16 @@ allows holds, so two edges that disagree leave less, not more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from livekit.protocol.models import Room
 
 from fairlead.policy.regions import EVERYWHERE, RegionSet, intersect
 from fairlead.types import RoomRecord
+
+MAX_REVOKED = 1024
+"""Identities of one room whose tokens are revoked."""
 
 
 class RoomRecords:
@@ -51,13 +56,31 @@ class RoomRecords:
         room.creation_time_ms = earliest.created_at
         return room
 
+    @property
+    def scene(self) -> str:
+        """What kind of conversation it is; empty is the default."""
+        return self._newest().scene
+
+    @property
+    def playout_ms(self) -> list[int]:
+        """Least and most that pictures wait at a client, if its creator said so."""
+        return self._newest().playout_ms
+
     def held_by(self, node: int) -> bool:
         """Whether another edge's record is known, and with it what that edge allows."""
         return node in self._others
 
-    def open(self, sid: str, now: float, info: Room, regions: RegionSet) -> RoomRecord:
-        """Hold the room here: under the name it goes by, if another edge has it. ``regions``:
-        what its creator asks for."""
+    def open(
+        self,
+        sid: str,
+        now: float,
+        info: Room,
+        regions: RegionSet,
+        scene: str = "",
+        playout_ms: Sequence[int] = (),
+    ) -> RoomRecord:
+        """Hold the room here: under the name it goes by, if another edge has it. ``regions``,
+        ``scene`` and ``playout_ms``: what its creator asks for."""
         self.own = RoomRecord(
             node=self._node,
             name=self.name,
@@ -66,6 +89,8 @@ class RoomRecords:
             version=1,
             info=info.SerializeToString(),
             regions=sorted(intersect(regions, self._ruled)),
+            scene=scene,
+            playout_ms=list(playout_ms),
         )
         if self._others:
             # What another edge made first is the room; this record only repeats it.
@@ -74,18 +99,40 @@ class RoomRecords:
         self._review()
         return self.own
 
-    def change(self, info: Room, regions: RegionSet = EVERYWHERE) -> RoomRecord:
+    def change(self, info: Room, regions: RegionSet = EVERYWHERE, scene: str = "") -> RoomRecord:
         """A new version of the changeable part, of which this edge must hold a record. Without
-        ``regions`` the set stays as it is."""
+        ``regions`` the set stays as it is, and so does the scene without one."""
         assert self.own is not None, f"room {self.name!r} is not held here"
         version = max(record.version for record in self._all()) + 1
+        newest = self._newest()
         self.own = msgspec.structs.replace(
             self.own,
             version=version,
             info=info.SerializeToString(),
             regions=sorted(intersect(regions or self.regions, self._ruled)),
+            scene=scene or newest.scene,
+            playout_ms=newest.playout_ms,
         )
         self._review()
+        return self.own
+
+    @property
+    def revoked(self) -> dict[str, int]:
+        """Identities whose tokens from before a time (Unix seconds) no longer open the room, as
+        any edge was told; of too many those of the earliest times are forgotten."""
+        latest: dict[str, int] = {}
+        for record in self._all():
+            for identity, before in record.revoked.items():
+                latest[identity] = max(before, latest.get(identity, 0))
+        kept = sorted(latest.items(), key=lambda one: (one[1], one[0]))[-MAX_REVOKED:]
+        return dict(sorted(kept))
+
+    def revoke(self, identity: str, before: int) -> RoomRecord:
+        """Refuse an identity's tokens from before a time; this edge must hold the room."""
+        assert self.own is not None, f"room {self.name!r} is not held here"
+        said = {**self.own.revoked, identity: max(before, self.own.revoked.get(identity, 0))}
+        self.own = msgspec.structs.replace(self.own, revoked=said)
+        self.own = msgspec.structs.replace(self.own, revoked=self.revoked)
         return self.own
 
     def adopt(self) -> RoomRecord | None:
@@ -101,6 +148,9 @@ class RoomRecords:
             version=newest.version,
             info=newest.info,
             regions=sorted(self._agreed(newest.version)),
+            revoked=self.revoked,
+            scene=newest.scene,
+            playout_ms=newest.playout_ms,
         )
         if merged == self.own:
             return None

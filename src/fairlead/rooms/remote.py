@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from livekit.protocol.models import ParticipantInfo
+from typing import cast
+
+from livekit.protocol.models import ConnectionQuality, ParticipantInfo
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.types import ParticipantRecord
@@ -43,6 +45,12 @@ class RemoteParticipant:
     @property
     def hidden(self) -> bool:
         return self.info.permission.hidden
+
+    @property
+    def quality(self) -> ConnectionQuality:
+        if self.record.quality not in ConnectionQuality.values():
+            return ConnectionQuality.POOR
+        return cast("ConnectionQuality", self.record.quality)
 
     @property
     def left(self) -> bool:

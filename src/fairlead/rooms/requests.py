@@ -15,14 +15,16 @@ from livekit.protocol.rtc import (
     UpdateTrackSettings,
 )
 
-from fairlead.protocol import node
 from fairlead.rooms import (
+    announcing,
     leaving,
     negotiating,
     operating,
     publishing,
     resuming,
+    simulating,
     subscribing,
+    watching,
 )
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
@@ -49,7 +51,7 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
         case "subscription_permission":
             subscribing.set_permission(ctx, session, request.subscription_permission)
         case "track_setting":
-            _set_quality(ctx, session, request.track_setting)
+            watching.ask(ctx, session, request.track_setting)
         case "update_metadata":
             _update(ctx, session, request.update_metadata)
         case "update_audio_track":
@@ -58,6 +60,8 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
             _video_size(ctx, session, request.update_video_track)
         case "sync_state":
             _sync(ctx, session, request.sync_state)
+        case "simulate":
+            simulating.simulate(ctx, session, request.simulate)
         case "leave":
             leaving.leave(ctx, session, DisconnectReason.CLIENT_INITIATED, tell=False)
         case "ping":
@@ -83,12 +87,13 @@ def activate(ctx: Context, session: Session) -> None:
     room = ctx.room_of(session)
     ctx.changed(room, session)
     ctx.happened("participant_active", room, participant=session.sid)
+    announcing.participant(ctx, room, "participant_joined", session.info)
 
 
 def _sync(ctx: Context, session: Session, state: SyncState) -> None:
     if resuming.sync(ctx, session, state):
         paused = UpdateTrackSettings(track_sids=state.track_sids_disabled, disabled=True)
-        _set_quality(ctx, session, paused)
+        watching.ask(ctx, session, paused)
 
 
 def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> None:
@@ -96,31 +101,6 @@ def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> No
     for entry in update.participant_tracks:
         tracks.extend(entry.track_sids)
     subscribing.wish(ctx, session, tracks, update.subscribe)
-
-
-def _set_quality(ctx: Context, session: Session, setting: UpdateTrackSettings) -> None:
-    room = ctx.room_of(session)
-    for sid in setting.track_sids:
-        track = room.tracks.get(sid)
-        if track is None or sid not in session.heard or track.kind != "video":
-            continue
-        quality = None if setting.disabled else _quality(session, sid, setting, ctx)
-        ctx.out.tell(node.SetQuality(participant=session.number, track=sid, quality=quality))
-
-
-def _quality(session: Session, sid: str, setting: UpdateTrackSettings, ctx: Context) -> int:
-    """The smallest layer at least as large as asked for, by the shorter side."""
-    if not setting.width or not setting.height:
-        return min(setting.quality, 2)
-    track = ctx.room_of(session).tracks[sid]
-    info = next((t for t in track.publisher.info.tracks if t.sid == sid), None)
-    wanted = min(setting.width, setting.height)
-    sizes = sorted(
-        (min(layer.width, layer.height), layer.quality)
-        for layer in (info.layers if info is not None else [])
-        if layer.width and layer.height
-    )
-    return next((quality for size, quality in sizes if size >= wanted), 2)
 
 
 def _update(ctx: Context, session: Session, update: UpdateParticipantMetadata) -> None:

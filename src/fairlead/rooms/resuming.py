@@ -81,6 +81,9 @@ def check_ping(ctx: Context, session: Session) -> None:
 
 def resume(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client opened the websocket ``number`` to take up a session that it has."""
+    if ctx.faults.resume(grants.require_join(), grants.identity, ctx.now) is not None:
+        ctx.out.add(CloseSession(session=number))
+        return
     room = ctx.rooms.get(grants.require_join())
     session = _own_session(room, grants.identity, request)
     if session is None and adopting.begin(ctx, number, grants, request):
@@ -249,16 +252,17 @@ def _find_lost_offer(ctx: Context, session: Session, state: SyncState) -> None:
     was lost, or it never got it."""
     lines = session.server_lines
     try:
-        mids = {x.mid for x in sdp.read(state.answer.sdp) if x.kind != "application"}
+        sections = sdp.read(state.answer.sdp)
     except sdp.BadSdp:
-        mids = set()
+        sections = []
+    mids = {x.mid for x in sections if x.kind != "application"}
     if mids and mids == lines.asked_mids():
         ctx.out.tell(
             node.AcceptAnswer(
                 participant=session.number, offer_id=lines.offer_id, sdp=state.answer.sdp
             )
         )
-        subscribing.start(ctx, session, lines.answered())
+        subscribing.start(ctx, session, lines.answered(), sections)
     else:
         lines.lose()
     lines.renew()

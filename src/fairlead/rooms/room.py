@@ -10,7 +10,8 @@ from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.policy.regions import EVERYWHERE, RegionSet, within
-from fairlead.protocol.node import Layer
+from fairlead.policy.scenes import DEFAULT
+from fairlead.protocol.node import Layer, SetScene
 from fairlead.rooms.absence import Departures
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
@@ -66,6 +67,8 @@ class Room:
         self.speakers = Speakers()
         self.first_hearers: dict[str, int] = {}
         """Track of another node to the session that hears it first here."""
+        self.talkers: set[str] = set()
+        """Who speaks, or did a moment ago: their pictures come first."""
         self.visited = False
         """Someone was in it since it opened here."""
         self.departures = Departures()
@@ -79,6 +82,10 @@ class Room:
         self.mesh_nodes: list[int] = []
         self.mesh_tag = 0
         self.mesh_regions = EVERYWHERE
+        self.scene_told = SetScene(room=self.key)
+        self.scene_name = DEFAULT
+        self.video_height = 0
+        """The largest camera layer that its scene sends on; 0 is any."""
 
     @property
     def sid(self) -> str:

@@ -14,18 +14,28 @@ from livekit.protocol.rtc import LeaveRequest, SignalRequest
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
+from fairlead.protocol.operation import PerformRpc
 from fairlead.rooms import (
     adopting,
     arriving,
     boundary,
+    calling,
     draining,
+    dynacast,
+    failing,
+    forwarding,
     leaving,
     negotiating,
     operating,
     others,
     publishing,
+    quality,
     requests,
     resuming,
+    scene,
+    simulating,
+    subscribing,
+    watching,
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
@@ -92,8 +102,10 @@ class Rooms:
 
     def _finish(self) -> None:
         ctx = self._ctx
+        forwarding.keep(ctx)
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
+            scene.settle(ctx, room)
         # Telling a room nothing new touches no other room, so one round is enough.
         for room in list(ctx.touched.values()):
             ctx.finish(room)
@@ -102,6 +114,7 @@ class Rooms:
         unsettled, ctx.unsettled = ctx.unsettled, {}
         for session in unsettled.values():
             if session.number in ctx.sessions:
+                subscribing.refill(ctx, session)
                 negotiating.settle(ctx, session)
 
     def _handle(self, event: Input) -> None:
@@ -133,6 +146,8 @@ class Rooms:
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():
                 others.participant_went(ctx, event.room, event.node, event.sid)
+            case Asked(operation=PerformRpc() as operation):
+                calling.call(ctx, event.call, operation)
             case Asked():
                 reply = operating.operate(ctx, event.operation)
                 ctx.out.add(Replied(call=event.call, reply=reply))
@@ -149,6 +164,7 @@ class Rooms:
                         DisconnectReason.SERVER_SHUTDOWN,
                         action=LeaveRequest.RECONNECT,
                     )
+                forwarding.keep(ctx)
                 for sid in list(ctx.parted):
                     leaving.erase(ctx, sid)
             case _:
@@ -170,6 +186,8 @@ class Rooms:
                 publishing.go_live(ctx, event.track, event.mime)
             case node.Levels():
                 self._levels(event)
+            case node.Quality():
+                quality.report(ctx, event.participants)
             case node.Answered() | node.Offered() | node.NegotiationFailed():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -184,6 +202,14 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     self._transport(session, event)
+            case node.CallAnswered():
+                calling.answered(ctx, event)
+            case node.StreamState():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    watching.stream_state(ctx, session, event)
+            case node.TrackWanted():
+                dynacast.needed(ctx, event.track, event.quality)
             case node.SubscriptionLive() | node.LinkReport() | node.Counters() | node.Fatal():
                 pass  # links and measures are others' business
             case _:
@@ -219,6 +245,8 @@ class Rooms:
                 changed.setdefault(room.name, {})[person] = None
         for name, people in changed.items():
             room = ctx.rooms[name]
+            for person in people:
+                watching.hear(ctx, room, person)
             for session in room.sessions.values():
                 ctx.hush(session, list(people), room)
 
@@ -230,6 +258,15 @@ class Rooms:
             return
         if what == "drain":
             draining.step(ctx)
+            return
+        if what in ("rpc_ack", "rpc_response"):
+            calling.expire(ctx, str(subject), what)
+            return
+        if what == "talk":
+            watching.fall_silent(ctx, str(subject))
+            return
+        if what == "quality":
+            dynacast.downgrade(ctx, str(subject))
             return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
@@ -251,8 +288,14 @@ class Rooms:
                 leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
             case "departure":
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
+            case "speaker":
+                simulating.fall_silent(ctx, session)
+            case "missing":
+                failing.give_up(ctx, ctx.room_of(session), session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
+            case "qualities":
+                dynacast.repeat(ctx, session)
             case "answer":
                 negotiating.fail(ctx, session, "the client did not answer an offer in time")
             case "ping":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 from livekit.protocol.models import (
+    ConnectionQuality,
     DisconnectReason,
     ParticipantInfo,
     ParticipantPermission,
@@ -10,13 +12,15 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, TrackPermission
 
+from fairlead.policy.devices import DeviceClass
 from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.absence import Absence
+from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
-from fairlead.rooms.publication import Publications
+from fairlead.rooms.publication import BEST, Publications
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
 
@@ -29,6 +33,15 @@ KINDS = {
     "connector": ParticipantInfo.CONNECTOR,
     "bridge": ParticipantInfo.BRIDGE,
 }
+
+
+class PictureSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for of one picture."""
+
+    quality: int | None = BEST
+    """None is nothing."""
+    priority: int = 0
+    """The client's own number, 1 first; 0 leaves it to the server."""
 
 
 class ClientOffers:
@@ -112,16 +125,29 @@ class Session:
         self.server_lines = ServerLines()
         self.heard: dict[str, TransportName] = {}
         """Tracks that the node sends it."""
+        self.device = DeviceClass()
+        """What its device can bear."""
         self.wanted: dict[str, None] = {}
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}
         """Tracks that it asked for, or asked to be spared."""
+        self.picture_settings: dict[str, PictureSetting] = {}
+        """How it shows the pictures that it hears, where it said so."""
+        self.pictures_told: dict[str, tuple[int | None, int]] = {}
+        """The best layer of each and its priority, as the node was last told."""
+        self.missing: dict[str, float] = {}
+        """Tracks that it asked for and that are not there, and until when they are waited for."""
+        self.over_limit = False
+        """A track waits until it hears fewer."""
         self.refused: set[str] = set()
         """Tracks that it was told its publisher does not allow it."""
         self.permission: SubscriptionPermission | None = None
         """Who may hear it; None is everyone."""
         self.levels: dict[str, tuple[float, bool]] = {}
         """Speakers as it was last told: participant to (level, active)."""
+        self.grade = Grade()
+        self.qualities: dict[str, ConnectionQuality] = {}
+        """How well participants are connected, as it was last told."""
         self.info = _info(self, now, region)
         self.told = self.info
         """Its info as it was last told."""
@@ -149,6 +175,10 @@ class Session:
     def hidden(self) -> bool:
         return self.grants.hidden
 
+    @property
+    def quality(self) -> ConnectionQuality:
+        return self.grade.quality
+
     def regrant(self, grants: Grants) -> None:
         """Change what the session may do and is called."""
         self.grants = grants
@@ -157,6 +187,25 @@ class Session:
         self.info.attributes.clear()
         self.info.attributes.update(grants.attributes)
         self.info.permission.CopyFrom(permission_of(grants))
+
+    def move(self, sid: str, now: float, grants: Grants) -> None:
+        """It is in another room from now on, where it is a new participant; nothing of what it
+        heard is left."""
+        self.sid = sid
+        self.order = (int(now * 1_000_000), self.order[1])
+        self.room = grants.require_join()
+        self.grants = grants
+        self.joined_at = now
+        self.fresh = True
+        self.wishes.clear()
+        self.missing.clear()
+        self.refused.clear()
+        self.levels.clear()
+        self.qualities.clear()
+        self.info.sid = sid
+        self.info.version = 0
+        self.info.joined_at = int(now)
+        self.info.joined_at_ms = int(now * 1000)
 
     def snapshot(self) -> ParticipantInfo:
         """Its info with the next version, to be told and recorded."""
@@ -183,6 +232,7 @@ class Session:
             tracks=[track.record for track in self.publications.live()],
             permissions=_encoded(self.permission) if self.permission is not None else b"",
             heard=heard,
+            quality=self.quality,
             left=left,
         )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 from livekit.protocol.models import ClientInfo, Codec, ServerInfo
 
+from fairlead.policy.devices import Devices
+from fairlead.policy.devices import packaged as devices
 from fairlead.policy.grants import Grants
 from fairlead.policy.regions import RoomRule
+from fairlead.policy.scenes import Scenes, packaged
 
 SERVER_VERSION = "1.13.11"
 """The LiveKit server that clients may take this one for: it opens their features."""
@@ -48,6 +52,9 @@ TOKEN_TTL = 900
 COUNT_DELAY = 0.5
 """Seconds over which changes of a room's participant count are gathered into one update."""
 
+TRACK_TIMEOUT = 60.0
+"""Seconds in which a track that was asked for by its sid must be there."""
+
 MAX_PENDING_TRACKS = 20
 MAX_WISHES = 4096
 """Explicit subscriptions that a session may hold for tracks that are not there."""
@@ -78,8 +85,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a room stays open after the last one left."""
     max_participants: int = 0
     """0 is no limit."""
+    most_audio: int = 0
+    """Audio tracks that a participant hears at a time; 0 is no limit."""
+    most_video: int = 0
+    webhooks: bool = False
+    """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""
     rules: tuple[RoomRule, ...] = ()
     """Where rooms may be, by their names; all that match hold."""
+    scenes: Scenes = msgspec.field(default_factory=packaged)
+    """What kinds of conversation rooms may be."""
+    devices: Devices = msgspec.field(default_factory=devices)
+    """What clients' devices can bear."""
 
 
 class Ids(Protocol):
@@ -116,6 +132,6 @@ def negotiated_channels(client: ClientInfo, single: bool) -> bool:
     return single and agreed >= NEGOTIATED_CHANNELS_PROTOCOL
 
 
-def publish_codecs() -> list[Codec]:
-    """`PUBLISH_CODECS` as messages."""
-    return [Codec(mime=mime) for mime in PUBLISH_CODECS]
+def publish_codecs(mimes: Iterable[str] = PUBLISH_CODECS) -> list[Codec]:
+    """Codecs as messages."""
+    return [Codec(mime=mime) for mime in mimes]

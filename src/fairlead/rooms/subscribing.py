@@ -5,6 +5,8 @@ from __future__ import annotations
 from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
+from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms import failing, watching
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
@@ -26,12 +28,21 @@ def wish(ctx: Context, session: Session, tracks: list[str], subscribe: bool) -> 
         track = room.tracks.get(sid)
         if track is not None:
             review(ctx, room, session, track)
+        elif subscribe:
+            failing.expect(ctx, session, sid)
 
 
 def review_session(ctx: Context, room: Room, session: Session) -> None:
     """Decide anew about every track of the room."""
     for track in list(room.tracks.values()):
         review(ctx, room, session, track)
+
+
+def refill(ctx: Context, session: Session) -> None:
+    """It may hear fewer tracks than its limit now: those that waited come, oldest first."""
+    if session.over_limit:
+        session.over_limit = False
+        review_session(ctx, ctx.room_of(session), session)
 
 
 def review_track(ctx: Context, room: Room, track: Track) -> None:
@@ -51,7 +62,9 @@ def review(ctx: Context, room: Room, session: Session, track: Track) -> None:
         session.refused.discard(track.sid)
         tell_permission(ctx, session, track, allowed=True)
     if wanted and allowed:
-        if track.sid not in session.wanted:
+        if track.sid not in session.wanted and _full(ctx, room, session, track):
+            session.over_limit = True
+        elif track.sid not in session.wanted:
             session.wanted[track.sid] = None
             session.lines.want(track.sid, track.kind)
             ctx.settle_later(session)
@@ -72,16 +85,23 @@ def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = F
         del room.first_hearers[track.sid]
     if session.heard.pop(track.sid, None) is not None and not gone:
         ctx.out.tell(node.Unsubscribe(participant=session.number, track=track.sid))
+    session.pictures_told.pop(track.sid, None)
+    if gone:
+        session.picture_settings.pop(track.sid, None)
     ctx.settle_later(session)
     ctx.hush(session, [track.publisher.sid], room)
 
 
-def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
-    """Descriptions were exchanged: have the node send tracks on these m-lines (mid to track)."""
+def start(
+    ctx: Context, session: Session, carried: dict[str, str], sections: list[MediaSection]
+) -> None:
+    """Descriptions were exchanged: have the node send tracks on these m-lines (mid to track), of
+    which ``sections`` are the client's."""
+    codecs = {section.mid: section.codecs for section in sections}
     room = ctx.room_of(session)
     for mid, sid in carried.items():
         track = room.tracks.get(sid)
-        if track is None:
+        if track is None or failing.undecodable(ctx, session, track, codecs.get(mid, [])):
             continue
         session.heard[sid] = session.receiving
         track.subscribers.add(session.number)
@@ -90,6 +110,7 @@ def start(ctx: Context, session: Session, carried: dict[str, str]) -> None:
                 participant=session.number, transport=session.receiving, mid=mid, track=sid
             )
         )
+        watching.begin(ctx, room, session, track)
         _tell_publisher(ctx, room, session, track)
 
 
@@ -112,17 +133,20 @@ def add_track(ctx: Context, room: Room, track: Track) -> None:
     review_track(ctx, room, track)
 
 
-def remove_track(ctx: Context, room: Room, sid: str) -> None:
-    """A track ended. Its owner tells the node."""
+def remove_track(ctx: Context, room: Room, sid: str, *, forgotten: bool = True) -> None:
+    """A track ended in a room. Its owner tells the node, unless the node goes on with it
+    (``forgotten`` is false): it is in another room."""
     track = room.tracks.pop(sid, None)
     if track is None:
         return
     ctx.touch(room)
     room.speakers.forget(track.publisher.sid, sid)
+    watching.hear(ctx, room, track.publisher.sid)
     room.first_hearers.pop(sid, None)
     for session in room.sessions.values():
         session.refused.discard(sid)
-        end(ctx, room, session, track, gone=True)
+        end(ctx, room, session, track, gone=forgotten)
+        track.subscribers.discard(session.number)
 
 
 def set_permission(ctx: Context, session: Session, permission: SubscriptionPermission) -> None:
@@ -153,6 +177,13 @@ def _wished(session: Session, track: Track) -> bool:
     if not session.grants.can_subscribe:
         return False
     return session.wishes.get(track.sid, session.join.auto_subscribe)
+
+
+def _full(ctx: Context, room: Room, session: Session, track: Track) -> bool:
+    """Whether the session hears as many tracks of this kind as it may."""
+    most = ctx.settings.most_audio if track.kind == "audio" else ctx.settings.most_video
+    heard = (room.tracks.get(sid) for sid in session.wanted)
+    return most > 0 and sum(one is not None and one.kind == track.kind for one in heard) >= most
 
 
 def _tell_publisher(ctx: Context, room: Room, session: Session, track: Track) -> None:

@@ -18,6 +18,13 @@ What = Literal[
     "parted",
     "drain",
     "adopt",
+    "speaker",
+    "missing",
+    "rpc_ack",
+    "rpc_response",
+    "talk",
+    "quality",
+    "qualities",
 ]
 Key = tuple[What, int | str]
 

@@ -7,11 +7,13 @@ import math
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from fairlead.policy.regions import BadRegions, RoomRule
 from fairlead.policy.regions import parse as parse_regions
+from fairlead.policy.scenes import BadScene, SceneChange, Scenes, changed
 from fairlead.protocol.node import SetProtection
 from fairlead.routing.follower import Settings as MeshSettings
 from fairlead.routing.report import LinkTerms
@@ -76,6 +78,9 @@ class RoomSection(Section, frozen=True, kw_only=True):
     departure_timeout_s: int = 20
     max_participants: int = 0
     """0 is no limit."""
+    subscription_limit_audio: int = 0
+    """Tracks that a participant hears at a time; 0 is no limit."""
+    subscription_limit_video: int = 0
 
 
 class RuleSection(Section, frozen=True, kw_only=True):
@@ -122,6 +127,14 @@ class AdminSection(Section, frozen=True, kw_only=True):
     """The admin endpoints: only from loopback, only with this token, absent without one."""
 
     token: str = ""
+
+
+class WebhookSection(Section, frozen=True, kw_only=True):
+    """Who is told what happens in rooms, as by LiveKit's webhooks."""
+
+    api_key: str = ""
+    """Of [keys]: its secret signs."""
+    urls: list[str] = []
 
 
 class LogSection(Section, frozen=True, kw_only=True):
@@ -181,6 +194,8 @@ class Config(Section, frozen=True, kw_only=True):
     """API keys and their secrets; LiveKit's development pair on loopback where empty."""
     room: RoomSection = RoomSection()
     rooms: list[RuleSection] = []
+    scenes: dict[str, SceneChange] = {}
+    """Scenes of the operator's own, and changes of those that come with Fairlead."""
     cell: CellSection = CellSection()
     cells: dict[str, str] = {}
     """The other regions' cells: region to `nats://TOKEN@HOST:PORT`."""
@@ -188,6 +203,7 @@ class Config(Section, frozen=True, kw_only=True):
     emulation: list[EmulationSection] = []
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
+    webhook: WebhookSection = WebhookSection()
 
     @property
     def location(self) -> tuple[float, float] | None:
@@ -198,6 +214,11 @@ class Config(Section, frozen=True, kw_only=True):
     def rules(self) -> tuple[RoomRule, ...]:
         """Where rooms may be. Raises `BadRegions`."""
         return tuple(RoomRule(match=x.match, regions=parse_regions(x.regions)) for x in self.rooms)
+
+    @property
+    def known_scenes(self) -> Scenes:
+        """What rooms may be. Raises `BadScene`."""
+        return changed(self.scenes)
 
     @property
     def tcp_port(self) -> int:
@@ -294,9 +315,14 @@ def check(config: Config) -> None:
             parse_regions(rule.regions)
         except BadRegions as wrong:
             raise ConfigError(f"[[rooms]] for {rule.match!r}: {wrong}") from None
+    try:
+        changed(config.scenes)
+    except BadScene as wrong:
+        raise ConfigError(f"[scenes]: {wrong}") from None
     for entry in config.emulation:
         check_emulation(entry)
     _check_mesh(config)
+    _check_webhook(config)
     if not config.keys and not is_loopback(node.bind):
         raise ConfigError(
             f"{node.bind} is not loopback and there are no API keys: "
@@ -341,6 +367,20 @@ def _check_mesh(config: Config) -> None:
             )
         if not (math.isfinite(link.price_per_gb) and link.price_per_gb >= 0):
             raise ConfigError(f"{name}: price_per_gb is {link.price_per_gb}, it must be 0 or more")
+
+
+def _check_webhook(config: Config) -> None:
+    hook = config.webhook
+    for url in hook.urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"webhook.urls has {url!r}: give http://HOST/PATH or https://HOST/PATH"
+            )
+    if hook.urls and hook.api_key not in config.effective_keys:
+        raise ConfigError(
+            f"webhook.api_key is {hook.api_key!r}, which is not in [keys]: name one that is"
+        )
 
 
 def check_emulation(entry: EmulationSection) -> None:

@@ -15,6 +15,7 @@ from typing import assert_never
 import anyio
 import structlog
 from livekit.protocol.rtc import SignalRequest
+from livekit.protocol.webhook import WebhookEvent
 from starlette.websockets import WebSocket
 
 from fairlead.cells.change import RecordGone, RecordPut
@@ -40,6 +41,7 @@ from fairlead.rooms.inputs import (
     Ticked,
 )
 from fairlead.rooms.outputs import (
+    Announced,
     CloseSession,
     DeleteRecord,
     Happened,
@@ -91,7 +93,8 @@ class RandomIds:
 
 class Edge:
     """One node's edge. ``listen`` hears every event of the node, after the rooms did, and
-    ``limit`` the sets of regions that the rooms here have, at each change."""
+    ``limit`` the sets of regions that the rooms here have, at each change; ``announce`` hears what
+    operators' servers shall hear."""
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class Edge:
         clock: Callable[[], float] | None = None,
         listen: Callable[[packets.Event], None] | None = None,
         limit: Callable[[RegionSetsRecord], None] | None = None,
+        announce: Callable[[WebhookEvent], None] | None = None,
     ) -> None:
         self.settings = settings
         self._node = node
@@ -111,11 +115,13 @@ class Edge:
         self._clock = clock or steady_clock()
         self._listen = listen
         self._limit = limit
+        self._announce = announce
         self._rooms = Rooms(settings, RandomIds(), self._sign)
         self._links: dict[int, SignalLink] = {}
         self._sessions = 0
         self._calls = 0
         self._replies: dict[int, Reply] = {}
+        self._answered: dict[int, anyio.Event] = {}
         self._records = RecordQueue()
         self._armed: float | None = None
         self._rearm = anyio.Event()
@@ -211,11 +217,17 @@ class Edge:
             self._handle(Signalled(session=link.session, request=said))
 
     async def operate(self, operation: AnyOperation) -> Reply:
-        """Carry out what the API asks of this edge."""
+        """Carry out what the API asks of this edge; it waits for participants' answers alone."""
         self._calls += 1
         call = self._calls
-        self._handle(Asked(call=call, operation=operation))
-        return self._replies.pop(call)
+        self._answered[call] = anyio.Event()
+        try:
+            self._handle(Asked(call=call, operation=operation))
+            await self._answered[call].wait()
+            return self._replies.pop(call)
+        finally:
+            del self._answered[call]
+            self._replies.pop(call, None)
 
     def tell(self, command: packets.Command) -> None:
         """Give the node a command that is not the rooms' (links, routes, emulation)."""
@@ -251,9 +263,15 @@ class Edge:
             case DeleteRecord():
                 self._records.delete(output.record)
             case Replied():
-                self._replies[output.call] = output.reply
+                waiting = self._answered.get(output.call)
+                if waiting is not None:
+                    self._replies[output.call] = output.reply
+                    waiting.set()
             case Happened():
                 _log(output)
+            case Announced():
+                if self._announce is not None:
+                    self._announce(output.event)
             case _:
                 assert_never(output)
 

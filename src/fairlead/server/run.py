@@ -31,6 +31,7 @@ from fairlead.server.controller import RouteKeeper
 from fairlead.server.edge import Edge, steady_clock
 from fairlead.server.records import Records
 from fairlead.server.state import NodeState, Ready, StreamState
+from fairlead.server.webhooks import Webhooks
 from fairlead.telemetry.node import Measures
 from fairlead.types import NodeRecord
 
@@ -56,6 +57,7 @@ async def serve(config: Config, announce: Callable[[Ready], None]) -> None:
                 break
         logger.info("ending: everyone is sent away to join again")
         await node.edge.stop()
+        await node.webhooks.stop()
 
 
 class RunningNode:
@@ -73,6 +75,9 @@ class RunningNode:
         """By node and port pair, -1 for all of its pairs."""
         self._directory = directory = Directory()
         clock = steady_clock()
+        hook = config.webhook
+        secret = config.effective_keys.get(hook.api_key, "")
+        self.webhooks = Webhooks(hook.urls, hook.api_key, secret, clock)
         self.edge = Edge(
             _settings(config),
             node=core,
@@ -81,6 +86,7 @@ class RunningNode:
             clock=clock,
             listen=self._hear,
             limit=lambda record: self.routes.limit(record),
+            announce=self.webhooks.announce,
         )
         self.routes = RouteKeeper(record, cells, self.edge.tell, config.mesh.settings)
         operator = Operator(config.node.id, cells, self.edge.operate)
@@ -216,6 +222,7 @@ async def _running(config: Config) -> AsyncIterator[RunningNode]:
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(parts.routes.run)
+        tasks.start_soon(parts.webhooks.run)
         await tasks.start(parts.edge.run)
         with anyio.move_on_after(SYNC_S) as late:
             await cells.synced()
@@ -274,4 +281,8 @@ def _settings(config: Config) -> Settings:
         departure_timeout=config.room.departure_timeout_s,
         max_participants=config.room.max_participants,
         rules=config.rules,
+        most_audio=config.room.subscription_limit_audio,
+        most_video=config.room.subscription_limit_video,
+        webhooks=bool(config.webhook.urls),
+        scenes=config.known_scenes,
     )

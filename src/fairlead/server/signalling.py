@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fairlead.policy.grants import Denied, Grants
+from fairlead.protocol import useragent
 from fairlead.protocol.join import BadJoin, Join
 from fairlead.protocol.signal import MAX_FRAME_BYTES
 from fairlead.server.edge import Edge
@@ -136,7 +137,9 @@ def _admit(
 ) -> tuple[Grants, Join] | Response:
     """The same verdict for a websocket and for its ``/validate``."""
     try:
-        return edge.admit(bearer(connection), connection.query_params, needs_request)
+        grants, join = edge.admit(bearer(connection), connection.query_params, needs_request)
+        useragent.complete(join.client, connection.headers.get("user-agent", ""))
+        return grants, join
     except Denied as error:
         return PlainTextResponse(str(error), error.status)
     except BadJoin as error:

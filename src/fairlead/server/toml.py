@@ -43,37 +43,83 @@ _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 def _explain(message: str, text: str, name: str, shape: type[msgspec.Struct]) -> str:
     place = _PLACE.search(message)
-    steps = re.findall(r"[A-Za-z_]\w*", place["path"]) if place else []
+    path = place["path"] if place else ""
+    steps = re.findall(r"[A-Za-z_]\w*", path)
+    names = _names(path, text, shape)
     unknown = _UNKNOWN.search(message)
     if unknown:
         key = unknown["key"]
         allowed = ", ".join(_fields(shape, steps))
-        where = f"[{'.'.join(steps)}]" if steps else "the file"
-        line = _line(text, key, steps)
+        where = f"[{'.'.join(names)}]" if names else "the file"
+        line = _line(text, key, names)
         return f"{name}{line}: {where} has no key {key!r}; it may have {allowed}"
     plain = message[: place.start()] if place else message
     if plain.startswith("Invalid enum value"):
         plain += f"; it may be {', '.join(_choices(shape, steps))}"
-    key = ".".join(steps)
-    line = _line(text, steps[-1], steps[:-1]) if steps else ""
+    key = ".".join(names)
+    line = _line(text, names[-1], names[:-1]) if names else ""
     plain = plain[0].lower() + plain[1:]
     return f"{name}{line}: {key + ': ' if key else ''}{plain.replace('`', '')}"
 
 
+def _names(path: str, text: str, shape: Any) -> list[str]:
+    """The keys on the way to what is wrong. Of tables of any name, which a path does not name, it
+    is the first that can't be read."""
+    json = text.lstrip().startswith("{")
+    value: Any = msgspec.json.decode(text) if json else msgspec.toml.decode(text)
+    names = []
+    for key, index in re.findall(r"([A-Za-z_]\w*)|\[(\.\.\.|\d+)\]", path):
+        if index == "...":
+            shape = shape.__args__[1]
+            wrong = next((k for k, v in value.items() if not _reads(v, shape)), None)
+            if wrong is None:
+                break
+            names.append(wrong)
+            value = value[wrong]
+        elif index:
+            shape = _inner(shape)
+            value = value[int(index)]
+        else:
+            shape = _field(shape, key)
+            names.append(key)
+            value = value.get(key) if isinstance(value, dict) else None
+    return names
+
+
+def _reads(value: Any, shape: Any) -> bool:
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _field(shape: Any, key: str) -> Any:
+    if shape is None or not hasattr(shape, "__struct_fields__"):
+        return None
+    return {field.name: field.type for field in msgspec.structs.fields(shape)}.get(key)
+
+
+def _inner(shape: Any) -> Any:
+    """What a list, a table of any name or an optional thing is of."""
+    inner = getattr(shape, "__args__", None)
+    # A table of tables of any name has the type of its names first.
+    return inner[-1 if getattr(shape, "__origin__", None) is dict else 0] if inner else shape
+
+
 def _fields(shape: Any, steps: list[str]) -> list[str]:
     for step in steps:
-        found = {field.name: field.type for field in msgspec.structs.fields(shape)}.get(step)
-        inner = getattr(found, "__args__", None) or (found,)
-        # A table of tables of any name has the type of its names first.
-        shape = inner[-1 if getattr(found, "__origin__", None) is dict else 0]
+        shape = _inner(_field(shape, step))
     return [field.name for field in msgspec.structs.fields(shape)]
 
 
 def _choices(shape: Any, steps: list[str]) -> list[str]:
     *tables, key = steps
     for step in tables:
-        shape = {field.name: field.type for field in msgspec.structs.fields(shape)}[step]
-    choice = {field.name: field.type for field in msgspec.structs.fields(shape)}[key]
+        shape = _inner(_field(shape, step))
+    choice = _field(shape, key)
+    if type(None) in choice.__args__:
+        choice = choice.__args__[0]
     return [repr(value) for value in choice.__args__]
 
 

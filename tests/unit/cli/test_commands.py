@@ -36,6 +36,16 @@ def test_a_token_joins_its_room_with_the_development_key() -> None:
     assert grants.attributes == {"fairlead.residence": "DE"}
 
 
+def test_a_token_names_the_scene_of_the_room_that_it_opens(tmp_path: Path) -> None:
+    file = tmp_path / "fairlead.toml"
+    file.write_text("[scenes.quiz]\naudio_top = 1\n")
+    ask = ("token", "--room", "shop", "--identity", "ayu", "--scene", "quiz", "--config", str(file))
+    done = fairlead(*ask)
+    assert done.returncode == 0, done.stderr
+    grants = tokens.verify(done.stdout.strip(), {"devkey": "secret"}, time.time())
+    assert json.loads(grants.room_config) == {"tags": {"fairlead.scene": "quiz"}}
+
+
 def test_a_token_in_json_signed_with_the_key_of_the_environment() -> None:
     done = fairlead(
         *("token", "--room", "shop", "--identity", "ayu", "--ttl", "1m", "--json"),
@@ -60,6 +70,10 @@ def test_a_token_in_json_signed_with_the_key_of_the_environment() -> None:
         (["world", "--file", "/nowhere.toml"], "/nowhere.toml can't be read"),
         (["token", "--room", "a", "--identity", "b", "--ttl", "soon"], "--ttl: 'soon'"),
         (["token", "--room", "", "--identity", "b"], "--room has 0 characters"),
+        (
+            ["token", "--room", "a", "--identity", "b", "--scene", "disco"],
+            "--scene 'disco' is no scene: use one of default, voice_support",
+        ),
         (["token", "--room", "a", "--identity", "b", "--residence", "Mars"], "no country code"),
         (["link", "set", "a", "b", "--loss", "most"], "'most' is not a share"),
         (["link", "cut", "a", "b", "--for", "ever"], "--for: 'ever'"),

@@ -45,6 +45,15 @@ def test_a_join_request(compression: str, pad: bool) -> None:
     assert join.offer == REQUEST.publisher_offer
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_pauses_are_taken_by_who_says_so(allowed: bool) -> None:
+    settings = {"subscriber_allow_pause": allowed}
+    request = JoinRequest(connection_settings=settings).SerializeToString()
+    assert parse({"join_request": wrap(request)}, True).allow_pause == allowed
+    assert parse({"subscriber_allow_pause": str(int(allowed))}, False).allow_pause == allowed
+    assert not parse({}, False).allow_pause
+
+
 def test_a_join_request_makes_the_old_path_a_single_connection_too() -> None:
     request = JoinRequest(metadata="m").SerializeToString()
     join = parse({"join_request": wrap(request)}, False)

@@ -47,7 +47,11 @@ COMMANDS: list[node.Command] = [
     node.AdoptConnection(participant=1, channels=[0, 2]),
     node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
+    node.Restrict(participant=1, kbps=300, tcp_only=True),
+    node.MoveParticipant(participant=1, room=ROOM, sid="PA_2"),
+    node.Call(participant=1, call="call-1", packet=b"\x52\x00"),
     node.SetRoomNodes(room=ROOM, nodes=[2, 3]),
+    node.SetScene(room=ROOM, audio_top=3, unranked=["TR_a"], playout_ms=(0, 400)),
     node.AddPeer(node=2, public_key=bytes(32), addresses=["127.0.0.1:7000"]),
     node.RemovePeer(node=2),
     node.SetRoutes(

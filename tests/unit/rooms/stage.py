@@ -19,6 +19,7 @@ from livekit.protocol.rtc import (
     SignalRequest,
     SignalResponse,
 )
+from livekit.protocol.webhook import WebhookEvent
 
 from fairlead.policy import tokens
 from fairlead.policy.grants import Grants, VideoGrant
@@ -38,6 +39,7 @@ from fairlead.rooms.inputs import (
     Ticked,
 )
 from fairlead.rooms.outputs import (
+    Announced,
     CloseSession,
     DeleteRecord,
     Happened,
@@ -178,6 +180,7 @@ class Stage:
         self.commands: list[node.Command] = []
         self.records: list[PutRecord | DeleteRecord] = []
         self.happened: list[Happened] = []
+        self.announced: list[WebhookEvent] = []
         self.replies: dict[int, Reply] = {}
         self.neighbours: list[Stage] = []
         self.last_sequences: dict[int, int] = {}
@@ -295,6 +298,8 @@ class Stage:
                     neighbour.learn(output)
             case Happened():
                 self.happened.append(output)
+            case Announced():
+                self.announced.append(output.event)
             case Replied():
                 self.replies[output.call] = output.reply
 

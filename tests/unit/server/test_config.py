@@ -116,3 +116,34 @@ def test_rules_on_where_rooms_may_be() -> None:
     )
     assert "empty match" in refusal('[[rooms]]\nmatch = ""\nregions = ["jakarta"]')
     assert "has no key 'region'" in refusal('[[rooms]]\nmatch = "a"\nregion = ["jakarta"]')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[scenes.a]\naudio_top = 3\n[scenes.b]\naudio_top = 99\n",
+            "fairlead.toml, line 4: scenes.b.audio_top: expected int <= 50",
+        ),
+        ("[scenes.a]\nspeech_repeats = 0", "line 2: scenes.a.speech_repeats: expected int >= 1"),
+        ("[scenes.a]\naudiotop = 3\n", "line 2: [scenes.a] has no key 'audiotop'; it may have"),
+        (
+            '[scenes.a]\nvideo_copies = "some"\n',
+            "line 2: scenes.a.video_copies: invalid enum value 'some'; "
+            "it may be 'never', 'base', 'always'",
+        ),
+        ("[scenes.a]\nplayout_ms = [400]\n", "scenes.a: playout_ms is [400]: give the least"),
+        ("[scenes.a]\nplayout_ms = [400, 1]\n", "scenes.a: playout_ms is [400, 1]: give"),
+        ('[scenes.a]\nlike = "b"\n', "[scenes]: scene 'a' is like 'b', which no packaged scene is"),
+        ("[scenes]\na = 1\n", "line 2: scenes.a: expected object, got int"),
+    ],
+)
+def test_a_scene_that_can_not_be_is_named_with_its_line(text: str, words: str) -> None:
+    assert words in refusal(text)
+
+
+def test_an_operators_scenes_are_known_beside_the_packaged_ones() -> None:
+    parsed = config.parse("[scenes.quiz]\naudio_top = 1\n", "fairlead.toml")
+    config.check(parsed)
+    assert parsed.known_scenes["quiz"].audio_top == 1
+    assert "chat_room" in parsed.known_scenes

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use netem::{Path, Weather};
+use netem::{CROSS_BYTES, Cross, Crowd, Flow, Path, Weather};
 
 use super::lateness::{Histogram, Lateness};
-use super::{AccessError, FIRST_DEVICE};
+use super::nat::Nat;
+use super::{AccessError, FIRST_DEVICE, ecn};
 use crate::clock;
 
 /// Links of one thread. A call of two people needs three.
@@ -44,8 +45,14 @@ pub struct LinkTally {
     pub lost: u64,
     /// Because the queue was full.
     pub dropped: u64,
-    /// The device at the other end did not take it: it was down.
+    /// By CoDel, in place of a drop.
+    pub marked: u64,
+    /// The device at the other end did not take it: it was down, or behind a NAT no flow of that
+    /// port is left.
     pub refused: u64,
+    /// Of others, that came through: no device sees them, and they are in none of the above but
+    /// `lost` and `dropped`.
+    pub cross: u64,
     /// Not IPv4, and so dropped before the weather: machines speak IPv6 unasked, and each packet
     /// would shift the fate of those after it.
     pub not_ipv4: u64,
@@ -68,6 +75,13 @@ struct Link {
     /// None once one of the devices went away.
     ends: Option<[End; 2]>,
     ways: [OneWay; 2],
+    nat: Nat,
+}
+
+/// What a path carries.
+enum Parcel {
+    Packet(Vec<u8>),
+    Of(Flow),
 }
 
 struct End {
@@ -77,9 +91,11 @@ struct End {
 }
 
 struct OneWay {
-    path: Path<Vec<u8>>,
+    path: Path<Parcel>,
+    others: Crowd,
     refused: u64,
     not_ipv4: u64,
+    cross: u64,
 }
 
 /// The device went away.
@@ -116,13 +132,16 @@ impl Links {
             let seed = self.seed ^ number.wrapping_mul(SEED_STEP);
             OneWay {
                 path: Path::new(Weather::default(), seed),
+                others: Crowd::default(),
                 refused: 0,
                 not_ipv4: 0,
+                cross: 0,
             }
         };
         self.links.push(Link {
             ends: Some(ends),
             ways: [way(0), way(1)],
+            nat: Nat::default(),
         });
         Ok(link)
     }
@@ -139,6 +158,26 @@ impl Links {
         Ok(())
     }
 
+    /// Others share one way of a link from now on.
+    pub(crate) fn share(
+        &mut self,
+        now: Instant,
+        link: usize,
+        way: Way,
+        cross: Cross,
+    ) -> Result<(), AccessError> {
+        let known = self.links.get_mut(link).ok_or(AccessError::NoLink(link))?;
+        known.ways[way as usize].others.set(now, cross);
+        Ok(())
+    }
+
+    /// The NAT of a link gives every flow another port.
+    pub(crate) fn rebind(&mut self, link: usize) -> Result<(), AccessError> {
+        let known = self.links.get_mut(link).ok_or(AccessError::NoLink(link))?;
+        known.nat.rebind();
+        Ok(())
+    }
+
     pub(crate) fn tally(&mut self, link: usize, way: Way) -> Result<LinkTally, AccessError> {
         let known = self.links.get(link).ok_or(AccessError::NoLink(link))?;
         let one = &known.ways[way as usize];
@@ -146,11 +185,14 @@ impl Links {
             delivered,
             lost,
             dropped,
+            marked,
         } = one.path.tally();
         Ok(LinkTally {
-            delivered: delivered - one.refused,
+            delivered: delivered - one.refused - one.cross,
             lost,
             dropped,
+            marked,
+            cross: one.cross,
             refused: one.refused,
             not_ipv4: one.not_ipv4,
             under_way: one.path.under_way() as u64,
@@ -173,7 +215,9 @@ impl Links {
     /// When the next packet leaves.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let ways = self.links.iter().flat_map(|link| &link.ways);
-        ways.filter_map(|way| way.path.deadline()).min()
+        ways.flat_map(|way| [way.path.deadline(), way.others.deadline()])
+            .flatten()
+            .min()
     }
 
     /// How long to sleep besides: not at all while a device may hold more.
@@ -189,7 +233,8 @@ impl Links {
             let Some(ends) = &mut link.ends else {
                 continue;
             };
-            if Link::pass(ends, &mut link.ways, &mut self.buffer, &mut self.late).is_err() {
+            let (ways, nat) = (&mut link.ways, &mut link.nat);
+            if Link::pass(ends, ways, nat, &mut self.buffer, &mut self.late).is_err() {
                 link.ends = None;
                 let cut = Weather {
                     cut: true,
@@ -197,6 +242,7 @@ impl Links {
                 };
                 for way in &mut link.ways {
                     way.path.set_at(clock::now(), cut);
+                    way.others.set(clock::now(), Cross::default());
                 }
             }
         }
@@ -204,24 +250,32 @@ impl Links {
 }
 
 impl Link {
+    /// The NAT stands where the device is: before the path up, and behind the path down.
     fn pass(
         ends: &mut [End; 2],
         ways: &mut [OneWay; 2],
+        nat: &mut Nat,
         buffer: &mut [u8],
         late: &mut Histogram,
     ) -> Result<(), Gone> {
-        for (end, way) in ends.iter_mut().zip(ways.iter_mut()) {
-            way.take_from(end, buffer)?;
-        }
-        for (end, way) in ends.iter_mut().rev().zip(ways.iter_mut()) {
-            way.give_to(&end.device, late)?;
-        }
-        Ok(())
+        let [up, down] = ways;
+        let [inside, outside] = ends;
+        up.take_from(inside, buffer, |packet| nat.outward(packet))?;
+        down.take_from(outside, buffer, |_| ())?;
+        up.take_others();
+        down.take_others();
+        up.give_to(&outside.device, late, |_| true)?;
+        down.give_to(&inside.device, late, |packet| nat.inward(packet))
     }
 }
 
 impl OneWay {
-    fn take_from(&mut self, end: &mut End, buffer: &mut [u8]) -> Result<(), Gone> {
+    fn take_from(
+        &mut self,
+        end: &mut End,
+        buffer: &mut [u8],
+        mut change: impl FnMut(&mut [u8]),
+    ) -> Result<(), Gone> {
         for _ in 0..PACKETS_PER_TURN {
             if !end.readable {
                 break;
@@ -229,8 +283,9 @@ impl OneWay {
             match end.device.read(buffer) {
                 Ok(0) => return Err(Gone),
                 Ok(length) if is_ipv4(&buffer[..length]) => {
-                    let packet = buffer[..length].to_vec();
-                    self.path.push(clock::now(), packet, length);
+                    let mut packet = buffer[..length].to_vec();
+                    change(&mut packet);
+                    self.push(packet);
                 }
                 Ok(_) => self.not_ipv4 += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => end.readable = false,
@@ -242,13 +297,54 @@ impl OneWay {
         Ok(())
     }
 
-    fn give_to(&mut self, mut device: &File, late: &mut Histogram) -> Result<(), Gone> {
+    fn push(&mut self, packet: Vec<u8>) {
+        let length = packet.len();
+        let mark: fn(&mut Parcel) = |parcel| {
+            if let Parcel::Packet(packet) = parcel {
+                ecn::mark(packet);
+            }
+        };
+        let mark = ecn::is_capable(&packet).then_some(mark);
+        let parcel = Parcel::Packet(packet);
+        self.path.push_markable(clock::now(), parcel, length, mark);
+    }
+
+    /// What others send now goes the same way.
+    fn take_others(&mut self) {
         for _ in 0..PACKETS_PER_TURN {
-            let (now, due) = (clock::now(), self.path.deadline());
-            let Some(packet) = self.path.pop(now) else {
+            let now = clock::now();
+            let Some(flow) = self.others.next(now) else {
                 break;
             };
+            let round_trip = 2 * self.path.weather().delay;
+            let taken = self.path.push(now, Parcel::Of(flow), CROSS_BYTES);
+            self.others.sent(now, flow, taken, round_trip);
+        }
+    }
+
+    fn give_to(
+        &mut self,
+        mut device: &File,
+        late: &mut Histogram,
+        mut change: impl FnMut(&mut [u8]) -> bool,
+    ) -> Result<(), Gone> {
+        for _ in 0..PACKETS_PER_TURN {
+            let (now, due) = (clock::now(), self.path.deadline());
+            let mut packet = match self.path.pop(now) {
+                None => break,
+                Some(Parcel::Packet(packet)) => packet,
+                Some(Parcel::Of(flow)) => {
+                    let back = self.path.weather().delay;
+                    self.others.arrived(now, flow, back);
+                    self.cross += 1;
+                    continue;
+                }
+            };
             late.add(due.map_or(Duration::ZERO, |due| now - due));
+            if !change(&mut packet) {
+                self.refused += 1;
+                continue;
+            }
             match device.write(&packet) {
                 Ok(_) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {

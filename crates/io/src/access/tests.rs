@@ -149,6 +149,62 @@ fn a_hold_floods_and_a_cut_loses() {
 }
 
 #[test]
+fn others_share_the_rate_and_no_device_sees_them() {
+    let access = start();
+    let (link, near, far) = link(&access);
+    let weather = Weather {
+        rate: Some(1_000_000),
+        ..Weather::default()
+    };
+    access.set(link, Way::Up, weather).expect("it is");
+    let cross = netem::Cross {
+        paced: 500_000,
+        downloads: 1,
+    };
+    access.share(link, Way::Up, cross).expect("it is");
+    while access.tally(link, Way::Up).expect("it is").cross < 20 {
+        std::thread::yield_now();
+    }
+    let nobody = netem::Cross::default();
+    access.share(link, Way::Up, nobody).expect("it is");
+    near.send(&packet(7)).expect("it is open");
+    assert_eq!(receive(&far), 7);
+    assert_eq!(access.tally(link, Way::Up).expect("it is").delivered, 1);
+    assert_eq!(access.tally(link, Way::Down).expect("it is").cross, 0);
+}
+
+#[test]
+fn what_comes_to_a_port_of_before_a_rebinding_is_refused() {
+    let access = start();
+    let (link, near, far) = link(&access);
+    let udp = |source: u16, target: u16| {
+        let mut packet = [0; 28];
+        (packet[0], packet[9]) = (0x45, 17);
+        packet[20..22].copy_from_slice(&source.to_be_bytes());
+        packet[22..24].copy_from_slice(&target.to_be_bytes());
+        packet
+    };
+    let port = |beyond: &UnixDatagram, at: usize| {
+        let mut buffer = [0; 64];
+        assert_eq!(beyond.recv(&mut buffer).expect("it comes in time"), 28);
+        u16::from_be_bytes([buffer[at], buffer[at + 1]])
+    };
+    near.send(&udp(5_000, 7_882)).expect("it is open");
+    assert_eq!(port(&far, 20), 5_000);
+    access.rebind(link).expect("it is");
+    near.send(&udp(5_000, 7_882)).expect("it is open");
+    let outside = port(&far, 20);
+    assert_ne!(outside, 5_000);
+    far.send(&udp(7_882, 5_000)).expect("it is open");
+    far.send(&udp(7_882, outside)).expect("it is open");
+    assert_eq!(port(&near, 22), 5_000);
+    let tally = access.tally(link, Way::Down).expect("it is");
+    assert_eq!((tally.delivered, tally.refused), (1, 1));
+    let unknown = access.rebind(9);
+    assert!(matches!(unknown, Err(AccessError::NoLink(9))));
+}
+
+#[test]
 fn links_are_counted_and_those_that_are_not_refused() {
     let access = start();
     let mut beyond = Vec::new();

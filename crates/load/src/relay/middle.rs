@@ -12,7 +12,7 @@ use mesh::public_key;
 
 use super::socket::{MAX_SEGMENTS, Socket};
 use super::{RECEIVER, RELAY, SENDER, any_port};
-use crate::failure::Failure;
+use fairlead_load::Failure;
 
 const BARE_THREAD: &str = "bare-relay";
 /// The name of the node's packet thread.

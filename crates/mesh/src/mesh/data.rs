@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wire::{Class, Content, NodeId, RoomKey, Segment};
+use wire::{Content, NodeId, RoomKey, Segment};
 
+use super::sending::Care;
 use super::{Channel, MAX_MESSAGE, Mesh, ROOM};
 use crate::channel::{Receiver, Sender, Taken};
 use crate::count::Count;
@@ -122,7 +123,7 @@ impl Mesh {
             self.timers.at(Timer::Channel(node, tag), at);
         }
         for content in contents {
-            self.send(now, &plan, (Class::Control, tag), &content, out);
+            self.send(now, &plan, Care::control(tag), &content, out);
         }
     }
 }

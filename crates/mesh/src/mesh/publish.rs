@@ -6,6 +6,7 @@ use std::time::Instant;
 use wire::{Content, MAX_WANT, MediaPacket, NodeId, StreamId, put_media_header};
 
 use super::Mesh;
+use super::sending::Care;
 use crate::count::Count;
 use crate::message::Output;
 use crate::plan::Plan;
@@ -26,15 +27,20 @@ impl Mesh {
             self.counts.add(Count::DropMediaUnknown);
             return;
         };
-        let class_and_tag = (local.class(packet), local.tag);
-        let Some(plan) = self.stream_plan(now, stream, class_and_tag.1) else {
+        let class = local.class(packet);
+        let care = Care {
+            class,
+            copied_as: local.copies.class(class),
+            tag: local.tag,
+        };
+        let Some(plan) = self.stream_plan(now, stream, care.tag) else {
             return;
         };
         let mut content = std::mem::take(&mut self.scratch);
         content.clear();
         put_media_header(&mut content, stream);
         packet.encode(&mut content);
-        if self.send(now, &plan, class_and_tag, &content, out) {
+        if self.send(now, &plan, care, &content, out) {
             self.counts.add_many(Count::MediaSent, plan.reached);
         }
         self.scratch = content;

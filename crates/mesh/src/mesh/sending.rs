@@ -17,6 +17,26 @@ const MAX_PLANS: usize = 4096;
 /// Links that failed this short ago make a sick end; what is down longer the controller knows.
 const SICK: Duration = Duration::from_secs(10);
 
+/// How a frame is treated on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Care {
+    pub(super) class: Class,
+    /// As which class it goes on second paths.
+    pub(super) copied_as: Class,
+    pub(super) tag: u32,
+}
+
+impl Care {
+    /// What is no stream's.
+    pub(super) fn control(tag: u32) -> Care {
+        Care {
+            class: Class::Control,
+            copied_as: Class::Control,
+            tag,
+        }
+    }
+}
+
 impl Mesh {
     /// Send a content that nobody repeats in a hurry: a want, a request, data.
     pub(super) fn say(
@@ -31,7 +51,7 @@ impl Mesh {
         bytes.clear();
         content.encode(&mut bytes);
         let plan = self.plan(now, tag, &[destination]);
-        self.send(now, &plan, (Class::Control, tag), &bytes, out);
+        self.send(now, &plan, Care::control(tag), &bytes, out);
         self.scratch = bytes;
     }
 
@@ -40,7 +60,7 @@ impl Mesh {
         &mut self,
         now: Instant,
         plan: &Plan,
-        (class, tag): (Class, u32),
+        care: Care,
         content: &[u8],
         out: &mut Vec<Output>,
     ) -> bool {
@@ -51,14 +71,14 @@ impl Mesh {
             return false;
         }
         if content.len() <= MAX_CONTENT {
-            self.emit(now, plan, (class, tag), content, out);
+            self.emit(now, plan, care, content, out);
         } else if content.len() > usize::from(MAX_PIECES) * PIECE {
             self.counts.add(Count::DropDataTooBig);
             return false;
         } else {
             self.message = self.message.wrapping_add(1);
             for piece in cut(self.message, content, PIECE) {
-                self.emit(now, plan, (class, tag), &piece, out);
+                self.emit(now, plan, care, &piece, out);
             }
         }
         true
@@ -68,15 +88,18 @@ impl Mesh {
         &mut self,
         now: Instant,
         plan: &Plan,
-        (class, tag): (Class, u32),
+        care: Care,
         content: &[u8],
         out: &mut Vec<Output>,
     ) {
+        let Care { class, tag, .. } = care;
+        let as_class = care.copied_as;
         let length = content.len() as u64;
         let first = plan.crossings() * length;
         self.budget.on_first(first);
         let budget = &mut self.budget;
-        let (level, short) = plan.choose(class, |links| budget.take(now, class, links * length));
+        let (level, short) =
+            plan.choose(as_class, |links| budget.take(now, as_class, links * length));
         self.counts.add(Count::FramesSent);
         self.counts.add_many(Count::FirstBytes, first);
         if short {

@@ -17,7 +17,7 @@ use str0m::media::{
     Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
 };
 use str0m::net::Receive;
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Rtc};
 use wire::{MediaPacket, RoomKey, StreamId};
 
@@ -48,6 +48,10 @@ pub struct World {
     pub events: Vec<Output>,
     /// Streams' packets that the SFU handed out for elsewhere.
     pub exported: Vec<(StreamId, Arc<MediaPacket>)>,
+    /// Whether clients that join tell what arrives, so that the SFU estimates their bandwidth.
+    pub feedback: bool,
+    /// Whether they take stream states.
+    pub allow_pause: bool,
     /// Whether a datagram is lost on its way to (true) or from a client, by its place.
     pub loses: Box<dyn FnMut(usize, bool) -> bool>,
 }
@@ -65,6 +69,8 @@ impl World {
             clients: vec![],
             events: vec![],
             exported: vec![],
+            feedback: true,
+            allow_pause: false,
             loses: Box::new(|_, _| false),
         }
     }
@@ -93,11 +99,15 @@ impl World {
         red: bool,
     ) -> usize {
         let id = self.clients.len() as u64 + 1;
-        let mut rtc = Rtc::builder()
+        let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_stats_interval(Some(Duration::from_millis(500)))
             .enable_opus(true, red)
-            .build(self.now);
+            .set_extension(6, Extension::PlayoutDelay);
+        if !self.feedback {
+            builder = builder.set_extension_map(without_feedback());
+        }
+        let mut rtc = builder.build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut api = rtc.sdp_api();
@@ -128,6 +138,7 @@ impl World {
             can_subscribe: true,
             single: true,
             negotiated_channels: false,
+            allow_pause: self.allow_pause,
         }));
         let sdp = offer.to_sdp_string();
         self.input(Input::AcceptOffer {
@@ -284,6 +295,35 @@ impl World {
         tx.write_rtp(rtp);
     }
 
+    /// Send one packet of a picture.
+    pub fn send_picture(&mut self, client: usize, rid: Option<&str>, pt: Pt, part: &Part<'_>) {
+        let now = self.now;
+        let client = &mut self.clients[client];
+        let mid = client.mids[0];
+        let rid = rid.map(Rid::from);
+        let mut api = client.rtc.direct_api();
+        let tx = api.stream_tx_by_mid(mid, rid).expect("a sending m-line");
+        let values = ExtensionValues {
+            mid: Some(mid),
+            rid,
+            ..Default::default()
+        };
+        let sequence = part.sequence.into();
+        let rtp = RtpWrite::new(pt, sequence, part.timestamp, now, part.payload)
+            .marker(part.marker)
+            .nackable(true)
+            .ext_vals(values);
+        tx.write_rtp(rtp);
+    }
+
+    /// The bandwidth toward a client is estimated anew.
+    pub fn estimate(&mut self, client: usize, bits: u64) {
+        let mut out = vec![];
+        let id = self.clients[client].id;
+        self.sfu.set_estimate(self.now, id, bits, &mut out);
+        self.outputs(out);
+    }
+
     /// The payload type that the client and the SFU agreed on for a codec.
     pub fn pt(&self, client: usize, codec: str0m::format::Codec) -> Pt {
         let config = self.clients[client].rtc.codec_config();
@@ -299,6 +339,25 @@ impl World {
     pub fn count(&self, what: &str) -> u64 {
         self.sfu.counts().get(what).copied().unwrap_or(0)
     }
+}
+
+/// One packet of a picture.
+pub struct Part<'a> {
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub payload: &'a [u8],
+}
+
+/// Without the transport-wide sequence numbers that feedback is about.
+fn without_feedback() -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    map.set(1, Extension::AudioLevel);
+    map.set(4, Extension::RtpMid);
+    map.set(6, Extension::PlayoutDelay);
+    map.set(10, Extension::RtpStreamId);
+    map.set(11, Extension::RepairedRtpStreamId);
+    map
 }
 
 type Datagram = (SocketAddr, SocketAddr, Vec<u8>);

@@ -1,44 +1,140 @@
-"""Field tests repeated until enough runs count, against our own servers or somebody else's."""
+"""Field tests repeated until enough runs count, of one server or of several beside each other."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
 import subprocess
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
+import msgspec
 
-from fairlead.lab.field.run import Result, RunFailed, Servers, run
+from fairlead.lab.field.run import Result, run
 from fairlead.lab.field.scenario import WAYS, Scenario
+from fairlead.lab.field.servers import RunFailed, Servers, own_servers
+from fairlead.lab.world import WorldFailed
+from fairlead.server.toml import ConfigError, read_text
 
-VOID_AT_MOST = 3
-"""A run that does not count is repeated so often at most."""
+TRIES = 3
+"""Runs that do not count, of each scenario and server: after so many no other is tried."""
 SERVE_S = 30.0
+OURS = "Fairlead"
+
+Results = dict[str, list[Result]]
+"""By scenario, of all servers."""
 
 
-async def repeat(
-    scenario: Scenario,
-    servers: Servers,
-    repeats: int,
-    seed: int,
-    folder: Path,
-    tell: Callable[[str], None],
-    results: list[Result],
-) -> None:
-    """Append all runs of a scenario to ``results``, void ones included. Raises `RunFailed`,
-    `NoNetworks`; what came before counts."""
-    void = 0
-    while len(results) - void < repeats and void < VOID_AT_MOST:
-        result = await run(scenario, servers, seed + len(results), folder)
-        results.append(result)
-        void += bool(result.complaints)
-        tell(f"{scenario.name}, seed {result.seed}: {_said(result)}")
-        for recording in folder.iterdir():
-            recording.unlink()
+@dataclass(frozen=True)
+class Contender:
+    """A server under test."""
+
+    name: str
+    url: str = ""
+    """Empty: a world of our own for each scenario."""
+    serve: str = ""
+    """The command that starts it in the lab's network."""
+    key: str = ""
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is to be done."""
+
+    scenarios: Mapping[str, Scenario]
+    contenders: Sequence[Contender]
+    repeats: int = 1
+    """Runs of each that count."""
+    seed: int = 1
+    """Of the first run of each; the next ones follow."""
+    tries: int = TRIES
+
+    async def go_on(
+        self, results: Results, tell: Callable[[str], None], keep: Callable[[], None]
+    ) -> None:
+        """Do what ``results`` lacks and add it there; ``keep`` is called after each run.
+
+        A scenario that fails is told of and keeps no other from running.
+        """
+        with tempfile.TemporaryDirectory(prefix="fairlead-lab-") as folder:
+            for name, scenario in self.scenarios.items():
+                runs = results.setdefault(name, [])
+                for contender in self.contenders:
+                    if not self._lacks(runs, contender):
+                        continue
+                    try:
+                        async with _servers(contender, scenario, tell) as servers:
+                            await self._repeat(
+                                scenario, contender, servers, Path(folder), tell, runs, keep
+                            )
+                    except* (RunFailed, WorldFailed) as failed:
+                        tell(f"{name}, {contender.name}: {_first(failed)}")
+
+    def _lacks(self, runs: Sequence[Result], contender: Contender) -> bool:
+        own = runs_of(runs, contender.name)
+        void = sum(bool(run.complaints) for run in own)
+        return len(own) - void < self.repeats and void < self.tries
+
+    async def _repeat(
+        self,
+        scenario: Scenario,
+        contender: Contender,
+        servers: Servers,
+        folder: Path,
+        tell: Callable[[str], None],
+        runs: list[Result],
+        keep: Callable[[], None],
+    ) -> None:
+        while self._lacks(runs, contender):
+            seed = self.seed + len(runs_of(runs, contender.name))
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                result = await run(scenario, servers, seed, Path(own))
+            listened = any(one.sound for one in runs_of(runs, contender.name) if not one.complaints)
+            runs.append(
+                msgspec.structs.replace(
+                    result, server=contender.name, sound={} if listened else result.sound
+                )
+            )
+            keep()
+            tell(f"{scenario.name}, {contender.name}, seed {seed}: {_said(result)}")
+
+
+def runs_of(runs: Sequence[Result], server: str) -> list[Result]:
+    """Those of one server."""
+    return [run for run in runs if run.server == server]
+
+
+def kept(path: Path) -> Results:
+    """What an earlier campaign wrote; nothing if there is no such file. Raises `ConfigError`."""
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(read_text(path), type=Results)
+    except msgspec.DecodeError as error:
+        raise ConfigError(
+            f"{path} holds no results to go on from ({error}): name another file, or leave "
+            "--resume out"
+        ) from None
+
+
+def keep(path: Path, results: Results) -> None:
+    """Write what there is, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(msgspec.json.encode(results))
+    partial.replace(path)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _said(result: Result) -> str:
@@ -49,7 +145,19 @@ def _said(result: Result) -> str:
 
 
 @asynccontextmanager
-async def served(command: str, url: str) -> AsyncIterator[None]:
+async def _servers(
+    contender: Contender, scenario: Scenario, tell: Callable[[str], None]
+) -> AsyncIterator[Servers]:
+    if not contender.url:
+        async with own_servers(scenario, tell) as servers:
+            yield servers
+        return
+    async with _served(contender.serve, contender.url):
+        yield Servers((contender.url, contender.url), contender.key, contender.secret)
+
+
+@asynccontextmanager
+async def _served(command: str, url: str) -> AsyncIterator[None]:
     """Somebody else's server, in the lab's network while the block runs. Raises `RunFailed`."""
     address = urlsplit(url)
     try:
@@ -60,7 +168,7 @@ async def served(command: str, url: str) -> AsyncIterator[None]:
         raise RunFailed(f"{command!r} can't be started: {error.strerror}") from None
     async with process:
         try:
-            await _answers(address.hostname or "", address.port or 80, url)
+            await _answers(process, address.hostname or "", address.port or 80, url)
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -71,9 +179,11 @@ async def served(command: str, url: str) -> AsyncIterator[None]:
                 process.kill()
 
 
-async def _answers(host: str, port: int, url: str) -> None:
+async def _answers(process: anyio.abc.Process, host: str, port: int, url: str) -> None:
     with anyio.move_on_after(SERVE_S):
         while True:
+            if process.returncode is not None:
+                raise RunFailed(f"the server for {url} ended with status {process.returncode}")
             with contextlib.suppress(OSError):
                 async with await anyio.connect_tcp(host, port):
                     return

@@ -1,4 +1,5 @@
-"""A person of a field test: a process with the LiveKit SDK that counts aloud and records the other.
+"""A person of a field test: a process with the LiveKit SDK that counts aloud and records the other,
+and if it is so ordered shows numbered pictures and writes down those that it sees.
 
 `python -m fairlead.lab.field.client` reads one line of JSON (`Orders`) and, when told to stop by
 another line, prints what it has (`Told`). It runs in a network namespace of its own, so that all
@@ -19,7 +20,8 @@ import msgspec
 from livekit import rtc
 
 from fairlead.lab.field import counting
-from fairlead.lab.field.people import Heard, Orders, Sample, Told
+from fairlead.lab.field.people import Heard, Orders, Sample, Told, Viewed
+from fairlead.lab.field.sight import Camera, Eye
 from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
 
 QUEUE_MS = 40
@@ -83,6 +85,8 @@ class Ear:
                             discarded=inbound.packets_discarded,
                             samples=inbound.total_samples_received,
                             concealed=inbound.concealed_samples - inbound.silent_concealed_samples,
+                            all_concealed=inbound.concealed_samples,
+                            bytes=inbound.bytes_received,
                         )
                     )
             await anyio.sleep(SAMPLE_S)
@@ -96,8 +100,10 @@ async def _run(orders: Orders) -> Told:
     room = rtc.Room()
     told = Told()
     ears: list[Ear] = []
-    heard = anyio.Event()
+    eyes: list[Eye] = []
+    heard, seen = anyio.Event(), anyio.Event()
     voice = Voice()
+    camera = Camera() if orders.shows else None
 
     def note(text: str) -> None:
         told.log.append((time.monotonic(), text))
@@ -111,28 +117,48 @@ async def _run(orders: Orders) -> Told:
                 tasks.start_soon(ear.listen)
                 tasks.start_soon(ear.sample)
                 heard.set()
+            elif orders.watches:
+                note("sees a track")
+                eyes.append(eye := Eye(track))
+                tasks.start_soon(eye.watch)
+                tasks.start_soon(eye.sample)
+                seen.set()
 
         room.on("track_subscribed", subscribed)
         room.on("reconnecting", lambda: note("reconnects"))
         room.on("reconnected", lambda: note("is back"))
         room.on("disconnected", lambda reason: note(f"is disconnected, reason {reason}"))
         await room.connect(orders.url, orders.token, rtc.RoomOptions(connect_timeout=15))
-        track = rtc.LocalAudioTrack.create_audio_track("microphone", voice.source)
-        await room.local_participant.publish_track(
-            track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        )
+        await _publish(room, voice, camera)
         tasks.start_soon(voice.count)
+        if camera is not None:
+            tasks.start_soon(camera.show)
         await heard.wait()
+        if orders.watches:
+            await seen.wait()
         _say({"hears": time.monotonic()})
         # A line, or the end of the lab, is the order to stop.
         await anyio.to_thread.run_sync(sys.stdin.readline)
         tasks.cancel_scope.cancel()
     told.began, told.ended = voice.began or 0.0, time.monotonic()
+    told.shown = camera.shown if camera is not None else []
+    told.viewed = [Viewed(seen=eye.seen, samples=eye.samples) for eye in eyes]
     for number, ear in enumerate(ears):
         path = Path(f"{orders.recording}.{number}")
         ear.keep(path)
         told.heard.append(Heard(recording=str(path), marks=ear.marks, samples=ear.samples))
     return told
+
+
+async def _publish(room: rtc.Room, voice: Voice, camera: Camera | None) -> None:
+    """As the SDK does by itself: Opus with RED, VP8 in simulcast."""
+    microphone = rtc.LocalAudioTrack.create_audio_track("microphone", voice.source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    await room.local_participant.publish_track(microphone, options)
+    if camera is not None:
+        lens = rtc.LocalVideoTrack.create_video_track("camera", camera.source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
+        await room.local_participant.publish_track(lens, options)
 
 
 def _say(value: object) -> None:

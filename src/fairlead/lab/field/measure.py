@@ -26,15 +26,21 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     """One direction of a run; times in seconds since both hear each other."""
 
     words: int
-    """Said in the time that counts."""
+    """Said in the time that is judged."""
     swallowed: list[float]
-    """When each of those was said that nobody heard."""
+    """When each word was said that nobody heard, judged or not."""
     longest_s: float
     """The longest stretch of speech that was swallowed."""
     delays: list[tuple[float, float]]
     """For each word heard: when it was said, and mouth to ear in ms."""
     concealed: float
     """Share of the sound that was made up while somebody spoke."""
+    all_concealed: float = 0.0
+    """The same, the silence that a long gap ends in included."""
+    kbps: float = 0.0
+    """Payload that the client received."""
+    since: float = 0.0
+    """What was said before is not judged."""
     packets: int
     lost: int
     discarded: int
@@ -44,7 +50,8 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def share(self) -> float:
         """Of the words that were swallowed."""
-        return len(self.swallowed) / self.words if self.words else 1.0
+        missed = sum(at >= self.since for at in self.swallowed)
+        return missed / self.words if self.words else 1.0
 
     def delay_ms(self, start: float, end: float) -> float | None:
         """Median mouth to ear of what was said in a stretch; None if nothing of it was heard."""
@@ -56,29 +63,36 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
         return sum(start <= at < end for at in self.swallowed)
 
 
-def listened(speaker: Told, listener: Told, start: float, end: float) -> Listened:
-    """What the listener heard of the speaker between two moments (monotonic)."""
+def listened(
+    speaker: Told, listener: Told, start: float, end: float, since: float = 0.0
+) -> Listened:
+    """What the listener heard of the speaker between two moments (monotonic). What was said less
+    than ``since`` seconds after the first is told and not judged."""
     heard: dict[int, float] = {}
     for track in listener.heard:
         for place, at in _words(track).items():
             heard[place] = min(at, heard.get(place, at))
     said = _said(speaker.began, start, end - TAIL_S)
+    judged = _said(speaker.began, start + since, end - TAIL_S)
     missed = [place for place in said if place not in heard]
     delays = [
         (speaker.began + counting.said_at(place), heard[place]) for place in said if place in heard
     ]
-    counts = _counted(listener.heard, start, end)
+    counts = _counted(listener.heard, start + since, end)
     played = counts["samples"]
     return Listened(
-        words=len(said),
+        words=len(judged),
         swallowed=[round(speaker.began + counting.said_at(place) - start, 3) for place in missed],
-        longest_s=round(_longest(missed), 3),
+        longest_s=round(_longest([place for place in missed if place in set(judged)]), 3),
         delays=[(round(at - start, 3), round(1e3 * (there - at), 1)) for at, there in delays],
         concealed=counts["concealed"] / played if played > 0 else 1.0,
+        all_concealed=counts["all_concealed"] / played if played > 0 else 1.0,
+        kbps=round(8e-3 * counts["bytes"] / (end - start - since), 1),
+        since=since,
         packets=counts["packets"],
         lost=counts["lost"],
         discarded=counts["discarded"],
-        clock=_clock(listener.heard),
+        clock=_clock(listener.heard, start, end),
     )
 
 
@@ -94,13 +108,13 @@ def _words(track: Heard) -> dict[int, float]:
         account = counting.account(counting.transcribe(recording(track)), range(1_000))
     except AssertionError:
         return {}  # nothing that was said is in it
-    played = _played(track)
+    played = Played(track)
     return {
         place: played(at) for place, (at, _) in zip(account.places, account.delays, strict=True)
     }
 
 
-class _played:
+class Played:
     """When a second of the recording was played.
 
     Sound comes to us in steps that the machine may delay, never hasten: of the marks around a
@@ -139,7 +153,8 @@ def _longest(missed: list[int]) -> float:
 
 def _counted(tracks: list[Heard], start: float, end: float) -> dict[str, int]:
     """What the client counted within a time, over all its tracks."""
-    counts = dict.fromkeys(("packets", "lost", "discarded", "samples", "concealed"), 0)
+    names = ("packets", "lost", "discarded", "samples", "concealed", "all_concealed", "bytes")
+    counts = dict.fromkeys(names, 0)
     for track in tracks:
         within = [sample for sample in track.samples if start - 0.5 <= sample.at <= end]
         if not within:
@@ -152,9 +167,10 @@ def _counted(tracks: list[Heard], start: float, end: float) -> dict[str, int]:
     return counts
 
 
-def _clock(tracks: list[Heard]) -> float:
-    """Of the longest recording."""
-    marks = max((track.marks for track in tracks), key=len, default=[])
+def _clock(tracks: list[Heard], start: float, end: float) -> float:
+    """Of the longest recording, in the time of the run."""
+    within = ([mark for mark in track.marks if start <= mark[1] <= end] for track in tracks)
+    marks = max(within, key=len, default=[])
     if len(marks) < 2:
         return 0.0
     (first, began), (last, ended) = marks[0], marks[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,10 +21,15 @@ import anyio
 import msgspec
 
 from fairlead.core import AccessNetwork
+from fairlead.lab.field import traces
+from fairlead.lab.field.priority import come_first
 from fairlead.lab.field.scenario import WAYS, Scenario, Way, Weather
+from fairlead.lab.field.traces import Trace
 
 HOST = "10.98.0.1"
 """Where servers listen in the lab's namespace."""
+SERVICE = "srv0"
+"""The idle device that has this address: servers pass over what loopback has."""
 INSIDE = "FAIRLEAD_LAB_INSIDE"
 """Set where the lab runs in its own namespace."""
 TOOLS = ("ip", "nsenter", "sysctl", "unshare")
@@ -34,10 +40,10 @@ class NoNetworks(Exception):
     """This machine does not let the lab make networks; a sentence."""
 
 
-def enter(arguments: Sequence[str]) -> None:
+def enter(arguments: Sequence[str], module: str = "fairlead.cli") -> None:
     """Begin anew in a network namespace of our own; returns if this process is in it already.
 
-    ``arguments`` are those of `fairlead`. Raises `NoNetworks`.
+    ``arguments`` are those of the module that runs. Raises `NoNetworks`.
     """
     if os.environ.get(INSIDE) == "1":
         _prepare()
@@ -55,14 +61,19 @@ def enter(arguments: Sequence[str]) -> None:
             f"no network namespace can be made ({tried.stderr.strip()}): "
             "run as root, or allow user namespaces"
         )
-    again = [*unshare, "--", sys.executable, "-m", "fairlead.cli", *arguments]
+    again = [*unshare, "--", sys.executable, "-m", module, *arguments]
     os.execvpe(again[0], again, {**os.environ, INSIDE: "1"})
 
 
 def _prepare() -> None:
+    # Whoever ends us otherwise than by Ctrl-C is to find nothing left behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    come_first()
     for command in (
         ["ip", "link", "set", "lo", "up"],
-        ["ip", "address", "replace", f"{HOST}/32", "dev", "lo"],
+        ["ip", "tuntap", "add", SERVICE, "mode", "tun"],
+        ["ip", "address", "add", f"{HOST}/32", "dev", SERVICE],
+        ["ip", "link", "set", SERVICE, "up"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -92,16 +103,24 @@ class _Access:
 
 
 class Networks:
-    """The access networks of a scenario, for one process."""
+    """The access networks of a scenario, for one process. Raises `ConfigError` for a trace that
+    can't be read."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self._emulator = AccessNetwork(seed)
         self._accesses: dict[str, _Access] = {}
+        self.traces: dict[tuple[str, Way], Trace] = {}
+        """By access and way: what is to be replayed."""
         self._pid = 0
         for number, (name, access) in enumerate(scenario.access.items(), start=1):
             link = self._emulator.add_link(f"fl{number}i", f"fl{number}o")
             both = Weather().changed(access)
             weather = {way: both.changed(getattr(access, way)) for way in WAYS}
+            for way in WAYS:
+                if path := access.trace if way == "down" else access.trace_up:
+                    trace = traces.read(Path(path))
+                    self.traces[name, way] = trace
+                    weather[way] = trace.weather(weather[way], trace.steps[0].kbps)
             self._accesses[name] = _Access(link, name, number, access.present, weather)
             for way in WAYS:
                 self._apply(name, way)
@@ -145,6 +164,10 @@ class Networks:
             await self._inside("ip", "address", "flush", "dev", access.device)
             await self._inside("ip", "link", "set", access.device, "down")
 
+    def rebind(self, name: str) -> None:
+        """The NAT of an access gives every UDP flow another port."""
+        self._emulator.rebind(self._accesses[name].link)
+
     def tally(self) -> dict[str, dict[str, dict[str, int]]]:
         """By access and way: packets delivered, lost and dropped at the queue."""
         return {
@@ -162,7 +185,10 @@ class Networks:
 
     def _apply(self, name: str, way: Way) -> None:
         access = self._accesses[name]
-        self._emulator.set(access.link, way, **msgspec.structs.asdict(access.weather[way]))
+        weather = access.weather[way]
+        if weather.rate_kbps is None:  # nothing waits where there is no limit
+            weather = msgspec.structs.replace(weather, queue_ms=None)
+        self._emulator.set(access.link, way, **msgspec.structs.asdict(weather))
 
     async def _appear(self, access: _Access) -> None:
         name, gateway, table = access.device, access.outer, _table(access)

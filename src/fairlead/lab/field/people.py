@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -12,6 +14,14 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     recording: str
     """Path that recordings get, each with a number behind it."""
+    shows: bool = False
+    """Whether it publishes pictures beside its voice."""
+    watches: bool = False
+    """Whether the other does, and it has to see them before it all begins."""
+    voice: str = ""
+    """Path of the count as 16-bit samples, for who can't make it: Chromium."""
+    slowdown: float = 1.0
+    """So many times slower than this machine a browser's page runs."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +36,41 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Played, made-up ones included."""
     concealed: int
     """Made up while somebody spoke."""
+    all_concealed: int = 0
+    """Made up, the silence after a long gap included."""
+    bytes: int = 0
+    """Of payload."""
+
+
+class PictureSample(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of a track of pictures."""
+
+    at: float
+    packets: int
+    lost: int
+    bytes: int
+    decoded: int
+    freezes: int
+    """As the client counts them (W3C's freezeCount)."""
+    frozen_s: float
+    keyframe_requests: int
+
+
+class Seen(NamedTuple):
+    """A picture that the client gave out."""
+
+    at: float
+    number: int
+    """`pictures.UNREADABLE` if it could not be read."""
+    width: int
+    height: int
+
+
+class Viewed(msgspec.Struct, kw_only=True):
+    """One track of pictures as it was seen."""
+
+    seen: list[Seen]
+    samples: list[PictureSample]
 
 
 class Heard(msgspec.Struct, kw_only=True):
@@ -46,5 +91,8 @@ class Told(msgspec.Struct, kw_only=True):
     ended: float = 0.0
     heard: list[Heard] = []
     """A new connection makes a new track."""
+    shown: list[float] = []
+    """When it showed each of its pictures, by number."""
+    viewed: list[Viewed] = []
     log: list[tuple[float, str]] = []
     """What the SDK said, and when."""

@@ -1,68 +1,57 @@
-"""One run of a field test: servers, networks, two people, the timeline, and what came of it."""
+"""One run of a field test: networks, two people, the timeline, and what came of it."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 import msgspec
-from anyio.streams.buffered import BufferedByteReceiveStream
 
-from fairlead.lab import worldfile
+from fairlead.lab.field import browsers
+from fairlead.lab.field.clips import Sounded, sounded
 from fairlead.lab.field.measure import Listened, listened
-from fairlead.lab.field.networks import HOST, Networks
+from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Orders, Told
+from fairlead.lab.field.priority import children_first
+from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
+from fairlead.lab.field.servers import Servers, moved
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
-from fairlead.lab.leftovers import new_store
-from fairlead.lab.world import running
+from fairlead.lab.field.watching import Watched, watched
 from fairlead.policy import tokens
-from fairlead.policy.grants import VideoGrant
-from fairlead.server.config import LogSection
+from fairlead.policy.grants import Grants, VideoGrant
 
-T = TypeVar("T")
-
+SDK = [sys.executable, "-m", "fairlead.lab.field.client"]
 UNDER_TEST, OTHER = "ayu", "ben"
+ENDS: dict[Way, tuple[str, str]] = {"up": (UNDER_TEST, OTHER), "down": (OTHER, UNDER_TEST)}
+"""Who speaks and who listens."""
 SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
 WATCH_S = 0.5
+FOLLOW_S, FIRST_S = 0.1, 0.5
 HEAR_S, TELL_S = 40.0, 60.0
-LONGEST_LINE = 64 << 20
 TOKEN_TTL_S = 3_600
-
-
-class RunFailed(Exception):
-    """A run that came to no end; a sentence."""
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Where the two people join: the one under test first."""
-
-    urls: tuple[str, str]
-    key: str
-    secret: str
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A run."""
 
     scenario: str
+    server: str = ""
+    """Who was under test."""
     seed: int
     began: float
     """Seconds since 1970."""
     ways: dict[Way, Listened]
     """``up``: what the other person heard of the one under test; ``down``: the reverse."""
+    seen: dict[Way, Watched] = {}
+    """The same of pictures, where any went that way."""
+    sound: dict[Way, Sounded] = {}
+    """To look at and listen to; a campaign keeps it of one run of each server."""
     health: Health
     complaints: list[str]
     """Why the run is void."""
@@ -74,62 +63,40 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Each half second: when, and how many packets went through an access one way."""
     packets: dict[str, dict[str, dict[str, int]]]
     """By access and way: delivered, lost and dropped."""
+    counters: dict[str, dict[str, int]] = {}
+    """Of our own nodes, by region: what they counted meanwhile."""
 
     @property
     def passed(self) -> bool:
         return not any(self.misses.values())
 
 
-@asynccontextmanager
-async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
-    """A world for the scenario's regions, in the lab's namespace."""
-    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST)
-    with new_store() as store:
-        async with running(
-            spec,
-            store,
-            base_port=None,
-            log=LogSection(level="warning"),
-            tell=lambda text: None,
-            say=lambda region, line: say(f"{region}: {line}"),
-        ) as world:
-            ends = (spec.regions[0].name, spec.regions[-1].name)
-            first, last = (world.place(name).url for name in ends)
-            yield Servers((first, last), world.key, world.secret)
+class _Happened(msgspec.Struct, kw_only=True):
+    """What was written down while a run went on."""
+
+    began: float = 0.0
+    start: float = 0.0
+    """Monotonic, like the end."""
+    end: float = 0.0
+    log: list[tuple[float, str]] = []
+    traffic: list[tuple[float, str, Way, int]] = []
+    packets: dict[str, dict[str, dict[str, int]]] = {}
+    counters: dict[str, dict[str, int]] = {}
+    late_p99_ms: float = 0.0
+    stolen: float = 0.0
+    """Share of the machine's time."""
 
 
 async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
-    """Run it once. Raises `RunFailed`, `NoNetworks`."""
-    room = f"lab-{uuid.uuid4().hex[:8]}"
+    """Run it once. Raises `RunFailed`, `NoNetworks`, `ConfigError` for a trace."""
     networks = Networks(scenario, seed)
     try:
         async with (
-            _person(UNDER_TEST, apart=True) as ayu,
-            _person(OTHER, apart=False) as ben,
+            started(UNDER_TEST, _command(scenario), folder, apart=True) as ayu,
+            started(OTHER, SDK, folder, apart=False) as ben,
         ):
-            await _await_namespace(ayu.pid)
-            await networks.give_to(ayu.pid)
-            for person, url in ((ayu, servers.urls[0]), (ben, servers.urls[1])):
-                await person.say(
-                    Orders(
-                        url=url,
-                        token=_token(servers, room, person.name),
-                        recording=str(folder / f"{person.name}-{seed}"),
-                    )
-                )
-            for person in (ayu, ben):
-                await person.hear(dict[str, float], HEAR_S, "both hear each other")
-            await anyio.sleep(SETTLE_S)
-            networks.lateness_ms()
-            began, start, ticks = time.time(), time.monotonic(), cpu_times()
-            traffic: list[tuple[float, str, Way, int]] = []
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_watch, networks, start, traffic)
-                log = await _timeline(scenario, networks, start)
-                tasks.cancel_scope.cancel()
-            end = time.monotonic()
-            late, after = networks.lateness_ms()[1], cpu_times()
-            packets = networks.tally()
+            await _meet(scenario, servers, networks, (ayu, ben), folder)
+            happened = await _watched(scenario, servers, networks)
             for person in (ayu, ben):
                 await person.say({"stop": True})
             told = {
@@ -137,12 +104,84 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             }
     finally:
         networks.close()
-    ways: dict[Way, Listened] = {
-        "up": await _measured(told[UNDER_TEST], told[OTHER], start, end),
-        "down": await _measured(told[OTHER], told[UNDER_TEST], start, end),
-    }
-    stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
-    well = health(scenario, list(ways.values()), late, stolen)
+    return await anyio.to_thread.run_sync(_judged, scenario, seed, happened, told)
+
+
+async def _meet(
+    scenario: Scenario,
+    servers: Servers,
+    networks: Networks,
+    people: tuple[Person, Person],
+    folder: Path,
+) -> None:
+    """Have the one under test, who comes first, and the other in a call that has settled."""
+    room = f"lab-{uuid.uuid4().hex[:8]}"
+    voice = browsers.voice(folder, scenario.seconds) if scenario.client == "chromium" else ""
+    await await_namespace(people[0].pid)
+    await networks.give_to(people[0].pid)
+    ways: tuple[Way, Way] = ("up", "down")
+    for person, url, out, back in zip(people, servers.urls, ways, ways[::-1], strict=True):
+        first = person is people[0]
+        await person.say(
+            Orders(
+                url=url,
+                token=_token(scenario, servers, room, person.name),
+                recording=str(folder / person.name),
+                shows=scenario.shows(out),
+                watches=scenario.shows(back),
+                voice=voice if first else "",
+                slowdown=scenario.slowdown if first else 1.0,
+            )
+        )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_come_first)
+        for person in people:
+            await person.hear(dict[str, float], HEAR_S, "both hear and see each other")
+        await anyio.sleep(SETTLE_S)
+        tasks.cancel_scope.cancel()
+
+
+async def _come_first() -> None:
+    """Until cancelled: a browser makes sessions of its own, and a jitter buffer that met a starved
+    beginning stays long."""
+    while True:
+        children_first()
+        await anyio.sleep(FIRST_S)
+
+
+async def _watched(scenario: Scenario, servers: Servers, networks: Networks) -> _Happened:
+    """Let the timeline run and write down what happens."""
+    networks.lateness_ms()
+    counted, ticks = await servers.counters(), cpu_times()
+    happened = _Happened(began=time.time(), start=time.monotonic())
+    start, log = happened.start, happened.log
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch, networks, start, happened.traffic)
+        tasks.start_soon(_follow, servers, start, log)
+        for name, way in networks.traces:
+            tasks.start_soon(_replay, networks, name, way, start)
+        await _timeline(scenario, networks, servers, start, log)
+        tasks.cancel_scope.cancel()
+    happened.end = time.monotonic()
+    happened.late_p99_ms, after = networks.lateness_ms()[1], cpu_times()
+    happened.stolen = (after[1] - ticks[1]) / max(1, after[0] - ticks[0])
+    happened.packets = networks.tally()
+    happened.counters = moved(counted, await servers.counters())
+    return happened
+
+
+def _judged(scenario: Scenario, seed: int, happened: _Happened, told: dict[str, Told]) -> Result:
+    start = happened.start
+    measured = _measured(scenario, told, start, happened.end)
+    ways = {way: heard for way, (heard, _, _) in measured.items()}
+    views = {way: seen for way, (_, seen, _) in measured.items() if seen is not None}
+    well = health(
+        scenario,
+        list(ways.values()),
+        happened.late_p99_ms,
+        happened.stolen,
+        list(views.values()),
+    )
     said = [
         (round(at - start, 2), f"{name}: {text}")
         for name, one in told.items()
@@ -152,19 +191,39 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
     return Result(
         scenario=scenario.name,
         seed=seed,
-        began=began,
+        began=happened.began,
         ways=ways,
+        seen=views,
+        sound={way: sound for way, (_, _, sound) in measured.items()},
         health=well,
         complaints=well.complaints(),
-        misses={way: misses(scenario, getattr(scenario.limits, way), ways[way]) for way in WAYS},
-        log=sorted([*log, *said]),
-        traffic=traffic,
-        packets=packets,
+        misses={
+            way: misses(scenario, getattr(scenario.limits, way), ways[way], views.get(way))
+            for way in WAYS
+        },
+        log=sorted([*happened.log, *said]),
+        traffic=happened.traffic,
+        packets=happened.packets,
+        counters=happened.counters,
     )
 
 
-async def _measured(speaker: Told, listener: Told, start: float, end: float) -> Listened:
-    return await anyio.to_thread.run_sync(listened, speaker, listener, start, end)
+def _measured(
+    scenario: Scenario, told: dict[str, Told], start: float, end: float
+) -> dict[Way, tuple[Listened, Watched | None, Sounded]]:
+    """What was heard and seen, by direction."""
+    found: dict[Way, tuple[Listened, Watched | None, Sounded]] = {}
+    events = sorted({event.at for event in scenario.event})
+    since = scenario.judged_from
+    for way in WAYS:
+        speaker, listener = ENDS[way]
+        heard = listened(told[speaker], told[listener], start, end, since)
+        seen = None
+        if scenario.shows(way):
+            seen = watched(told[speaker], told[listener], start, end, since, events)
+        sound = sounded(told[listener], start, end, min(events, default=None))
+        found[way] = heard, seen, sound
+    return found
 
 
 async def _watch(
@@ -182,22 +241,47 @@ async def _watch(
         before = after
 
 
+async def _replay(networks: Networks, name: str, way: Way, start: float) -> None:
+    """Give an access the rates of its trace until cancelled."""
+    trace = networks.traces[name, way]
+    for step in trace.replayed():
+        await anyio.sleep(max(0.0, start + step.at - time.monotonic()))
+        await networks.change(name, way, trace.weather(networks.weather(name, way), step.kbps))
+
+
+async def _follow(servers: Servers, start: float, log: list[tuple[float, str]]) -> None:
+    """Note each change of the way between the two edges until cancelled."""
+    before = servers.path()
+    while True:
+        await anyio.sleep(FOLLOW_S)
+        if (path := servers.path()) != before:
+            before = path
+            log.append((round(time.monotonic() - start, 2), path or "no way is known"))
+
+
 async def _timeline(
-    scenario: Scenario, networks: Networks, start: float
-) -> list[tuple[float, str]]:
+    scenario: Scenario,
+    networks: Networks,
+    servers: Servers,
+    start: float,
+    log: list[tuple[float, str]],
+) -> None:
     """Let happen what happens, until the end."""
-    log = []
     for event in sorted(scenario.event, key=lambda event: event.at):
         await anyio.sleep(max(0.0, start + event.at - time.monotonic()))
+        log.append((round(time.monotonic() - start, 2), _words(event)))
+        if event.link:
+            await servers.change_link(event)
+            continue
         for way in WAYS:
             if event.way in (way, "both"):
                 weather = networks.weather(event.access, way).changed(event)
                 await networks.change(event.access, way, weather)
+        if event.rebind:
+            networks.rebind(event.access)
         if event.present is not None:
             await networks.set_present(event.access, event.present)
-        log.append((round(time.monotonic() - start, 2), _words(event)))
     await anyio.sleep(max(0.0, start + scenario.seconds - time.monotonic()))
-    return log
 
 
 def _words(event: Event) -> str:
@@ -205,82 +289,34 @@ def _words(event: Event) -> str:
     said = {
         name: value
         for name in event.__struct_fields__
-        if name not in ("at", "access", "way") and (value := getattr(event, name)) is not None
+        if name not in ("at", "access", "link", "way")
+        and (value := getattr(event, name)) is not None
     }
     way = "" if event.way == "both" else f" {event.way}"
-    return f"{event.access}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
+    where = f"link {'-'.join(event.link)}" if event.link else event.access
+    return f"{where}{way}: " + ", ".join(f"{name} {value}" for name, value in said.items())
 
 
-class _Person:
-    """A client process."""
-
-    def __init__(self, name: str, process: anyio.abc.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.name = name
-        self.pid = process.pid
-        self._process = process
-        self._stdin = process.stdin
-        self._lines = BufferedByteReceiveStream(process.stdout)
-
-    async def say(self, value: object) -> None:
-        try:
-            await self._stdin.send(msgspec.json.encode(value) + b"\n")
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise await self._ended() from None
-
-    async def hear(self, shape: type[T], within_s: float, what: str) -> T:
-        try:
-            with anyio.fail_after(within_s):
-                line = await self._lines.receive_until(b"\n", LONGEST_LINE)
-        except TimeoutError:
-            raise RunFailed(
-                f"{self.name} did not say within {within_s:.0f} s that {what}"
-            ) from None
-        except (anyio.EndOfStream, anyio.IncompleteRead):
-            raise await self._ended() from None
-        return msgspec.json.decode(line, type=shape)
-
-    async def _ended(self) -> RunFailed:
-        assert self._process.stderr is not None
-        words = b""
-        with anyio.move_on_after(2.0), contextlib.suppress(anyio.EndOfStream):
-            while True:
-                words += await self._process.stderr.receive()
-        last = words.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        return RunFailed(f"{self.name} ended in the middle of the run: {last[0]}")
+def _command(scenario: Scenario) -> list[str]:
+    """Of the client of the person under test."""
+    return browsers.command() if scenario.client == "chromium" else SDK
 
 
-@asynccontextmanager
-async def _person(name: str, *, apart: bool) -> AsyncIterator[_Person]:
-    """A client, in a network namespace of its own if ``apart``; ended with the block."""
-    command = [sys.executable, "-m", "fairlead.lab.field.client"]
-    if apart:
-        command = ["unshare", "--net", "--", *command]
-    async with await anyio.open_process(command) as process:
-        try:
-            yield _Person(name, process)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-
-
-async def _await_namespace(pid: int) -> None:
-    """Until `unshare` has done its work."""
-    own = Path("/proc/self/ns/net").stat().st_ino
-    theirs = Path(f"/proc/{pid}/ns/net")
-    with anyio.fail_after(10.0):
-        while theirs.stat().st_ino == own:  # noqa: ASYNC110 - the kernel tells nobody
-            await anyio.sleep(0.01)
-
-
-def _token(servers: Servers, room: str, identity: str) -> str:
-    return tokens.mint(
-        servers.key,
-        servers.secret,
+def _token(scenario: Scenario, servers: Servers, room: str, identity: str) -> str:
+    video = VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True)
+    grants = Grants(
+        api_key=servers.key,
         identity=identity,
         name=identity,
-        now=time.time(),
-        ttl=TOKEN_TTL_S,
-        video=VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True),
+        video=video,
+        room_config=_room(scenario),
     )
+    return tokens.sign(grants, servers.secret, time.time(), TOKEN_TTL_S)
+
+
+def _room(scenario: Scenario) -> str:
+    """What the room is opened with (RoomConfiguration, as JSON): any server takes metadata."""
+    if not scenario.scene:
+        return ""
+    metadata = msgspec.json.encode({"fairlead": {"scene": scenario.scene}}).decode()
+    return msgspec.json.encode({"metadata": metadata}).decode()

@@ -17,9 +17,28 @@ from fairlead.lab.worldfile import share
 from fairlead.server.toml import ConfigError, decode, read_text
 
 Way = Literal["up", "down"]
+Pictures = Literal["none", "up", "down", "both"]
+Client = Literal["sdk", "chromium"]
 WAYS: tuple[Way, Way] = ("up", "down")
 SHORTEST_S, LONGEST_S = 8.0, 300.0
-MAX_ACCESSES = 4
+MAX_ACCESSES, MAX_REGIONS = 4, 5
+MOST_SLOWDOWN = 20.0
+MOST_DOWNLOADS = 16
+OF_ACCESSES = (
+    "burst",
+    "outage_every_ms",
+    "outage_ms",
+    "queue_ms",
+    "hold",
+    "present",
+    "codel",
+    "cross_kbps",
+    "cross_downloads",
+    "rebind",
+)
+"""What does not happen to a link."""
+OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
+"""The limits that need any."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +64,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Everything vanishes."""
     hold: bool | None = None
     """Everything waits, and floods out when it ends, as from a base station."""
+    codel: bool | None = None
+    """CoDel minds the queue before the rate (RFC 8289)."""
+    cross_kbps: int | None = None
+    """Others' paced stream through the same rate."""
+    cross_downloads: int | None = None
+    """Others' downloads through the same rate; they behave as TCP's."""
 
 
 class Access(Change, frozen=True, kw_only=True):
@@ -52,20 +77,29 @@ class Access(Change, frozen=True, kw_only=True):
 
     present: bool = True
     """Whether the device is on it when the call starts; the first one that is carries it."""
+    trace: str = ""
+    """Path, relative to the scenario's file, of a trace that gives the rate down: mahimahi's, a
+    packet of 1,500 bytes at the millisecond that each line names, or rates (docs/field-lab.md)."""
+    trace_up: str = ""
+    """The same for the rate up."""
     up: Change = Change()
     """What differs on the way up."""
     down: Change = Change()
 
 
 class Event(Change, frozen=True, kw_only=True):
-    """Something that happens to an access network."""
+    """Something that happens to an access network, or to a link between two regions."""
 
     at: float
     """Seconds after both hear each other."""
-    access: str
+    access: str = ""
+    link: list[str] = []
+    """Two regions, in place of an access."""
     way: Literal["up", "down", "both"] = "both"
     present: bool | None = None
     """The interface appears, or goes with its address."""
+    rebind: bool | None = None
+    """The NAT gives every UDP flow another port; true."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +113,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Share of the sound that the client made up."""
     delay_ms: float | None = None
     """Mouth to ear, median of the last 5 s over the median before the first event."""
+    fps: float | None = None
+    """Pictures a second: at least so many, unlike all others here."""
+    stall_s: float | None = None
+    """All times together of over half a second without a new picture."""
+    frames_back_s: float | None = None
+    """From any event until pictures flow again."""
+    picture_back_s: float | None = None
+    """From the last event until the picture is as wide and as quick as before the first."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +139,19 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seconds: float
     """From the moment at which both hear each other."""
     regions: list[str] = msgspec.field(default_factory=lambda: ["singapore"])
-    """Where the person under test and the other one are; one name puts both at one edge."""
+    """The person under test is at the first, the other one at the last; one name puts both at one
+    edge. Others between are there to be ways round."""
+    scene: str = ""
+    """The scene that the room is opened with; ours takes its budgets from it."""
+    client: Client = "sdk"
+    """Of the person under test: LiveKit's Python SDK, or its npm client in Chromium."""
+    slowdown: float = 1.0
+    """So many times slower than this machine their page runs, as on a cheap phone; Chromium's
+    throttle slows its main thread alone, not its codecs."""
+    pictures: Pictures = "both"
+    """Who shows any: ``up`` is the person under test."""
+    judged_from: float = 0.0
+    """What was before this second is shown and not judged: the networks may settle."""
     access: dict[str, Access]
     event: list[Event] = []
     limits: Limits = Limits()
@@ -108,6 +162,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def first_event(self) -> float:
         """When something happens first; the end if nothing does."""
         return min((event.at for event in self.event), default=self.seconds)
+
+    def shows(self, way: Way) -> bool:
+        """Whether pictures go this way."""
+        return self.pictures in (way, "both")
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +181,9 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     queue_ms: float | None = None
     cut: bool = False
     hold: bool = False
+    codel: bool = False
+    cross_kbps: int = 0
+    cross_downloads: int = 0
 
     def changed(self, change: Change) -> Weather:
         """After a change. Raises `ConfigError` for a share that is none."""
@@ -157,11 +218,24 @@ def find(name: str) -> Scenario:
     `ConfigError`."""
     if name.endswith(".toml"):
         path = Path(name)
-        return parse(read_text(path), path.stem, str(path))
+        return _beside(path, parse(read_text(path), path.stem, str(path)))
     known = shipped()
     if name not in known:
         raise ConfigError(f"there is no scenario {name!r}; there are {', '.join(known)}")
     return known[name]
+
+
+def _beside(path: Path, scenario: Scenario) -> Scenario:
+    """With traces found where the scenario's file is."""
+    found = {
+        name: msgspec.structs.replace(
+            access,
+            trace=access.trace and str(path.parent / access.trace),
+            trace_up=access.trace_up and str(path.parent / access.trace_up),
+        )
+        for name, access in scenario.access.items()
+    }
+    return msgspec.structs.replace(scenario, access=found)
 
 
 def parse(text: str, name: str, where: str = "") -> Scenario:
@@ -188,8 +262,17 @@ def _check(scenario: Scenario) -> None:
         raise ConfigError(
             f"seconds is {scenario.seconds:g}: give {SHORTEST_S:.0f} to {LONGEST_S:.0f}"
         )
-    if not 1 <= len(scenario.regions) <= 2:
-        raise ConfigError(f"regions has {len(scenario.regions)} names: give one or two")
+    if not 1 <= scenario.slowdown <= MOST_SLOWDOWN:
+        raise ConfigError(f"slowdown is {scenario.slowdown:g}: give 1 to {MOST_SLOWDOWN:.0f}")
+    if scenario.slowdown > 1 and scenario.client != "chromium":
+        raise ConfigError('slowdown is for a browser: set client = "chromium" beside it')
+    if not 0 <= scenario.judged_from <= scenario.seconds - SHORTEST_S / 2:
+        raise ConfigError(
+            f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"
+            f" of the {scenario.seconds:g} s"
+        )
+    if not 1 <= len(scenario.regions) <= MAX_REGIONS:
+        raise ConfigError(f"regions has {len(scenario.regions)} names: give 1 to {MAX_REGIONS}")
     for region in scenario.regions:
         if regions.known(region) is None:
             raise ConfigError(f"there is no region {region!r}: `fairlead world` knows the names")
@@ -203,20 +286,75 @@ def _check(scenario: Scenario) -> None:
         for change in (access, access.up, access.down):
             _possible(f"access.{name}", change)
     for event in scenario.event:
-        if event.access not in scenario.access:
-            raise ConfigError(
-                f"an event is for access {event.access!r}; there are {', '.join(scenario.access)}"
-            )
-        if not 0 <= event.at <= scenario.seconds:
-            raise ConfigError(
-                f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
-            )
-        _possible(f"the event at {event.at:g} s", event)
+        _happens(scenario, event)
+    for name, access in scenario.access.items():
+        for way in WAYS:
+            _narrow(scenario, name, access, way)
     for way in WAYS:
         bounds: Bounds = getattr(scenario.limits, way)
         for key in ("swallowed", "concealed"):
             if (value := getattr(bounds, key)) is not None:
                 portion(f"limits.{way}.{key}", value)
+        _bounds(scenario, way, bounds)
+
+
+def _happens(scenario: Scenario, event: Event) -> None:
+    where = f"the event at {event.at:g} s"
+    if event.link:
+        _of_link(scenario, event, where)
+    elif event.access not in scenario.access:
+        raise ConfigError(
+            f"an event is for access {event.access!r}; there are {', '.join(scenario.access)}"
+        )
+    if not 0 <= event.at <= scenario.seconds:
+        raise ConfigError(
+            f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
+        )
+    _possible(where, event)
+
+
+def _narrow(scenario: Scenario, name: str, access: Access, way: Way) -> None:
+    """Others can only share what is limited."""
+    weather = Weather().changed(access).changed(getattr(access, way))
+    traced = bool(access.trace if way == "down" else access.trace_up)
+    moments = [("at the start", weather)]
+    for event in sorted(scenario.event, key=lambda event: event.at):
+        if event.access == name and event.way in (way, "both"):
+            weather = weather.changed(event)
+            moments.append((f"at {event.at:g} s", weather))
+    for when, now in moments:
+        if (now.cross_kbps or now.cross_downloads) and now.rate_kbps is None and not traced:
+            raise ConfigError(
+                f"access {name} has no rate_kbps {way} {when}, which others could share: set one, "
+                "or cross_kbps and cross_downloads to 0"
+            )
+
+
+def _of_link(scenario: Scenario, event: Event, where: str) -> None:
+    if event.access:
+        raise ConfigError(f"{where} names an access and a link: make two events of it")
+    if len(set(event.link)) != 2 or not set(event.link) <= set(scenario.regions):
+        raise ConfigError(
+            f"{where}: link is {event.link}: give two of the regions {', '.join(scenario.regions)}"
+        )
+    for name in OF_ACCESSES:
+        if getattr(event, name) is not None:
+            raise ConfigError(f"{where}: a link has no {name}: leave it out")
+    if event.way != "both":
+        raise ConfigError(f"{where}: a link changes both ways: leave way out")
+
+
+def _bounds(scenario: Scenario, way: Way, bounds: Bounds) -> None:
+    for key in Bounds.__struct_fields__:
+        value = getattr(bounds, key)
+        if isinstance(value, (int, float)) and value < 0:
+            raise ConfigError(f"limits.{way}.{key} is {value:g}: give 0 or more")
+    asked = [key for key in OF_PICTURES if getattr(bounds, key) is not None]
+    if asked and not scenario.shows(way):
+        raise ConfigError(
+            f"limits.{way}.{asked[0]} needs pictures that go {way}: pictures is"
+            f" {scenario.pictures!r}"
+        )
 
 
 def _possible(where: str, change: Change) -> None:
@@ -228,5 +366,9 @@ def _possible(where: str, change: Change) -> None:
         value = getattr(change, name)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
             raise ConfigError(f"{where}: {name} is {value:g}: give 0 or more")
+    if (change.cross_downloads or 0) > MOST_DOWNLOADS:
+        raise ConfigError(
+            f"{where}: cross_downloads is {change.cross_downloads}: give up to {MOST_DOWNLOADS}"
+        )
     if (change.outage_every_ms or 0) > 0 and change.outage_ms is None:
         raise ConfigError(f"{where}: outage_every_ms has no outage_ms beside it: say how long")

@@ -8,12 +8,15 @@ import msgspec
 import numpy as np
 
 from fairlead.lab.field.measure import AFTER_S, Listened
+from fairlead.lab.field.pictures import RATE
 from fairlead.lab.field.scenario import Bounds, Scenario, portion
+from fairlead.lab.field.watching import Watched
 
 LATE_P99_MS = 3.0
 STEAL = 0.02
 CLOCK = 0.005
 SPREAD_MS = 20.0
+PAINTED = 0.9
 QUIET_S = 2.0
 """Less than this before the first event says nothing of the time before."""
 
@@ -31,6 +34,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Of mouth to ear before the first event, 5th to 95th percentile."""
     swallowed_before: int
     """Words swallowed before the first event."""
+    painted: float = 1.0
+    """Least share of the pictures that were due which a client showed."""
 
     def complaints(self) -> list[str]:
         """Why the run is void; none if it counts."""
@@ -45,6 +50,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"mouth to ear varied by {self.spread_ms:.0f} ms before anything happened")
         if self.swallowed_before:
             found.append(f"{self.swallowed_before} words were swallowed before anything happened")
+        if self.painted < PAINTED:
+            found.append(f"a client showed {self.painted:.0%} of the pictures that were due")
         return found
 
 
@@ -53,6 +60,7 @@ def health(
     ways: list[Listened],
     late_p99_ms: float,
     steal: float,
+    seen: list[Watched] | None = None,
 ) -> Health:
     """Of a run. What is before the first event is judged where there are a few seconds of it and
     the network is meant to be good then."""
@@ -61,18 +69,52 @@ def health(
     until = quiet - min(1.0, quiet / 2)
     judged = ways if quiet >= QUIET_S else []
     before = [[late for at, late in one.delays if at < until] for one in judged]
-    worst = max(ways, key=lambda one: abs(one.clock - 1))
+    clock = max((one.clock for one in ways), key=lambda one: abs(one - 1), default=1.0)
     return Health(
         late_p99_ms=round(late_p99_ms, 2),
         steal=round(steal, 4),
-        clock=round(worst.clock, 4),
+        clock=round(clock, 4),
         spread_ms=round(max((_spread(late) for late in before if late), default=0.0), 1),
         swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
+        painted=min((round(_painted(one), 3) for one in seen or []), default=1.0),
     )
 
 
-def misses(scenario: Scenario, bounds: Bounds, heard: Listened) -> list[str]:
+def _painted(seen: Watched) -> float:
+    return seen.shown / RATE / (seen.until - seen.since)
+
+
+def misses(
+    scenario: Scenario, bounds: Bounds, heard: Listened, seen: Watched | None = None
+) -> list[str]:
     """What is beyond its limits, a sentence each."""
+    return _misheard(scenario, bounds, heard) + ([] if seen is None else _unseen(bounds, seen))
+
+
+def _unseen(bounds: Bounds, seen: Watched) -> list[str]:
+    found = []
+    if bounds.fps is not None and seen.fps < bounds.fps:
+        found.append(f"{seen.fps:.1f} pictures a second: at least {bounds.fps:g}")
+    if bounds.stall_s is not None and seen.stall_s > bounds.stall_s:
+        found.append(f"the picture stood for {seen.stall_s:.1f} s: at most {bounds.stall_s:g} s")
+    if bounds.frames_back_s is not None:
+        for one in seen.recoveries:
+            if one.frames_s is None:
+                found.append(f"no picture flowed again after {one.at:g} s")
+            elif one.frames_s > bounds.frames_back_s:
+                found.append(
+                    f"pictures flowed again {one.frames_s:.1f} s after {one.at:g} s: "
+                    f"at most {bounds.frames_back_s:g} s"
+                )
+    if bounds.picture_back_s is not None and seen.recoveries:
+        back = seen.recoveries[-1].picture_s
+        if back is None or back > bounds.picture_back_s:
+            when = "did not come" if back is None else f"came {back:.1f} s later"
+            found.append(f"the full picture {when}: at most {bounds.picture_back_s:g} s")
+    return found
+
+
+def _misheard(scenario: Scenario, bounds: Bounds, heard: Listened) -> list[str]:
     found = []
     if bounds.swallowed is not None:
         most = portion("swallowed", bounds.swallowed)

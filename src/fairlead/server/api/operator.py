@@ -37,7 +37,8 @@ class Operator:
         if node == self._node:
             return await self._run(operation)
         try:
-            answer = await self._cells.request(node, wire.encode(operation), TIMEOUT)
+            patience = operation.patience_s if isinstance(operation, wire.PerformRpc) else 0.0
+            answer = await self._cells.request(node, wire.encode(operation), TIMEOUT + patience)
             return wire.decode_reply(answer)
         except NoAnswer as reason:
             return Failed(code="unavailable", message=str(reason))

@@ -12,12 +12,18 @@ from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomRequest,
     DeleteRoomResponse,
+    ForwardParticipantRequest,
+    ForwardParticipantResponse,
     ListParticipantsRequest,
     ListParticipantsResponse,
     ListRoomsRequest,
     ListRoomsResponse,
+    MoveParticipantRequest,
+    MoveParticipantResponse,
     MuteRoomTrackRequest,
     MuteRoomTrackResponse,
+    PerformRpcRequest,
+    PerformRpcResponse,
     RemoveParticipantResponse,
     RoomParticipantIdentity,
     SendDataRequest,
@@ -36,14 +42,19 @@ from fairlead.protocol.operation import (
     CreateRoom,
     DeleteRoom,
     Failed,
+    ForwardParticipant,
+    MoveParticipant,
     MuteTrack,
+    PerformRpc,
     RemoveParticipant,
     Reply,
+    RevokeTokens,
     SendData,
     UpdateParticipant,
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
+from fairlead.rooms.calling import patience
 from fairlead.server.api.directory import Directory
 from fairlead.server.api.twirp import TwirpError
 
@@ -92,6 +103,9 @@ class RoomService:
             "UpdateSubscriptions": (UpdateSubscriptionsRequest, self.update_subscriptions),
             "SendData": (SendDataRequest, self.send_data),
             "UpdateRoomMetadata": (UpdateRoomMetadataRequest, self.update_room_metadata),
+            "MoveParticipant": (MoveParticipantRequest, self.move_participant),
+            "ForwardParticipant": (ForwardParticipantRequest, self.forward_participant),
+            "PerformRpc": (PerformRpcRequest, self.perform_rpc),
         }
 
     async def create_room(self, grants: Grants, request: CreateRoomRequest) -> Room:
@@ -119,19 +133,7 @@ class RoomService:
     async def delete_room(self, grants: Grants, request: DeleteRoomRequest) -> DeleteRoomResponse:
         """At every edge that holds it; one that can't be reached makes the call fail."""
         grants.require_create()
-        holders = self._holders(request.room)
-        replies: list[Reply] = []
-
-        async def delete(node: int) -> None:
-            replies.append(await self._operator.operate(node, DeleteRoom(room=request.room)))
-
-        async with anyio.create_task_group() as group:
-            for node in holders:
-                group.start_soon(delete, node)
-        for reply in replies:
-            # Another edge may have closed its half by itself meanwhile: that is what was asked.
-            if isinstance(reply, Failed) and reply.code != "not_found":
-                raise TwirpError(reply.code, reply.message)
+        await self._everywhere(request.room, DeleteRoom(room=request.room))
         return DeleteRoomResponse()
 
     async def list_participants(
@@ -152,6 +154,11 @@ class RoomService:
     ) -> RemoveParticipantResponse:
         grants.require_admin(request.room)
         node, _ = self._find(request.room, request.identity)
+        if request.revoke_token_ts:
+            revoke = RevokeTokens(
+                room=request.room, identity=request.identity, before=request.revoke_token_ts
+            )
+            await self._everywhere(request.room, revoke)
         operation = RemoveParticipant(room=request.room, identity=request.identity)
         return await self._ask(node, operation, RemoveParticipantResponse)
 
@@ -204,6 +211,55 @@ class RoomService:
         grants.require_admin(request.room)
         operation = UpdateRoomMetadata(room=request.room, metadata=request.metadata)
         return await self._ask(self._nearest(request.room), operation, Room)
+
+    async def move_participant(
+        self, grants: Grants, request: MoveParticipantRequest
+    ) -> MoveParticipantResponse:
+        grants.require_admin(request.room)
+        grants.require_destination(request.destination_room)
+        node, _ = self._find(request.room, request.identity)
+        operation = MoveParticipant(
+            room=request.room, identity=request.identity, destination=request.destination_room
+        )
+        return await self._ask(node, operation, MoveParticipantResponse)
+
+    async def forward_participant(
+        self, grants: Grants, request: ForwardParticipantRequest
+    ) -> ForwardParticipantResponse:
+        grants.require_admin(request.room)
+        grants.require_destination(request.destination_room)
+        node, _ = self._find(request.room, request.identity)
+        operation = ForwardParticipant(
+            room=request.room, identity=request.identity, destination=request.destination_room
+        )
+        return await self._ask(node, operation, ForwardParticipantResponse)
+
+    async def perform_rpc(self, grants: Grants, request: PerformRpcRequest) -> PerformRpcResponse:
+        """Call a participant's method; the answer is its own, or says that it failed there."""
+        grants.require_admin(request.room)
+        node, _ = self._find(request.room, request.destination_identity)
+        operation = PerformRpc(
+            room=request.room,
+            identity=request.destination_identity,
+            request=request.SerializeToString(),
+            patience_s=patience(request.response_timeout_ms),
+        )
+        return await self._ask(node, operation, PerformRpcResponse)
+
+    async def _everywhere(self, room: str, operation: AnyOperation) -> None:
+        """Have every edge that holds a room carry an operation out."""
+        replies: list[Reply] = []
+
+        async def ask(node: int) -> None:
+            replies.append(await self._operator.operate(node, operation))
+
+        async with anyio.create_task_group() as group:
+            for node in self._holders(room):
+                group.start_soon(ask, node)
+        for reply in replies:
+            # Another edge may have closed its half by itself meanwhile: nothing is left to do.
+            if isinstance(reply, Failed) and reply.code != "not_found":
+                raise TwirpError(reply.code, reply.message)
 
     async def _ask(self, node: int, operation: AnyOperation, kind: type[M]) -> M:
         reply = await self._operator.operate(node, operation)

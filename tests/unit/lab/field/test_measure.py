@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairlead.lab.field import counting, report, scenario, sound, verdict
+from fairlead.lab.field import counting, scenario, sound, verdict
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.people import Heard, Sample, Told
-from fairlead.lab.field.run import Result
 from fairlead.lab.field.sound import SAMPLE_RATE
-from fairlead.lab.field.verdict import Health
 
 BEGAN, LATE_S, SECONDS = 1_000.0, 0.12, 20.0
 FIRST = 1_002.0
@@ -78,6 +76,15 @@ def test_a_hole_swallows_words_and_what_follows_is_late(tmp_path: Path) -> None:
     assert after - before == pytest.approx(200, abs=5)
 
 
+def test_what_was_said_before_is_told_and_not_judged(tmp_path: Path) -> None:
+    listener = heard(tmp_path, cut=(8.0, 9.0))
+    found = listened(Told(began=BEGAN), listener, FIRST, BEGAN + 18.0, 10.0)
+    assert (found.words, len(found.swallowed), found.share, found.longest_s) == (27, 6, 0.0, 0.0)
+    assert found.concealed == pytest.approx(0.01)
+    half = listened(Told(began=BEGAN), listener, FIRST, BEGAN + 18.0, 6.5)
+    assert half.share == pytest.approx(3 / 48)
+
+
 def test_nothing_was_heard(tmp_path: Path) -> None:
     listener = heard(tmp_path)
     listener.heard[0].marks.clear()
@@ -112,36 +119,3 @@ def test_limits_and_health(tmp_path: Path) -> None:
     assert len(sick.complaints()) == 4
     starved = of(heard(tmp_path, speed=0.94))
     assert "0.940 seconds in a second" in verdict.health(one, [starved], 0, 0).complaints()[0]
-
-
-def test_the_report_shows_runs_and_escapes_names(tmp_path: Path) -> None:
-    one = scenario.parse('summary = "<b>."\nseconds = 16\naccess.wifi = {}', "a<b")
-    good, bad = of(heard(tmp_path)), of(heard(tmp_path, cut=(8.0, 9.0)))
-
-    def result(down: Listened, seed: int, void: list[str] | None = None) -> Result:
-        return Result(
-            scenario="a<b",
-            seed=seed,
-            began=0.0,
-            ways={"up": good, "down": down},
-            health=Health(late_p99_ms=0, steal=0, clock=1, spread_ms=0, swallowed_before=0),
-            complaints=void or [],
-            misses={"up": [], "down": ["too <much>"] if down is bad else []},
-            log=[(6.0, "wifi: cut")],
-            traffic=[],
-            packets={},
-        )
-
-    runs = [result(good, 1), result(bad, 2), result(bad, 3), result(bad, 4, ["the host"])]
-    found = report.summary(runs, "down")
-    assert found is not None
-    assert found.runs == 3
-    assert found.swallowed[0] == pytest.approx(6 / 87)
-    assert found.swallowed[1] == 0.0
-    assert report.verdict(runs) == "miss"
-    assert report.verdict(runs[3:]) == "void"
-    page = report.page({"a<b": one}, {"a<b": runs}, "ws://there")
-    assert "<b>." not in page
-    assert "too &lt;much&gt;" in page
-    assert page.count("<svg") == 8
-    assert "http" not in page.replace("http-equiv", "")

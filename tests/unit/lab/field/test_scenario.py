@@ -57,6 +57,9 @@ def test_ways_and_events_change_only_what_they_name() -> None:
         ("delay_ms = 30", "burst = 0.5", "burst is 0.5: give 1 or more"),
         ("summary", 'regions = ["atlantis"]\nsummary', "there is no region 'atlantis'"),
         ("[access.lte]", "[access.LTE]", "access 'LTE': give a name"),
+        ("seconds = 20", "seconds = 20\njudged_from = 17", "judged_from is 17: leave 4 s at least"),
+        ("seconds = 20", "seconds = 20\npictures = 'none'\nlimits.up.fps = 3", "needs pictures"),
+        ("seconds = 20", "seconds = 20\nlimits.up.stall_s = -1", "limits.up.stall_s is -1: give"),
     ],
 )
 def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:
@@ -64,8 +67,18 @@ def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:
         scenario.parse(GOOD.replace(old, new, 1), "lift")
 
 
+def test_an_event_of_a_link() -> None:
+    text = GOOD.replace("seconds", 'regions = ["jakarta", "singapore", "frankfurt"]\nseconds', 1)
+    text = text.replace('access = "lte"', 'link = ["jakarta", "frankfurt"]')
+    assert scenario.parse(text, "cut").event[0].link == ["jakarta", "frankfurt"]
+    with pytest.raises(ConfigError, match="a link has no hold"):
+        scenario.parse(text + "hold = true", "cut")
+    with pytest.raises(ConfigError, match="a link changes both ways"):
+        scenario.parse(text + 'way = "up"', "cut")
+
+
 def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match="there is no scenario 'lift'; there are control, "):
+    with pytest.raises(ConfigError, match=r"there is no scenario 'lift'; there are .*control, "):
         scenario.find("lift")
     with pytest.raises(ConfigError, match="can't be read"):
         scenario.find("/nowhere/lift.toml")

@@ -13,8 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fairlead"
 CRATES = ROOT / "crates"
-KNOWS_STR0M = {f"sfu/src/{name}.rs" for name in ("transport", "packet", "codec", "keyframe", "vp8")}
-"""The transport, its tables and packets, and the views of VP8's header."""
+KNOWS_STR0M = {
+    f"sfu/src/{name}.rs" for name in ("transport", "restart", "packet", "codec", "keyframe", "vp8")
+}
+"""The transport and its ICE restarts, its tables and packets, and the views of VP8's header."""
 TEXT = {".md", ".py", ".pyi", ".rs", ".toml", ".ts", ".mjs", ".html", ".css", ".txt", ".csv", ""}
 
 

@@ -89,6 +89,17 @@ pub enum Command {
         quality: Option<u8>,
         priority: u8,
     },
+    ResumeParticipant {
+        participant: u64,
+    },
+    AdoptConnection {
+        participant: u64,
+        channels: [u16; 2],
+    },
+    ReplayData {
+        participant: u64,
+        had: Vec<Had>,
+    },
     SendData {
         room: ByteBuf,
         packet: ByteBuf,
@@ -174,6 +185,15 @@ pub struct Layer {
     pub stream: u64,
     pub rid: Option<String>,
     pub quality: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Had {
+    #[serde(rename = "type", default)]
+    _tag: Option<String>,
+    pub publisher: String,
+    pub sequence: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -326,6 +346,9 @@ impl Command {
             | Command::Subscribe { participant, .. }
             | Command::Unsubscribe { participant, .. }
             | Command::SetQuality { participant, .. }
+            | Command::ResumeParticipant { participant }
+            | Command::AdoptConnection { participant, .. }
+            | Command::ReplayData { participant, .. }
             | Command::Restrict { participant, .. }
             | Command::MoveParticipant { participant, .. }
             | Command::Call { participant, .. } => Some(*participant),

@@ -212,6 +212,24 @@ impl Node {
                     priority,
                 },
             ),
+            Command::ResumeParticipant { participant } => {
+                self.sfu(now, sfu::Input::Resume { participant });
+            }
+            Command::AdoptConnection {
+                participant,
+                channels,
+            } => self.sfu(
+                now,
+                sfu::Input::Adopt {
+                    participant,
+                    channels,
+                },
+            ),
+            Command::ReplayData { participant, had } => {
+                let had: Vec<_> = had.into_iter().map(|h| (h.publisher, h.sequence)).collect();
+                let had = &had;
+                self.sfu(now, sfu::Input::Replay { participant, had });
+            }
             Command::SendData {
                 room,
                 packet,

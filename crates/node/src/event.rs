@@ -66,6 +66,10 @@ pub enum Event {
     Counters {
         counts: BTreeMap<String, u64>,
     },
+    Resumed {
+        participant: u64,
+        last_sequence: u32,
+    },
     Fatal {
         reason: String,
     },

@@ -265,6 +265,13 @@ impl Node {
                 offer_id,
                 sdp,
             }),
+            sfu::Output::Resumed {
+                participant,
+                last_sequence,
+            } => out.events.push(Event::Resumed {
+                participant,
+                last_sequence,
+            }),
             sfu::Output::Offered {
                 participant,
                 offer_id,

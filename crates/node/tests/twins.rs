@@ -35,6 +35,10 @@ fn events() -> Vec<Event> {
             track: "TR_a".into(),
             mime: "audio/opus",
         },
+        Event::Resumed {
+            participant: 1,
+            last_sequence: u32::MAX,
+        },
         Event::Levels {
             levels: vec![Level {
                 track: "TR_a".into(),
@@ -149,7 +153,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 27, "one sample of each command");
+    assert_eq!(read, 30, "one sample of each command");
 }
 
 #[test]

@@ -9,6 +9,7 @@ const IDENTITY: u32 = 4;
 const DESTINATIONS: u32 = 5;
 const TRANSCRIPTION: u32 = 7;
 const METRICS: u32 = 8;
+const SEQUENCE: u32 = 16;
 const SID: u32 = 17;
 const USER_SID: u32 = 1;
 const USER_DESTINATION_SIDS: u32 = 3;
@@ -132,6 +133,28 @@ impl<'a> Destinations<'a> {
             || self.identities.contains(&identity.as_bytes())
             || self.sids.contains(&sid.as_bytes())
     }
+}
+
+/// The number that a publisher gave a reliable packet; 0 if it gives none.
+pub(crate) fn sequence(packet: &[u8]) -> u32 {
+    fields(packet)
+        .filter_map(Result::ok)
+        .find(|f| f.number == SEQUENCE)
+        .map_or(0, |f| f.value as u32)
+}
+
+/// What names a stamped packet for those who get it twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin<'a> {
+    pub(crate) sid: &'a [u8],
+    pub(crate) sequence: u32,
+}
+
+/// The origin of a stamped packet; None if nobody numbered it.
+pub(crate) fn origin(packet: &[u8]) -> Option<Origin<'_>> {
+    let sequence = sequence(packet);
+    let sid = sender_sid(packet)?;
+    (sequence > 0).then_some(Origin { sid, sequence })
 }
 
 /// The sid that a stamped packet says it comes from.

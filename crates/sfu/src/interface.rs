@@ -132,6 +132,21 @@ pub enum Input<'a> {
         room: RoomKey,
         scene: Scene,
     },
+    /// A client lost its signalling and comes back: what has to be known for that.
+    Resume {
+        participant: u64,
+    },
+    /// A client's connection was another node's until now: its next offer begins ICE, DTLS and
+    /// SCTP anew. `channels`: ids of its reliable and its lossy channel.
+    Adopt {
+        participant: u64,
+        channels: [u16; 2],
+    },
+    /// Send a client again what it missed; of each publisher, the last message that it got.
+    Replay {
+        participant: u64,
+        had: &'a [(String, u32)],
+    },
 }
 
 /// What to do about it.
@@ -188,6 +203,11 @@ pub enum Output {
     SubscriptionLive {
         participant: u64,
         track: String,
+    },
+    /// `last_sequence`: of the reliable messages that the client sent.
+    Resumed {
+        participant: u64,
+        last_sequence: u32,
     },
     /// A picture pauses for lack of room, or goes on.
     StreamState {

@@ -1,12 +1,14 @@
 //! Data packets: from a client to its room, and to the clients of this worker.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use wire::RoomKey;
 
-use crate::data::{Destinations, Refused, Sender, sender_sid, stamp};
+use crate::data::{Destinations, Refused, Sender, sender_sid, sequence, stamp};
 use crate::interface::Output;
+use crate::missed::Reader;
 use crate::sfu::Sfu;
 use crate::transport::Sent;
 
@@ -20,14 +22,21 @@ impl Sfu {
         bytes: &[u8],
         out: &mut Vec<Output>,
     ) {
-        let Some(p) = self.participants.get(&participant) else {
+        let Some(p) = self.participants.get_mut(&participant) else {
             return;
         };
-        let from = &p.info;
-        if !from.can_publish_data {
+        if !p.info.can_publish_data {
             self.count("data_not_permitted");
             return;
         }
+        let number = if reliable { sequence(bytes) } else { 0 };
+        if number > 0 && number <= p.last_sequence {
+            // Sent again by a client that came back: it could not know that this one arrived.
+            self.count("data_repeated");
+            return;
+        }
+        p.last_sequence = p.last_sequence.max(number);
+        let from = &p.info;
         let room = from.room;
         let sender = Sender {
             identity: &from.identity,
@@ -71,6 +80,10 @@ impl Sfu {
         let Some(members) = self.rooms.get(&room) else {
             return;
         };
+        let forgotten = match reliable {
+            true => self.missed.entry(room).or_default().keep(now, bytes),
+            false => 0,
+        };
         let Ok(to) = Destinations::read(bytes) else {
             self.count("data_malformed");
             return;
@@ -96,5 +109,46 @@ impl Sfu {
             }
             self.wake(now, key);
         }
+        if forgotten > 0 {
+            self.count_many("replay_forgotten", forgotten);
+        }
+    }
+
+    /// The number of the last reliable message of a client that the room heard: by this node, or
+    /// by another that served it before.
+    pub(crate) fn resume(&mut self, participant: u64) -> u32 {
+        let Some(p) = self.participants.get_mut(&participant) else {
+            return 0;
+        };
+        let kept = self.missed.get(&p.info.room);
+        let heard = kept.map_or(0, |kept| kept.last(&p.info.sid));
+        p.last_sequence = p.last_sequence.max(heard);
+        p.last_sequence
+    }
+
+    /// Send a client again what it missed. `had`: of each publisher, the last message that it got.
+    pub(crate) fn send_missed(&mut self, now: Instant, participant: u64, had: &[(String, u32)]) {
+        let Some(p) = self.participants.get(&participant) else {
+            return;
+        };
+        let reader = Reader {
+            identity: &p.info.identity,
+            sid: &p.info.sid,
+            since: p.added,
+        };
+        let had: HashMap<&str, u32> = had.iter().map(|(sid, last)| (&**sid, *last)).collect();
+        let kept = self.missed.get(&p.info.room);
+        let missed = kept.map_or_else(Vec::new, |kept| kept.missed(now, reader, &had));
+        let key = (participant, p.data_side());
+        for bytes in missed {
+            let sent = self
+                .transport(key)
+                .map(|t| t.send_message(now, true, &bytes));
+            self.count(match sent {
+                Some(Sent::Taken) => "data_replayed",
+                _ => "data_slow_reader",
+            });
+        }
+        self.wake(now, key);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::calls::Calls;
 use crate::forwarder::Forwarder;
@@ -15,6 +16,11 @@ use crate::values::{ParticipantInfo, Side};
 #[derive(Debug)]
 pub(crate) struct Participant {
     pub(crate) info: ParticipantInfo,
+    pub(crate) added: Instant,
+    /// Number of the last reliable message taken from it.
+    pub(crate) last_sequence: u32,
+    /// Its connection was another node's: the channels for its first offer here.
+    pub(crate) adopted: Option<[u16; 2]>,
     pub(crate) publisher: Option<Transport>,
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
@@ -35,9 +41,12 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
-    pub(crate) fn new(info: ParticipantInfo) -> Self {
+    pub(crate) fn new(info: ParticipantInfo, now: Instant) -> Self {
         Self {
             info,
+            added: now,
+            last_sequence: 0,
+            adopted: None,
             publisher: None,
             subscriber: None,
             estimate: None,

@@ -7,6 +7,8 @@ pub(crate) struct Field<'a> {
     pub(crate) number: u32,
     /// The body of a length-delimited field; empty for every other wire type.
     pub(crate) body: &'a [u8],
+    /// The number of a varint field; 0 for every other wire type.
+    pub(crate) value: u64,
     /// Key, length and body.
     pub(crate) whole: &'a [u8],
 }
@@ -38,9 +40,11 @@ fn field(bytes: &[u8]) -> Result<Field<'_>, Malformed> {
         return Err(Malformed);
     }
     let rest = &bytes[start..];
+    let mut value = 0;
     let (skip, length) = match key & 7 {
         0 => {
-            let (_, n) = varint(rest)?;
+            let (number, n) = varint(rest)?;
+            value = number;
             (n, 0)
         }
         1 => (8, 0),
@@ -56,6 +60,7 @@ fn field(bytes: &[u8]) -> Result<Field<'_>, Malformed> {
     Ok(Field {
         number,
         body: if length == 0 { &[] } else { body },
+        value,
         whole: &bytes[..start + end],
     })
 }
@@ -76,6 +81,13 @@ pub(crate) fn put(out: &mut Vec<u8>, number: u32, body: &[u8]) {
     put_varint(out, u64::from(number) << 3 | 2);
     put_varint(out, body.len() as u64);
     out.extend_from_slice(body);
+}
+
+/// Append a varint field.
+#[cfg(test)]
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u32, value: u32) {
+    put_varint(out, u64::from(number) << 3);
+    put_varint(out, value.into());
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -100,6 +112,7 @@ mod tests {
         assert_eq!(read[0].number, 4);
         assert_eq!(read[0].body, b"ann");
         assert_eq!((read[1].number, read[1].body.len()), (300, 200));
+        assert_eq!(read[2].value, 42);
         assert_eq!(
             (read[2].number, read[2].whole),
             (16, &bytes[bytes.len() - 3..])

@@ -1,5 +1,6 @@
 //! The clients of one worker behind one `handle`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -9,7 +10,9 @@ use wire::{RoomKey, StreamId};
 use crate::figures;
 use crate::interface::{Config, Input, Output};
 use crate::levels;
+use crate::missed::Missed;
 use crate::participant::{Participant, ufrag};
+use crate::restart::as_client;
 use crate::scene::{Scene, Stage};
 use crate::stream::Stream;
 use crate::track::{Asked, Track, TrackKey};
@@ -18,6 +21,9 @@ use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 
 /// Addresses that one transport may be spoken to from; the longest unused is forgotten.
 const MAX_ADDRESSES: usize = 16;
+
+/// Ids of the reliable and the lossy channel where both sides know them (livekit.md 1.12).
+const AGREED_CHANNELS: [u16; 2] = [100, 101];
 
 /// What a participant's transport is known by.
 pub(crate) type TransportKey = (u64, Side);
@@ -28,6 +34,7 @@ pub struct Sfu {
     pub(crate) config: Config,
     pub(crate) participants: HashMap<u64, Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
+    pub(crate) missed: HashMap<RoomKey, Missed>,
     /// Of the rooms that have a scene.
     pub(crate) stages: HashMap<RoomKey, Stage>,
     pub(crate) tracks: BTreeMap<TrackKey, Track>,
@@ -60,6 +67,7 @@ impl Sfu {
             config,
             participants: HashMap::new(),
             rooms: HashMap::new(),
+            missed: HashMap::new(),
             stages: HashMap::new(),
             tracks: BTreeMap::new(),
             track_keys: HashMap::new(),
@@ -161,7 +169,7 @@ impl Sfu {
             } => self.deliver(now, room, reliable, bytes, None),
             Input::Wanted { stream, wanted } => self.export(stream, wanted),
             Input::KeyframeWanted { stream } => self.need_keyframe(now, stream, out),
-            Input::AddParticipant(info) => self.add_participant(info),
+            Input::AddParticipant(info) => self.add_participant(now, info),
             Input::UpdateParticipant {
                 participant,
                 can_publish_data,
@@ -189,7 +197,7 @@ impl Sfu {
                 let made = self
                     .open(now, participant, side)
                     .and_then(|t| t.create_offer(now, offer_id, sections, restart_ice));
-                self.touched((participant, side));
+                self.renamed((participant, side));
                 out.push(match made {
                     Ok((sdp, mids)) => Output::Offered {
                         participant,
@@ -209,7 +217,7 @@ impl Sfu {
                 let taken = self
                     .open(now, participant, side)
                     .and_then(|t| t.accept_answer(now, offer_id, sdp));
-                self.touched((participant, side));
+                self.renamed((participant, side));
                 if let Err(reason) = taken {
                     out.push(failed(participant, side, offer_id, reason));
                 }
@@ -249,6 +257,19 @@ impl Sfu {
                 let asked = Asked { quality, priority };
                 self.set_quality(now, participant, track, asked, out);
             }
+            Input::Resume { participant } => out.push(Output::Resumed {
+                participant,
+                last_sequence: self.resume(participant),
+            }),
+            Input::Adopt {
+                participant,
+                channels,
+            } => {
+                if let Some(p) = self.participants.get_mut(&participant) {
+                    p.adopted = Some(channels);
+                }
+            }
+            Input::Replay { participant, had } => self.send_missed(now, participant, had),
             Input::Restrict {
                 participant,
                 capacity,
@@ -346,11 +367,11 @@ impl Sfu {
         Some(key)
     }
 
-    fn add_participant(&mut self, info: ParticipantInfo) {
+    fn add_participant(&mut self, now: Instant, info: ParticipantInfo) {
         let members = self.rooms.entry(info.room).or_default();
         members.insert(info.participant);
         let (id, stage) = (info.participant, self.stages.get(&info.room));
-        let mut participant = Participant::new(info);
+        let mut participant = Participant::new(info, now);
         if let Some(stage) = stage {
             participant.play(&stage.scene);
         }
@@ -374,6 +395,7 @@ impl Sfu {
             members.remove(&participant);
             if members.is_empty() {
                 self.rooms.remove(&room);
+                self.missed.remove(&room);
             }
         }
     }
@@ -431,12 +453,9 @@ impl Sfu {
             Side::Subscriber => &mut p.subscriber,
         };
         if slot.is_none() {
-            let name = |salt: &str| ufrag(participant, side, salt);
+            let prefix = ufrag(participant, side, "");
             let udp: &[SocketAddr] = if p.tcp_only { &[] } else { &self.config.udp };
-            let mut transport = Transport::new(now, udp, &self.config.tcp, name);
-            let key = (participant, side);
-            self.ufrags.insert(transport.local_ufrag(), key);
-            *slot = Some(transport);
+            *slot = Some(Transport::new(now, udp, &self.config.tcp, prefix));
         }
         slot.as_mut().ok_or_else(|| "no transport".into())
     }
@@ -450,28 +469,40 @@ impl Sfu {
         sdp: &str,
         out: &mut Vec<Output>,
     ) {
-        let agreed = self
-            .participants
-            .get(&participant)
-            .is_some_and(|p| p.info.negotiated_channels);
-        let answered = self.open(now, participant, side).and_then(|t| {
-            let answer = t.accept_offer(now, sdp, agreed)?;
-            Ok((answer, t.local_ufrag()))
-        });
+        let mut agreed = None;
+        let mut adopted = None;
+        if let Some(p) = self.participants.get_mut(&participant) {
+            agreed = p.info.negotiated_channels.then_some(AGREED_CHANNELS);
+            adopted = p.adopted.take();
+        }
+        let sdp = match adopted {
+            Some(_) => Cow::Owned(as_client(sdp)),
+            None => Cow::Borrowed(sdp),
+        };
+        let answered = self
+            .open(now, participant, side)
+            .and_then(|t| t.accept_offer(now, &sdp, adopted.or(agreed)));
+        self.renamed((participant, side));
         out.push(match answered {
-            Ok((sdp, ufrag)) => {
-                // An ICE restart gives the transport a new name; checks under the old one end.
-                self.ufrags.insert(ufrag, (participant, side));
-                Output::Answered {
-                    participant,
-                    side,
-                    offer_id,
-                    sdp,
-                }
-            }
+            Ok(sdp) => Output::Answered {
+                participant,
+                side,
+                offer_id,
+                sdp,
+            },
             Err(reason) => failed(participant, side, offer_id, reason),
         });
-        self.touched((participant, side));
+    }
+
+    /// A negotiation may have restarted ICE: a transport is known by the name that it goes by, and
+    /// by the one that an open offer promises; checks under any other end.
+    fn renamed(&mut self, key: TransportKey) {
+        if let Some(names) = self.transport(key).and_then(Transport::take_names) {
+            self.ufrags.retain(|_, of| *of != key);
+            self.ufrags
+                .extend(names.into_iter().map(|name| (name, key)));
+        }
+        self.touched(key);
     }
 
     /// Have a transport polled by the `Timeout` that is then due at once.

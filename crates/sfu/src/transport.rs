@@ -17,7 +17,7 @@ use str0m::ice::StunMessage;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Output, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
@@ -25,6 +25,7 @@ use crate::figures::Gauge;
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, media_packet, set_playout};
 use crate::redundancy::Voice;
+use crate::restart::Names;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
@@ -124,6 +125,12 @@ type Place = (SocketAddr, SocketAddr);
 
 pub(crate) struct Transport {
     rtc: Rtc,
+    names: Names,
+    /// Its names changed since they were last taken.
+    named: bool,
+    /// It was connected before, and is not known to be now.
+    lost: bool,
+    established: bool,
     pub(crate) deadline: Instant,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
@@ -165,18 +172,15 @@ impl std::fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// A connection that answers at these addresses. `ufrag_prefix` begins its ICE user fragment.
+    /// A connection that answers at these addresses. `prefix` begins its ICE user fragments.
     pub(crate) fn new(
         now: Instant,
         udp: &[SocketAddr],
         tcp: &[SocketAddr],
-        ufrag: impl FnOnce(&str) -> String,
+        prefix: String,
     ) -> Self {
-        let random = IceCreds::new();
-        let creds = IceCreds {
-            ufrag: ufrag(&random.ufrag),
-            pass: random.pass,
-        };
+        let names = Names::new(prefix);
+        let creds = names.credentials();
         let mut rtc = config().clone().set_local_ice_credentials(creds).build(now);
         let udp = udp
             .iter()
@@ -190,6 +194,10 @@ impl Transport {
         }
         Self {
             rtc,
+            names,
+            named: true,
+            lost: false,
+            established: false,
             deadline: now,
             queued: false,
             scene_playout: None,
@@ -218,9 +226,15 @@ impl Transport {
         }
     }
 
-    /// The user fragment by which a client's connectivity checks name this transport.
-    pub(crate) fn local_ufrag(&mut self) -> String {
-        self.rtc.direct_api().local_ice_credentials().ufrag
+    /// The user fragments by which a client's connectivity checks name this transport; None if
+    /// they are those that were taken before.
+    pub(crate) fn take_names(&mut self) -> Option<Vec<String>> {
+        if !std::mem::take(&mut self.named) {
+            return None;
+        }
+        let mut names = vec![self.rtc.direct_api().local_ice_credentials().ufrag];
+        names.extend(self.names.promised().map(Into::into));
+        Some(names)
     }
 
     /// Whether a STUN message was made by someone who knows this transport's password.
@@ -294,24 +308,30 @@ impl Transport {
         &mut self,
         now: Instant,
         sdp: &str,
-        agreed_channels: bool,
+        agreed_channels: Option<[u16; 2]>,
     ) -> Result<String, String> {
         let sdp = without_snap(sdp);
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
+        let before = self.rtc.direct_api().local_ice_credentials();
         let answer = self
             .rtc
             .sdp_api()
             .accept_offer(offer)
             .map_err(|e| e.to_string())?;
+        let answer = answer.to_sdp_string();
+        let (answer, restarted) = self.names.answer(&mut self.rtc, &before, &answer);
+        self.restarted(restarted);
         self.deadline = now;
         self.negotiated();
-        if agreed_channels && !self.channels_agreed {
+        if let Some([reliable, lossy]) = agreed_channels
+            && !self.channels_agreed
+        {
             self.channels_agreed = true;
             let mut api = self.rtc.direct_api();
-            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(100))));
-            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(101))));
+            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(reliable))));
+            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(lossy))));
         }
-        Ok(ask_for_lost_sound(&answer.to_sdp_string()))
+        Ok(ask_for_lost_sound(&answer))
     }
 
     /// Make an offer with exactly these sections after the data section. Err: nothing to offer.
@@ -350,15 +370,14 @@ impl Transport {
             };
             mids.push(mid.to_string());
         }
-        if restart_ice {
-            api.ice_restart(true);
-        }
+        let restart = restart_ice.then(|| api.ice_restart(true));
         let Some((offer, pending)) = api.apply() else {
             return Err("the offer would change nothing".into());
         };
         self.deadline = now;
         self.offer = Some((id, pending));
-        Ok((offer.to_sdp_string(), mids))
+        self.named = true;
+        Ok((self.names.offer(restart, offer.to_sdp_string()), mids))
     }
 
     /// Take the answer to the offer `id` (0: whichever is open).
@@ -373,12 +392,21 @@ impl Transport {
             return Err(format!("answer {id} comes without an offer"));
         };
         self.deadline = now;
+        let before = self.rtc.direct_api().local_ice_credentials();
         self.rtc
             .sdp_api()
             .accept_answer(pending, answer)
             .map_err(|e| e.to_string())?;
+        let restarted = self.names.answered(&mut self.rtc, &before);
+        self.restarted(restarted);
         self.negotiated();
         Ok(())
+    }
+
+    /// A restarted connection says so when it is back; its packets go the old way until then.
+    fn restarted(&mut self, restarted: bool) {
+        self.named |= restarted;
+        self.lost |= restarted;
     }
 
     /// Learn what the last negotiation agreed on.
@@ -662,9 +690,18 @@ impl Transport {
 
     fn event(&mut self, event: Event, happened: &mut Vec<Happened>) {
         match event {
-            Event::Connected => happened.push(Happened::State(TransportState::Connected)),
+            Event::Connected => {
+                (self.established, self.lost) = (true, false);
+                happened.push(Happened::State(TransportState::Connected));
+            }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.lost = true;
                 happened.push(Happened::State(TransportState::Disconnected));
+            }
+            Event::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) if self.established && std::mem::take(&mut self.lost) => {
+                happened.push(Happened::State(TransportState::Connected));
             }
             Event::RtpPacket(packet) => {
                 let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);

@@ -19,6 +19,13 @@ from fairlead.lab.change import LinkChange
 from fairlead.lab.view import view
 from fairlead.lab.web import answer, plainly, read_body
 from fairlead.lab.world import World
+from fairlead.server.admin import DrainWish
+
+
+class NodeDrain(DrainWish, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which region's node to empty, and how fast."""
+
+    region: str
 
 
 class OfNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +58,10 @@ def admin_app(world: World, secret: str, tasks: anyio.abc.TaskGroup) -> Starlett
         await world.kill(wish.region)
         return answer({"region": wish.region, "state": "down"})
 
+    async def drain(request: Request) -> Response:
+        wish = await read_body(request, NodeDrain)
+        return answer(await world.drain(wish.region, DrainWish(on=wish.on, rate=wish.rate)))
+
     async def start(request: Request) -> Response:
         wish = await read_body(request, OfNode)
         await world.revive(wish.region)
@@ -65,6 +76,7 @@ def admin_app(world: World, secret: str, tasks: anyio.abc.TaskGroup) -> Starlett
                     Route("/nodes", plainly(nodes)),
                     Route("/link", plainly(link), methods=["POST"]),
                     Route("/kill", plainly(kill), methods=["POST"]),
+                    Route("/drain", plainly(drain), methods=["POST"]),
                     Route("/start", plainly(start), methods=["POST"]),
                 ],
             )

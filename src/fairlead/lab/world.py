@@ -19,6 +19,7 @@ from fairlead.lab.regions import Region
 from fairlead.lab.topology import joined, reachable
 from fairlead.lab.ways import Way, Ways, ways
 from fairlead.lab.worldfile import LOOPBACK, WorldSpec
+from fairlead.server.admin import DrainWish
 from fairlead.server.config import (
     DEVELOPMENT_KEYS,
     AdminSection,
@@ -33,7 +34,7 @@ from fairlead.server.config import (
     TurnSection,
     Weather,
 )
-from fairlead.server.state import NodeState, Ready
+from fairlead.server.state import DrainState, NodeState, Ready
 from fairlead.server.supervisor import Child, ChildDied, start_child
 from fairlead.server.toml import ConfigError
 
@@ -160,6 +161,21 @@ class World:
         self._changed_at = anyio.current_time()
         await place.child.stop(within=0)
         place.state = None
+
+    async def drain(self, name: str, wish: DrainWish) -> DrainState:
+        """Empty a region's node, or take that back: how far it is. Raises `ConfigError`."""
+        place = self.place(name)
+        if not place.up:
+            raise ConfigError(f"the node of {name} has ended: start it first")
+        answer = await self._http.post(
+            f"{_http_url(place)}/admin/drain",
+            content=msgspec.json.encode(wish),
+            timeout=CHANGE_S,
+        )
+        if answer.status_code == 400:
+            raise ConfigError(str(answer.json()["error"]))
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=DrainState)
 
     async def revive(self, name: str) -> None:
         """Start a region's node again after it has ended. Raises `ConfigError`, `WorldFailed`."""

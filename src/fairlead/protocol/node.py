@@ -170,6 +170,36 @@ class SetQuality(Message, frozen=True):
     """0 to 255: where room is short, the greater is served first and gets more."""
 
 
+class ResumeParticipant(Message, frozen=True):
+    """A client that lost its signalling comes back; answered by `Resumed`."""
+
+    participant: int
+
+
+class AdoptConnection(Message, frozen=True):
+    """A client's connection was with another node until now: its next offer begins ICE, DTLS and
+    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel."""
+
+    participant: int
+    channels: list[int]
+
+
+class Had(Message, frozen=True):
+    """The number of the last reliable message that a client got of a publisher."""
+
+    publisher: str
+    """Its sid."""
+    sequence: int
+
+
+class ReplayData(Message, frozen=True):
+    """Send a client the reliable messages of its room that it missed; what was sent too long ago,
+    or was too much to keep, is gone."""
+
+    participant: int
+    had: list[Had]
+
+
 class SendData(Message, frozen=True):
     """Send a DataPacket (protobuf bytes) to a room, as the server: on this node and the others."""
 
@@ -322,6 +352,9 @@ Command = (
     | Subscribe
     | Unsubscribe
     | SetQuality
+    | ResumeParticipant
+    | AdoptConnection
+    | ReplayData
     | SendData
     | Restrict
     | MoveParticipant
@@ -525,6 +558,14 @@ class Counters(Message, frozen=True):
     counts: dict[str, int]
 
 
+class Resumed(Message, frozen=True):
+    """The answer to `ResumeParticipant`."""
+
+    participant: int
+    last_sequence: int
+    """Of the reliable messages that the client sent; 0 if it numbered none."""
+
+
 class Fatal(Message, frozen=True):
     """A packet thread stopped; the process must end."""
 
@@ -545,6 +586,7 @@ Event = (
     | TrackWanted
     | LinkReport
     | Counters
+    | Resumed
     | Fatal
 )
 

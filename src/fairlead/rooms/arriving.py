@@ -12,7 +12,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
-from livekit.protocol.rtc import JoinResponse, LeaveRequest
+from livekit.protocol.rtc import JoinResponse, LeaveRequest, ReconnectResponse
 
 from fairlead.policy import limits
 from fairlead.policy.grants import Denied, Grants
@@ -23,6 +23,7 @@ from fairlead.protocol.join import Join
 from fairlead.rooms import (
     announcing,
     boundary,
+    draining,
     leaving,
     negotiating,
     publishing,
@@ -32,7 +33,7 @@ from fairlead.rooms import (
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.ice_servers import ice_servers
-from fairlead.rooms.outputs import CloseSession, PutRecord
+from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import negotiated_channels, publish_codecs, server_info
@@ -42,6 +43,7 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
     """What a joiner may do, its own metadata taken in. Raises `Denied` as the websocket and
     ``/validate`` alike must answer."""
     name = grants.require_join()
+    draining.check(ctx)
     if join.publish:
         grants = _publish_only(grants, join.publish)
     if join.metadata or join.attributes:
@@ -70,17 +72,10 @@ def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
 
 def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     """A client came. What it says at once (tracks, an offer) is taken after its welcome."""
-    if request.reconnect:
-        if ctx.faults.resume(grants.require_join(), grants.identity, ctx.now) == "unanswered":
-            ctx.out.add(CloseSession(session=number))
-            return
-        # A session can't be taken up again yet: the client joins anew by itself.
-        _turn_away(ctx, number, DisconnectReason.STATE_MISMATCH, LeaveRequest.RECONNECT)
-        return
     try:
         grants = verdict(ctx, grants, request)
     except Denied:
-        _turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
+        leaving.turn_away(ctx, number, DisconnectReason.JOIN_FAILURE, LeaveRequest.DISCONNECT)
         return
     room = ctx.room(grants.require_join())
     replace_older(ctx, room, grants.identity)
@@ -191,9 +186,7 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
 def _welcome(ctx: Context, room: Room, session: Session) -> None:
     info = ParticipantInfo()
     info.CopyFrom(session.info)
-    usual = defaults.PUBLISH_CODECS
-    codecs = ctx.settings.devices.codecs(session.join.client, usual)
-    barred = [mime for mime in usual if mime not in codecs]
+    codecs = ctx.settings.devices.codecs(session.join.client, defaults.PUBLISH_CODECS)
     ctx.out.signal(
         session.number,
         join=JoinResponse(
@@ -209,23 +202,36 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
             ping_timeout=defaults.PING_TIMEOUT,
             sif_trailer=room.sif_trailer,
             enabled_publish_codecs=publish_codecs(codecs),
-            client_configuration=ClientConfiguration(
-                disabled_codecs=DisabledCodecs(publish=publish_codecs(barred))
-            )
-            if barred
-            else None,
+            client_configuration=_configuration(ctx, session.join),
             fast_publish=session.grants.can_publish,
         ),
     )
 
 
+def welcome_back(ctx: Context, sid: str, request: Join, last_sequence: int) -> ReconnectResponse:
+    """What a client hears first that takes up its session ``sid``: its reliable messages came up to
+    ``last_sequence``."""
+    return ReconnectResponse(
+        ice_servers=ice_servers(ctx.settings.turn, sid, ctx.now),
+        client_configuration=_configuration(ctx, request),
+        server_info=server_info(ctx.settings),
+        last_message_seq=last_sequence,
+    )
+
+
+def _configuration(ctx: Context, request: Join) -> ClientConfiguration | None:
+    """What the client's device should not try."""
+    usual = defaults.PUBLISH_CODECS
+    codecs = ctx.settings.devices.codecs(request.client, usual)
+    barred = [mime for mime in usual if mime not in codecs]
+    if not barred:
+        return None
+    return ClientConfiguration(disabled_codecs=DisabledCodecs(publish=publish_codecs(barred)))
+
+
 def others_of(room: Room, session: Session) -> list[ParticipantInfo]:
     """Everyone else in a room, as a session is told when it comes."""
-    return [
-        person.told if isinstance(person, Session) else person.info
-        for person in room.participants()
-        if person is not session and not person.hidden and person.identity != session.identity
-    ]
+    return room.shown_to(session.identity)
 
 
 def info_of(ctx: Context, grants: Grants | None) -> RoomInfo:
@@ -245,16 +251,6 @@ def replace_older(ctx: Context, room: Room, identity: str) -> None:
         leaving.leave(ctx, older, DisconnectReason.DUPLICATE_IDENTITY)
         # Its departure may have emptied the room, which this join is about to fill again.
         ctx.rooms[room.name] = ctx.touch(room)
-
-
-def _turn_away(
-    ctx: Context,
-    number: int,
-    reason: DisconnectReason,
-    action: LeaveRequest.Action,
-) -> None:
-    leaving.send_leave(ctx, number, reason, action)
-    ctx.out.add(CloseSession(session=number))
 
 
 def _check_place(ctx: Context, name: str, regions: RegionSet) -> None:

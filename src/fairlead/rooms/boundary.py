@@ -65,6 +65,8 @@ def enforce(ctx: Context, room: Room) -> None:
 
 def node_came(ctx: Context, record: NodeRecord) -> None:
     """Another node says where it is."""
+    if record.node != ctx.settings.node:
+        ctx.urls[record.node] = record.url
     if record.node != ctx.settings.node and ctx.region_of.get(record.node) != record.region:
         ctx.region_of[record.node] = record.region
         _review(ctx)
@@ -72,6 +74,7 @@ def node_came(ctx: Context, record: NodeRecord) -> None:
 
 def node_went(ctx: Context, node: int) -> None:
     """Nobody says any more where a node is."""
+    ctx.urls.pop(node, None)
     if node != ctx.settings.node and ctx.region_of.pop(node, None) is not None:
         _review(ctx)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import msgspec
 from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.rtc import RegionInfo, RegionSettings
 
 from fairlead.policy import regions as policy
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
+from fairlead.rooms.absence import Endings
+from fairlead.rooms.adoption import Adoption
+from fairlead.rooms.drain import Drain
 from fairlead.rooms.faults import Faults
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
 from fairlead.rooms.region_sets import RegionSets
@@ -56,10 +60,18 @@ class Context:
         """Sessions whose subscriptions may need a new exchange of descriptions."""
         self.touched: dict[str, Room] = {}
         """Rooms that have something to tell at the end of the step."""
+        self.returning: dict[int, int] = {}
+        """Websockets on which clients come back, to their sessions, while the node is asked."""
+        self.adoptions: dict[int, Adoption] = {}
+        """Websockets on which clients ask for sessions of other edges."""
+        self.endings = Endings()
         self.parted: dict[str, ParticipantRecord] = {}
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""
+        self.urls: dict[int, str] = {}
+        """Where clients connect to each other node that is known."""
+        self.drain = Drain()
         self.calls: dict[str, Call] = {}
         """Of the server's to participants, by id, until they are answered."""
         self.forwards: dict[str, Forward] = {}
@@ -92,6 +104,15 @@ class Context:
     def touch(self, room: Room) -> Room:
         self.touched[room.name] = room
         return room
+
+    def elsewhere(self, room: Room) -> RegionSettings:
+        """The other nodes where a room may be, as clients read it."""
+        places = [
+            RegionInfo(region=self.region_of[node], url=url)
+            for node, url in sorted(self.urls.items())
+            if node in self.region_of and policy.allows(room.regions, self.region_of[node])
+        ]
+        return RegionSettings(regions=places)
 
     def new_stream(self) -> int:
         """A stream id that this node never gave out before."""
@@ -167,6 +188,9 @@ class Context:
             else:
                 info = person.info
             news.append((person.hidden, info))
+        for info in room.parted:
+            if not info.permission.hidden:
+                room.departures.note(self.now, info)
         room.parted.clear()
         room.changed.clear()
         if not news:
@@ -213,17 +237,35 @@ class Context:
                 del self.streams[sid]
                 self.out.tell(node.RemoveTrack(track=sid))
         for sid, track in wanted.items():
-            if sid not in room.meshed or retagged:
+            streams = [layer.stream for layer in track.layers]
+            known = self.streams.get(sid, streams)
+            new = sid not in room.meshed or known != streams
+            if new or retagged:
                 room.meshed[sid] = track
                 self.meshed.setdefault(sid, set()).add(room.name)
-                streams = [layer.stream for layer in track.layers]
-                known = self.streams.get(sid, streams)
                 if known != streams:
-                    # It moved here, and its old room has not heard of it yet.
+                    # It moved here, and its old room has not heard of it yet; or to another node.
                     self.out.tell(node.RemoveTrack(track=sid))
                 if retagged or self.streams.get(sid) != streams:
                     self.out.tell(_remote(room, track, tag))
                 self.streams[sid] = streams
+            if new:
+                self.send_again(room, track)
+
+    def send_again(self, room: Room, track: Track) -> None:
+        """The node learnt of a track anew: whoever heard it goes on hearing it."""
+        for number in sorted(track.subscribers):
+            session = room.sessions[number]
+            mid = next((m for m, sid in session.lines.carried().items() if sid == track.sid), None)
+            if mid is not None:
+                self.out.tell(
+                    node.Subscribe(
+                        participant=number,
+                        transport=session.receiving,
+                        mid=mid,
+                        track=track.sid,
+                    )
+                )
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

@@ -78,6 +78,14 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True):
     """The deadline was reached."""
 
 
+class DrainAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator wants this edge emptied at ``rate`` sessions a second, or (None) no longer."""
+
+    rate: float | None
+    ending: bool = False
+    """The node ends after it."""
+
+
 class ShuttingDown(msgspec.Struct, frozen=True, kw_only=True):
     """The edge ends: everyone is sent away to join again elsewhere."""
 
@@ -93,5 +101,6 @@ Input = (
     | ParticipantRecordWent
     | Asked
     | Ticked
+    | DrainAsked
     | ShuttingDown
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
-from livekit.protocol.rtc import LeaveRequest
+from livekit.protocol.rtc import LeaveRequest, RegionSettings
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
@@ -15,12 +15,19 @@ from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key, What
 
+FINAL = (
+    DisconnectReason.DUPLICATE_IDENTITY,
+    DisconnectReason.PARTICIPANT_REMOVED,
+    DisconnectReason.ROOM_DELETED,
+)
+"""Ends after which a client that was away when it came does not join anew by itself."""
 SESSION_TIMERS: tuple[What, ...] = (
     "join",
     "ping",
     "refresh",
     "departure",
     "answer",
+    "resume",
     "speaker",
     "missing",
 )
@@ -32,10 +39,42 @@ def leave(
     reason: DisconnectReason,
     action: LeaveRequest.Action = LeaveRequest.DISCONNECT,
     tell: bool = True,
+    regions: RegionSettings | None = None,
 ) -> None:
-    """A session ends. ``tell``: its client did not ask for it and hears why."""
+    """A session ends. ``tell``: its client did not ask for it and hears why; ``regions``: and
+    where it may join anew."""
     if session.number not in ctx.sessions:
         return
+    _end(ctx, session, reason, action, tell, regions)
+    room = ctx.room_of(session)
+    for publication in list(session.publications.by_sid.values()):
+        session.publications.remove(publication.sid)
+        if publication.live:
+            announcing.track(ctx, room, "track_unpublished", session, publication)
+        subscribing.remove_track(ctx, room, publication.sid)
+    part(ctx, room, session, reason)
+    ctx.count_later(room)
+    watch_empty(ctx, room)
+
+
+def hand_over(ctx: Context, session: Session) -> None:
+    """Another edge has the session now: here it ends without a word, and its tracks stay."""
+    _end(ctx, session, DisconnectReason.MIGRATION, LeaveRequest.RESUME, tell=False)
+    room = ctx.room_of(session)
+    ctx.parted[session.sid] = session.record(session.told, [])
+    ctx.timers.set(("parted", session.sid), ctx.now + defaults.HANDOVER_DELAY)
+    ctx.happened("participant_moved", room, participant=session.sid)
+
+
+def _end(
+    ctx: Context,
+    session: Session,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+    tell: bool,
+    regions: RegionSettings | None = None,
+) -> None:
+    """The session is no more, here and at the node."""
     room = ctx.touch(ctx.room_of(session))
     del ctx.sessions[session.number]
     ctx.unsettled.pop(session.number, None)
@@ -43,26 +82,24 @@ def leave(
         ctx.timers.drop((what, session.number))
     if session.connected:
         if tell:
-            send_leave(ctx, session.number, reason, action)
+            send_leave(ctx, session.number, reason, action, regions)
         ctx.out.add(CloseSession(session=session.number))
+    if session.absence.websocket is not None:
+        del ctx.returning[session.absence.websocket]
+        turn_away(ctx, session.absence.websocket, reason, action)
+    if reason in FINAL:
+        ctx.endings.note(session.sid, session.identity, reason)
     room.sessions.pop(session.number)
     room.changed.pop(session.sid, None)
     room.rerecord.pop(session.number, None)
-    for publication in list(session.publications.by_sid.values()):
-        session.publications.remove(publication.sid)
-        if publication.live:
-            announcing.track(ctx, room, "track_unpublished", session, publication)
+    for publication in session.publications.by_sid.values():
         if publication.mid is not None:
             ctx.out.tell(node.RemoveTrack(track=publication.sid))
-        subscribing.remove_track(ctx, room, publication.sid)
     ctx.out.tell(node.RemoveParticipant(participant=session.number))
     calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
     pass_on_hearing(ctx, room, session)
-    part(ctx, room, session, reason)
-    ctx.count_later(room)
-    watch_empty(ctx, room)
 
 
 def send_leave(
@@ -70,14 +107,29 @@ def send_leave(
     number: int,
     reason: DisconnectReason,
     action: LeaveRequest.Action,
+    regions: RegionSettings | None = None,
 ) -> None:
     """Tell a client to go, or to come again."""
     ctx.out.signal(
         number,
         leave=LeaveRequest(
-            reason=reason, action=action, can_reconnect=action != LeaveRequest.DISCONNECT
+            reason=reason,
+            action=action,
+            can_reconnect=action != LeaveRequest.DISCONNECT,
+            regions=regions,
         ),
     )
+
+
+def turn_away(
+    ctx: Context,
+    number: int,
+    reason: DisconnectReason,
+    action: LeaveRequest.Action,
+) -> None:
+    """Close a websocket that has no session, saying why."""
+    send_leave(ctx, number, reason, action)
+    ctx.out.add(CloseSession(session=number))
 
 
 def watch_empty(ctx: Context, room: Room) -> None:

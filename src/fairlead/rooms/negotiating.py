@@ -43,6 +43,9 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
     if session.single:
         carried, closed = session.client_lines.fill(sections)
         subscribing.stop(ctx, session, closed)
+    if session.absence.moving:
+        carried = session.client_lines.carried()
+        publishing.settle_moved(ctx, session)
     edits = _answer_edits(session, sections)
     mapping = session.client_lines.carried() if session.single else {}
     ctx.out.signal(
@@ -64,6 +67,8 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
 
 def settle(ctx: Context, session: Session) -> None:
     """Start the exchange that the session's subscriptions need, if none is under way."""
+    if not session.connected:
+        return  # nobody would hear of it
     if session.single:
         if not session.offers.idle:
             return
@@ -84,8 +89,10 @@ def settle(ctx: Context, session: Session) -> None:
                 participant=session.number,
                 offer_id=session.server_lines.offer_id,
                 sections=sections,
+                restart_ice=session.absence.restart,
             )
         )
+        session.absence.restart = False
 
 
 def offered(ctx: Context, session: Session, event: node.Offered) -> None:
@@ -128,12 +135,12 @@ def client_answer(ctx: Context, session: Session, answer: SessionDescription) ->
 def trickle(ctx: Context, session: Session, request: TrickleRequest) -> None:
     """A candidate of the client's; one that can't be read is counted and let go."""
     if len(request.candidateInit) > MAX_CANDIDATE_BYTES:
-        _fault(ctx, session, "a candidate over the size limit")
+        fault(ctx, session, "a candidate over the size limit")
         return
     try:
         text = json.loads(request.candidateInit).get("candidate") or ""
     except (ValueError, AttributeError, RecursionError):
-        _fault(ctx, session, "a candidate that is not JSON")
+        fault(ctx, session, "a candidate that is not JSON")
         return
     if not isinstance(text, str) or not text:
         return
@@ -154,13 +161,13 @@ def failed(ctx: Context, session: Session, event: node.NegotiationFailed) -> Non
     if ours or (event.transport == "publisher" and offers.waits_for(event.offer_id)):
         fail(ctx, session, event.reason)
     else:
-        _fault(ctx, session, event.reason)
+        fault(ctx, session, event.reason)
 
 
 def fail(ctx: Context, session: Session, reason: str) -> None:
     """Descriptions can't be agreed on: a client that never had a connection is turned away, one
     that had is told to join anew."""
-    _fault(ctx, session, reason)
+    fault(ctx, session, reason)
     if session.active or session.offers.answered:
         leaving.leave(ctx, session, DisconnectReason.STATE_MISMATCH, action=LeaveRequest.RECONNECT)
     else:
@@ -170,9 +177,15 @@ def fail(ctx: Context, session: Session, reason: str) -> None:
 def _pass_offer(ctx: Context, session: Session, offer: SessionDescription) -> None:
     ctx.out.tell(
         node.AcceptOffer(
-            participant=session.number, transport="publisher", offer_id=offer.id, sdp=offer.sdp
+            participant=session.number,
+            transport="publisher",
+            offer_id=offer.id,
+            sdp=offer.sdp,
         )
     )
+    if session.absence.had is not None:
+        had, session.absence.had = session.absence.had, None
+        ctx.out.tell(node.ReplayData(participant=session.number, had=had))
 
 
 def _answer_edits(session: Session, sections: list[MediaSection]) -> dict[str, SectionEdit]:
@@ -199,7 +212,8 @@ def _msids(ctx: Context, session: Session, mapping: dict[str, str]) -> dict[str,
     return edits
 
 
-def _fault(ctx: Context, session: Session, reason: str) -> None:
+def fault(ctx: Context, session: Session, reason: str) -> None:
+    """Count what a client did wrong."""
     ctx.happened(
         "client_fault",
         ctx.room_of(session),

@@ -30,13 +30,13 @@ def room_came(ctx: Context, record: RoomRecord) -> None:
     leaving.watch_empty(ctx, room)
 
 
-def room_went(ctx: Context, name: str, node: int) -> None:
+def room_went(ctx: Context, name: str, number: int) -> None:
     """Another edge holds a room no more."""
     room = ctx.rooms.get(name)
-    if room is None or node == ctx.settings.node:
+    if room is None or number == ctx.settings.node:
         return
     ctx.touch(room)
-    room.records.drop(node)
+    room.records.drop(number)
     _merge(ctx, room)
     leaving.watch_empty(ctx, room)
 
@@ -51,7 +51,15 @@ def take(ctx: Context, record: ParticipantRecord) -> None:
     """Show a session that this node does not serve: another's, or one of its own that is in
     another room."""
     room = ctx.room(record.room)
+    local = next((s for s in room.sessions.values() if s.sid == record.sid), None)
+    if local is not None:
+        if record.session < local.order:
+            return  # the edge that had it before
+        _moved_away(ctx, room, local, record)
+        return
     remote = room.remotes.get(record.sid)
+    if remote is not None and record.session < remote.order:
+        return  # it moved on since
     try:
         if remote is None:
             remote = RemoteParticipant(record)
@@ -75,12 +83,27 @@ def take(ctx: Context, record: ParticipantRecord) -> None:
     leaving.watch_empty(ctx, room)
 
 
-def participant_went(ctx: Context, name: str, sid: str) -> None:
+def participant_went(ctx: Context, name: str, number: int, sid: str) -> None:
     """A session of another edge is no more."""
     room = ctx.rooms.get(name)
     remote = room.remotes.get(sid) if room is not None else None
-    if room is not None and remote is not None:
+    if room is not None and remote is not None and remote.node == number:
         _gone(ctx, ctx.touch(room), remote, DisconnectReason.UNKNOWN_REASON)
+
+
+def _moved_away(ctx: Context, room: Room, session: Session, record: ParticipantRecord) -> None:
+    """Another edge took a session of this one: to the people here nothing changes."""
+    try:
+        remote = RemoteParticipant(record)
+    except DecodeError:
+        return
+    leaving.hand_over(ctx, session)
+    remote.shown = True
+    room.remotes[record.sid] = remote
+    for track in room.tracks.values():
+        if track.publisher is session:
+            track.publisher = remote
+    _refresh(ctx, room, remote, told=False, permitted=True)
 
 
 def _merge(ctx: Context, room: Room) -> None:
@@ -144,8 +167,18 @@ def _refresh(
     for sid, track in there.items():
         if sid not in here:
             subscribing.add_track(ctx, room, _track(remote, track))
+        else:
+            _follow(ctx, room, room.tracks[sid], _track(remote, track))
     if not permitted:
         subscribing.review_publisher(ctx, room, remote)
+
+
+def _follow(ctx: Context, room: Room, track: Track, now: Track) -> None:
+    """A track comes from another node now, in streams of that node's."""
+    if track.layers == now.layers:
+        return
+    track.layers, track.red = now.layers, now.red
+    ctx.touch(room)
 
 
 def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:

@@ -26,6 +26,14 @@ class CloseSession(msgspec.Struct, frozen=True, kw_only=True):
     session: int
 
 
+class TakeOver(msgspec.Struct, frozen=True, kw_only=True):
+    """A client opened another websocket for its session: ``websocket``, the number of that join,
+    is the session's from now on. The one that it had is closed, and lost without a word."""
+
+    session: int
+    websocket: int
+
+
 class Tell(msgspec.Struct, frozen=True, kw_only=True):
     """Give the node a command."""
 
@@ -59,6 +67,9 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "room_finished",
         "participant_joined",
         "participant_active",
+        "participant_resumed",
+        "participant_adopted",
+        "participant_moved",
         "participant_left",
         "room_withdrawn",
         "scene_unknown",
@@ -80,7 +91,15 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Output = (
-    SendSignal | CloseSession | Tell | PutRecord | DeleteRecord | Replied | Happened | Announced
+    SendSignal
+    | CloseSession
+    | TakeOver
+    | Tell
+    | PutRecord
+    | DeleteRecord
+    | Replied
+    | Happened
+    | Announced
 )
 
 

@@ -47,6 +47,8 @@ class Publication:
         self.live = False
         self.heard = False
         """Its publisher was told of the first subscriber."""
+        self.place: str | None = None
+        """The m-line that it had at another edge."""
         self.needed = BEST
         """The best quality that anybody needs, -1 for none."""
         self.told_needed = BEST
@@ -55,6 +57,16 @@ class Publication:
         """Its publisher was told."""
         self.tag = 0
         """Of the room's set of regions, as the node last heard it."""
+
+    @classmethod
+    def moved(cls, info: TrackInfo, cid: str) -> Publication:
+        """A track that another edge took, live already."""
+        track = cls(info.sid, AddTrackRequest(cid=cid))
+        track.info.CopyFrom(info)
+        track.cids |= {codec.cid for codec in info.codecs if codec.cid}
+        track.place = info.mid
+        track.live = track.heard = True
+        return track
 
     @property
     def kind(self) -> str:
@@ -231,7 +243,10 @@ def _pair(free: list[MediaSection], waiting: list[Publication], retired: set[str
     id when a track is put on a connection), but not to a retired m-line."""
     pairs: list[Match] = []
     for section in free:
-        named = next((t for t in waiting if section.track and section.track in t.cids), None)
+        named = next((t for t in waiting if t.place == section.mid), None)
+        named = named or next(
+            (t for t in waiting if section.track and section.track in t.cids), None
+        )
         named = named or next((t for t in waiting if section.stream in t.cids), None)
         if named is not None and named.kind == section.kind:
             waiting.remove(named)

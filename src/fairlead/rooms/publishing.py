@@ -42,6 +42,11 @@ def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     for publication, section in matches:
         publication.bind(section, ctx.new_stream)
         carry(ctx, room, session, publication)
+        track = room.tracks.get(publication.sid)
+        if track is not None:
+            # Another edge had it: what people here heard from there they hear from here.
+            track.layers, track.red = publication.layers, publication.red
+            ctx.send_again(room, track)
 
 
 def carry(ctx: Context, room: Room, session: Session, publication: Publication) -> None:
@@ -86,6 +91,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
     session.publications.remove(publication.sid)
     if tell:
         ctx.out.signal(session.number, track_unpublished={"track_sid": publication.sid})
+        session.absence.unpublished.append(publication.sid)
     if publication.mid is not None:
         ctx.out.tell(node.RemoveTrack(track=publication.sid))
     if not publication.live:
@@ -97,6 +103,15 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
         session.info.is_publisher = False
         ctx.count_later(room)
     ctx.changed(room, session)
+
+
+def settle_moved(ctx: Context, session: Session) -> None:
+    """A session that another edge had has its m-lines here: tracks without one are over, and the
+    other edges may know."""
+    session.absence.moving = False
+    for publication in session.publications.pending():
+        remove(ctx, session, publication)
+    ctx.changed(ctx.room_of(session), session)
 
 
 def mute(ctx: Context, session: Session, sid: str, muted: bool) -> bool:

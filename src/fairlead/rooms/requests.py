@@ -7,10 +7,12 @@ from livekit.protocol.rtc import (
     Pong,
     RequestResponse,
     SignalRequest,
+    SyncState,
     UpdateLocalAudioTrack,
     UpdateLocalVideoTrack,
     UpdateParticipantMetadata,
     UpdateSubscription,
+    UpdateTrackSettings,
 )
 
 from fairlead.rooms import (
@@ -19,6 +21,7 @@ from fairlead.rooms import (
     negotiating,
     operating,
     publishing,
+    resuming,
     simulating,
     subscribing,
     watching,
@@ -55,6 +58,8 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
             _audio_features(ctx, session, request.update_audio_track)
         case "update_video_track":
             _video_size(ctx, session, request.update_video_track)
+        case "sync_state":
+            _sync(ctx, session, request.sync_state)
         case "simulate":
             simulating.simulate(ctx, session, request.simulate)
         case "leave":
@@ -83,6 +88,12 @@ def activate(ctx: Context, session: Session) -> None:
     ctx.changed(room, session)
     ctx.happened("participant_active", room, participant=session.sid)
     announcing.participant(ctx, room, "participant_joined", session.info)
+
+
+def _sync(ctx: Context, session: Session, state: SyncState) -> None:
+    if resuming.sync(ctx, session, state):
+        paused = UpdateTrackSettings(track_sids=state.track_sids_disabled, disabled=True)
+        watching.ask(ctx, session, paused)
 
 
 def _subscribe(ctx: Context, session: Session, update: UpdateSubscription) -> None:

@@ -12,6 +12,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 from fairlead.policy.regions import EVERYWHERE, RegionSet, within
 from fairlead.policy.scenes import DEFAULT
 from fairlead.protocol.node import Layer, SetScene
+from fairlead.rooms.absence import Departures
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.session import Session
@@ -70,6 +71,7 @@ class Room:
         """Who speaks, or did a moment ago: their pictures come first."""
         self.visited = False
         """Someone was in it since it opened here."""
+        self.departures = Departures()
         # What has to be told at the end of the step.
         self.parted: list[ParticipantInfo] = []
         self.changed: dict[str, Session | RemoteParticipant] = {}
@@ -119,6 +121,14 @@ class Room:
         """Everyone in the room, the hidden included, superseded sessions not."""
         yield from self.sessions.values()
         yield from (remote for remote in self.remotes.values() if remote.shown)
+
+    def shown_to(self, identity: str) -> list[ParticipantInfo]:
+        """Everyone else as a participant sees them."""
+        return [
+            person.told if isinstance(person, Session) else person.info
+            for person in self.participants()
+            if not person.hidden and person.identity != identity
+        ]
 
     def local(self, identity: str) -> Session | None:
         """The session of an identity on this edge."""

@@ -16,9 +16,11 @@ from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import PerformRpc
 from fairlead.rooms import (
+    adopting,
     arriving,
     boundary,
     calling,
+    draining,
     dynacast,
     failing,
     forwarding,
@@ -29,6 +31,7 @@ from fairlead.rooms import (
     publishing,
     quality,
     requests,
+    resuming,
     scene,
     simulating,
     subscribing,
@@ -36,8 +39,10 @@ from fairlead.rooms import (
 )
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
+from fairlead.rooms.drain import Drain
 from fairlead.rooms.inputs import (
     Asked,
+    DrainAsked,
     Input,
     Joined,
     NodeRecordWent,
@@ -86,6 +91,11 @@ class Rooms:
         return len(self._ctx.sessions)
 
     @property
+    def drain(self) -> Drain:
+        """How far it is emptied."""
+        return self._ctx.drain
+
+    @property
     def room_count(self) -> int:
         """Rooms known here, those that only other edges serve included."""
         return len(self._ctx.rooms)
@@ -110,14 +120,16 @@ class Rooms:
     def _handle(self, event: Input) -> None:
         ctx = self._ctx
         match event:
+            case Joined() if event.join.reconnect:
+                resuming.resume(ctx, event.session, event.grants, event.join)
             case Joined():
                 arriving.join(ctx, event.session, event.grants, event.join)
                 if event.session in ctx.sessions:
-                    self._expect_ping(ctx.sessions[event.session])
+                    resuming.expect_ping(ctx, ctx.sessions[event.session])
             case Signalled():
                 self._signalled(event.session, event.request)
             case SignalLost():
-                self._signal_lost(event.session)
+                resuming.signal_lost(ctx, event.session)
             case NodeSaid():
                 self._node_said(event.event)
             case RecordCame(record=RoomRecord() as record):
@@ -133,7 +145,7 @@ class Rooms:
             case RoomRecordWent():
                 others.room_went(ctx, event.room, event.node)
             case ParticipantRecordWent():
-                others.participant_went(ctx, event.room, event.sid)
+                others.participant_went(ctx, event.room, event.node, event.sid)
             case Asked(operation=PerformRpc() as operation):
                 calling.call(ctx, event.call, operation)
             case Asked():
@@ -142,6 +154,8 @@ class Rooms:
             case Ticked():
                 for key in ctx.timers.due(ctx.now):
                     self._due(key)
+            case DrainAsked():
+                draining.drain(ctx, event.rate, event.ending)
             case ShuttingDown():
                 for session in list(ctx.sessions.values()):
                     leaving.leave(
@@ -159,20 +173,11 @@ class Rooms:
     def _signalled(self, number: int, request: SignalRequest) -> None:
         session = self._ctx.sessions.get(number)
         if session is None:
+            if number in self._ctx.adoptions:
+                adopting.take(self._ctx, number, request)
             return
         session.heard_at = self._ctx.now
         requests.take(self._ctx, session, request)
-
-    def _signal_lost(self, number: int) -> None:
-        ctx = self._ctx
-        session = ctx.sessions.get(number)
-        if session is None:
-            return
-        session.connected = False
-        if session.active and session.parting != DisconnectReason.MEDIA_FAILURE:
-            ctx.timers.set(("departure", number), ctx.now + defaults.SIGNAL_GRACE)
-        else:
-            leaving.leave(ctx, session, session.parting)
 
     def _node_said(self, event: node.Event) -> None:
         ctx = self._ctx
@@ -187,6 +192,12 @@ class Rooms:
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
                     _negotiated(ctx, session, event)
+            case node.Resumed():
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    resuming.resumed(ctx, session, event)
+                else:
+                    adopting.greet(ctx, event.participant, event)
             case node.TransportState():
                 session = ctx.sessions.get(event.participant)
                 if session is not None:
@@ -208,7 +219,9 @@ class Rooms:
         ctx = self._ctx
         match event.state:
             case "connected":
-                if event.transport == session.primary and not session.active:
+                if event.transport == session.primary and session.active:
+                    resuming.speaks_again(ctx, session)
+                elif event.transport == session.primary:
                     requests.activate(ctx, session)
             case "closed":
                 # A client that leaves closes its connections before it says so.
@@ -218,7 +231,8 @@ class Rooms:
                 else:
                     leaving.leave(ctx, session, session.parting)
             case "disconnected":
-                pass
+                if event.transport == session.primary:
+                    resuming.fell_silent(ctx, session)
 
     def _levels(self, event: node.Levels) -> None:
         ctx = self._ctx
@@ -236,14 +250,14 @@ class Rooms:
             for session in room.sessions.values():
                 ctx.hush(session, list(people), room)
 
-    def _expect_ping(self, session: Session) -> None:
-        self._ctx.timers.set(("ping", session.number), session.heard_at + defaults.PING_TIMEOUT)
-
     def _due(self, key: Key) -> None:
         ctx = self._ctx
         what, subject = key
         if what == "parted":
             leaving.erase(ctx, str(subject))
+            return
+        if what == "drain":
+            draining.step(ctx)
             return
         if what in ("rpc_ack", "rpc_response"):
             calling.expire(ctx, str(subject), what)
@@ -263,6 +277,9 @@ class Rooms:
             elif room is not None:
                 ctx.touch(room).mesh_regions = room.regions
             return
+        if what == "adopt":
+            adopting.give_up(ctx, int(subject))
+            return
         session = ctx.sessions.get(int(subject))
         if session is None:
             return
@@ -270,7 +287,6 @@ class Rooms:
             case "join":
                 leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
             case "departure":
-                # Connections can't be restored yet: the client joins anew by itself.
                 leaving.leave(ctx, session, session.parting, action=LeaveRequest.RECONNECT)
             case "speaker":
                 simulating.fall_silent(ctx, session)
@@ -283,12 +299,9 @@ class Rooms:
             case "answer":
                 negotiating.fail(ctx, session, "the client did not answer an offer in time")
             case "ping":
-                silent = session.pings and session.connected
-                if silent and ctx.now - session.heard_at >= defaults.PING_TIMEOUT:
-                    leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
-                else:
-                    session.heard_at = session.heard_at if session.pings else ctx.now
-                    self._expect_ping(session)
+                resuming.check_ping(ctx, session)
+            case "resume":
+                resuming.give_up(ctx, session)
 
 
 def _negotiated(

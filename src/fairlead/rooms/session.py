@@ -17,6 +17,7 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import TransportName
 from fairlead.protocol.sdp import MediaSection
+from fairlead.rooms.absence import Absence
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publication import BEST, Publications
@@ -116,6 +117,7 @@ class Session:
         """Its websocket is open."""
         self.parting = DisconnectReason.SIGNAL_CLOSE
         """Why it leaves when its grace ends."""
+        self.absence = Absence()
         self.own_fields = OwnFields()
         self.publications = Publications()
         self.offers = ClientOffers()

@@ -26,12 +26,24 @@ PING_INTERVAL = 5
 PING_TIMEOUT = 15
 JOIN_TIMEOUT = 60
 """Seconds from join to ACTIVE."""
-SIGNAL_GRACE = 5
-"""Seconds that a participant stays after its websocket closed without a leave."""
+RESUME_SILENCE = 15
+"""Seconds that a session without a websocket stays once its connection is known to be silent, which
+ICE knows after 15 s: 30 s of silence in all. SDKs go on trying for 40 s and more."""
+RESUME_LIMIT = 120
+"""Seconds that a session stays without a websocket while its media lives."""
+RESUME_TIMEOUT = 30
+"""Seconds from a client's return to its media's."""
+SEND_OFF_TIMEOUT = 10.0
+"""Seconds that a client has to go on at the edge that it was sent to."""
+MAX_RECEIVE_STATES = 4096
+"""Publishers of messages that a client that comes back may name."""
 MEDIA_GRACE = 2
 """Seconds for a leave to arrive after the connections of its session closed."""
 PARTING_DELAY = 1.0
 """Seconds that the record of a session that ended stands, so that the other edges hear why."""
+HANDOVER_DELAY = 3.0
+"""Seconds that the record of a session stands that another edge took: nobody may hear of its end
+before they hear of that edge's."""
 ANSWER_TIMEOUT = 15
 """Seconds that a client may take to answer an offer of ours."""
 TOKEN_REFRESH = 300

@@ -10,6 +10,8 @@ Level = tuple[float, bool]
 """(0 silent to 1, whether it counts as speech)."""
 
 SILENT: Level = (0.0, False)
+UNSURE: Level = (-1.0, True)
+"""What a session was told, if nobody knows whether it heard it: like no level that there is."""
 
 
 class Speakers:

@@ -57,10 +57,10 @@ def review(ctx: Context, room: Room, session: Session, track: Track) -> None:
     allowed = track.allows(session)
     if wanted and not allowed and track.sid not in session.refused:
         session.refused.add(track.sid)
-        _tell_permission(ctx, session, track, allowed=False)
+        tell_permission(ctx, session, track, allowed=False)
     elif allowed and track.sid in session.refused:
         session.refused.discard(track.sid)
-        _tell_permission(ctx, session, track, allowed=True)
+        tell_permission(ctx, session, track, allowed=True)
     if wanted and allowed:
         if track.sid not in session.wanted and _full(ctx, room, session, track):
             session.over_limit = True
@@ -201,7 +201,8 @@ def _first_subscriber(ctx: Context, publisher: Session, sid: str) -> None:
         ctx.out.signal(publisher.number, track_subscribed={"track_sid": sid})
 
 
-def _tell_permission(ctx: Context, session: Session, track: Track, allowed: bool) -> None:
+def tell_permission(ctx: Context, session: Session, track: Track, allowed: bool) -> None:
+    """Tell a session whether a publisher lets it hear a track."""
     ctx.out.signal(
         session.number,
         subscription_permission_update={

@@ -39,6 +39,10 @@ class ClientLines:
     def carried(self) -> dict[str, str]:
         return dict(self._carried)
 
+    def keep(self, carried: dict[str, str]) -> None:
+        """Another edge filled these m-lines (mid to track): they stay so."""
+        self._carried.update(carried)
+
     def fill(self, sections: list[MediaSection]) -> tuple[dict[str, str], list[str]]:
         """Fill an offer: what is carried from now on (mid to track), and the tracks whose m-line
         the client closed."""
@@ -103,6 +107,8 @@ class _Line:
         self.track: str | None = track
         self.sent: str | None = None
         """The track that the client accepted on it."""
+        self.taken = False
+        """The client answered an offer that has it."""
 
 
 class ServerLines:
@@ -162,6 +168,22 @@ class ServerLines:
         for (line, _), mid in zip(self._asked, mids, strict=True):
             line.mid = mid
 
+    def renew(self) -> None:
+        """Another offer is needed though nothing changed: ICE restarts."""
+        self._changed = True
+
+    def asked_mids(self) -> set[str]:
+        """The m-lines of the outstanding offer."""
+        return {line.mid for line, _ in self._asked if line.mid is not None}
+
+    def lose(self) -> None:
+        """The client never got the outstanding offer: what was new in it is not there."""
+        self.outstanding = False
+        self._asked = []
+        for line in self._lines:
+            line.mid = line.mid if line.taken else None
+        self._lines = [x for x in self._lines if x.taken or x.track is not None]
+
     def idle(self) -> set[str]:
         """The mids that carry nothing."""
         return {x.mid for x in self._lines if x.mid is not None and x.track is None}
@@ -172,6 +194,7 @@ class ServerLines:
         self.outstanding = False
         new: dict[str, str] = {}
         for line, track in self._asked:
+            line.taken = line.mid is not None
             if line.mid is None or track is None or line.track != track or line.sent == track:
                 continue
             line.sent = track

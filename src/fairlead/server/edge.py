@@ -14,6 +14,7 @@ from typing import assert_never
 
 import anyio
 import structlog
+from livekit.protocol.rtc import SignalRequest
 from livekit.protocol.webhook import WebhookEvent
 from starlette.websockets import WebSocket
 
@@ -26,6 +27,7 @@ from fairlead.protocol.join import Join
 from fairlead.protocol.operation import AnyOperation, Reply
 from fairlead.rooms.inputs import (
     Asked,
+    DrainAsked,
     Input,
     Joined,
     NodeRecordWent,
@@ -47,6 +49,7 @@ from fairlead.rooms.outputs import (
     PutRecord,
     Replied,
     SendSignal,
+    TakeOver,
     Tell,
 )
 from fairlead.rooms.rooms import Rooms
@@ -54,9 +57,14 @@ from fairlead.rooms.settings import Settings
 from fairlead.server.edge_link import SignalLink
 from fairlead.server.edge_records import RecordQueue
 from fairlead.server.ports import Cells, PacketNode
+from fairlead.server.state import DrainState
 from fairlead.types import NodeRecord, ParticipantRecord, RegionSetsRecord, RoomRecord
 
 SID_LENGTH = 12
+DRAIN_RATE = 20.0
+"""Sessions a second that a node sends away as it ends, or more for the bound below."""
+DRAIN_TIMEOUT = 4.0
+"""Seconds over which a node that ends sends its people away; who is left then goes at once."""
 SHUTDOWN_TIMEOUT = 3.0
 """Seconds that records and goodbyes have to get out at the end."""
 RETRY_DELAY = 1.0
@@ -117,6 +125,7 @@ class Edge:
         self._records = RecordQueue()
         self._armed: float | None = None
         self._rearm = anyio.Event()
+        self._emptied = anyio.Event()
         self._nobody = anyio.Event()
         self._nobody.set()
 
@@ -143,10 +152,30 @@ class Edge:
     async def stop(self) -> None:
         """Send everyone away to join again, and take this edge's records back. Call it while
         `run` runs."""
+        self._emptied = anyio.Event()
+        rate = max(DRAIN_RATE, self.session_count / DRAIN_TIMEOUT)
+        self._handle(DrainAsked(rate=rate, ending=True))
+        with anyio.move_on_after(DRAIN_TIMEOUT):
+            if self.session_count:
+                await self._emptied.wait()
         self._handle(ShuttingDown())
         with anyio.move_on_after(SHUTDOWN_TIMEOUT):
             await self._records.drained()
             await self._nobody.wait()
+
+    def drain(self, rate: float | None) -> DrainState:
+        """Send everyone elsewhere at ``rate`` sessions a second; None takes new sessions again."""
+        before = self.drained.draining
+        self._handle(DrainAsked(rate=rate))
+        if self.drained.draining != before:
+            log.info("draining" if rate is not None else "not draining", left=self.session_count)
+        return self.drained
+
+    @property
+    def drained(self) -> DrainState:
+        """How far this edge is emptied."""
+        drain = self._rooms.drain
+        return DrainState(draining=drain.on, moved=drain.moved, left=self.session_count)
 
     def verify(self, token: str) -> Grants:
         """What a token allows. Raises `fairlead.policy.grants.Denied`."""
@@ -168,17 +197,24 @@ class Edge:
         """Serve an accepted websocket to its end."""
         self._sessions += 1
         number = self._sessions
-        link = self._links[number] = SignalLink(websocket)
+        link = self._links[number] = SignalLink(websocket, number)
         if self._nobody.is_set():
             self._nobody = anyio.Event()
         try:
             self._handle(Joined(session=number, grants=grants, join=request))
-            await link.run(lambda said: self._handle(Signalled(session=number, request=said)))
+            await link.run(lambda said: self._hear(link, said))
         finally:
-            del self._links[number]
+            current = self._links.get(link.session) is link
+            if current:
+                del self._links[link.session]
             if not self._links:
                 self._nobody.set()
-            self._handle(SignalLost(session=number))
+            if current:
+                self._handle(SignalLost(session=link.session))
+
+    def _hear(self, link: SignalLink, said: SignalRequest) -> None:
+        if self._links.get(link.session) is link:
+            self._handle(Signalled(session=link.session, request=said))
 
     async def operate(self, operation: AnyOperation) -> Reply:
         """Carry out what the API asks of this edge; it waits for participants' answers alone."""
@@ -200,6 +236,8 @@ class Edge:
     def _handle(self, event: Input) -> None:
         for output in self._rooms.handle(self._clock(), event):
             self._perform(output)
+        if not self.session_count:
+            self._emptied.set()
         deadline = self._rooms.deadline()
         if deadline is not None and (self._armed is None or deadline < self._armed):
             self._rearm.set()
@@ -214,6 +252,8 @@ class Edge:
                 link = self._links.get(output.session)
                 if link is not None:
                     link.close()
+            case TakeOver():
+                self._take_over(output.session, output.websocket)
             case Tell():
                 self.tell(output.command)
             case PutRecord():
@@ -234,6 +274,16 @@ class Edge:
                     self._announce(output.event)
             case _:
                 assert_never(output)
+
+    def _take_over(self, session: int, websocket: int) -> None:
+        link = self._links.pop(websocket, None)
+        if link is None:
+            return  # lost by now; the rooms hear so
+        old = self._links.get(session)
+        link.session = session
+        self._links[session] = link
+        if old is not None:
+            old.abandon()
 
     async def _hear_node(self) -> None:
         descriptor = self._node.fileno()

@@ -27,7 +27,9 @@ log = structlog.get_logger()
 class SignalLink:
     """Sends what it is given in order; never makes the giver wait."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, session: int) -> None:
+        self.session = session
+        """Whose it is; another takes it over when its client comes back."""
         self._websocket = websocket
         self._codec = FrameCodec()
         self._frames: deque[bytes | str] = deque()
@@ -35,6 +37,7 @@ class SignalLink:
         self._wake = anyio.Event()
         self._closing = False
         self._overflowed = False
+        self._abandoned = False
         self._scope = anyio.CancelScope()
         self._bad_frames = 0
 
@@ -57,6 +60,12 @@ class SignalLink:
         """Close once everything queued is sent."""
         self._closing = True
         self._wake.set()
+
+    def abandon(self) -> None:
+        """Close at once: the client is elsewhere, and what waits here is for nobody."""
+        self._abandoned = True
+        self._frames.clear()
+        self._scope.cancel()
 
     async def run(self, on_request: Callable[[SignalRequest], None]) -> None:
         """Carry messages both ways until either side is done."""
@@ -114,6 +123,9 @@ class SignalLink:
         return True
 
     async def _finish(self) -> None:
+        if self._abandoned:
+            self._abort()
+            return
         if self._overflowed:
             log.info("client cut off: it does not read, or sends what can't be read")
             self._abort()

@@ -107,7 +107,7 @@ class RunningNode:
             routes=[
                 *signalling.routes(self.edge),
                 *api.routes(),
-                *admin_routes(config.admin.token, self.state, self.emulate),
+                *admin_routes(config.admin.token, self.state, self.emulate, self.edge.drain),
                 Route(
                     "/metrics", guarded(config.admin.token, metrics_route(self.measures).endpoint)
                 ),
@@ -151,6 +151,7 @@ class RunningNode:
             streams=self._streams(),
             rooms=self.edge.room_count,
             participants=self.edge.session_count,
+            drain=self.edge.drained,
             tasks=len(asyncio.all_tasks()),
             counters=self._counters,
             counted_s=self._counted_at - self._started_at,

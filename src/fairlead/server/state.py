@@ -30,6 +30,21 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """Where its room may be, sorted; empty is everywhere."""
 
 
+class DrainState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a node is emptied."""
+
+    draining: bool = False
+    """It takes no new sessions."""
+    moved: int = 0
+    """Sessions sent away since it began."""
+    left: int = 0
+    """Sessions that it still has."""
+
+    @property
+    def drained(self) -> bool:
+        return self.draining and not self.left
+
+
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """One node, now."""
 
@@ -48,6 +63,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     rooms: int = 0
     participants: int = 0
     """Local sessions."""
+    drain: DrainState = DrainState()
     tasks: int = 0
     """Tasks of the process: a leak shows here."""
     counters: dict[str, int] = {}

@@ -47,6 +47,7 @@ from fairlead.rooms.outputs import (
     PutRecord,
     Replied,
     SendSignal,
+    TakeOver,
     Tell,
 )
 from fairlead.rooms.rooms import Rooms
@@ -116,6 +117,8 @@ class Client:
         self._stage = stage
         self.number = number
         self.identity = identity
+        self.single = True
+        self._sid = ""
         self.told: list[SignalResponse] = []
         self.closed = False
 
@@ -126,7 +129,8 @@ class Client:
 
     @property
     def sid(self) -> str:
-        return self.joined.participant.sid
+        self._sid = self._sid or self.joined.participant.sid
+        return self._sid
 
     def say(self, **message: Any) -> None:
         self._stage.handle(Signalled(session=self.number, request=SignalRequest(**message)))
@@ -155,6 +159,8 @@ class Client:
         ]
 
     def forget(self) -> None:
+        if self.kinds()[:1] == ["join"]:
+            self._sid = self.sid
         self.told.clear()
 
 
@@ -177,6 +183,7 @@ class Stage:
         self.announced: list[WebhookEvent] = []
         self.replies: dict[int, Reply] = {}
         self.neighbours: list[Stage] = []
+        self.last_sequences: dict[int, int] = {}
         self.answers = True
         """Whether the node answers."""
         self._numbers = itertools.count(1)
@@ -196,12 +203,20 @@ class Stage:
         number = next(self._numbers)
         client = self.clients[number] = Client(self, number, identity)
         join.setdefault("single", True)
+        client.single = join["single"]
         join.setdefault("client", ClientInfo(protocol=17, client_protocol=2))
         if lines:
             join["offer"] = offer(*lines)
         allowed = allow(identity, room, **(grants or {}))
         self.handle(Joined(session=number, grants=allowed, join=Join(**join)))
         return client
+
+    def come_back(self, client: Client, sid: str = "", **join: Any) -> Client:
+        """A client opens another websocket for its session."""
+        join.setdefault("single", client.single)
+        back = self.join(client.identity, reconnect=True, sid=sid or client.sid, **join)
+        back._sid = client.sid
+        return back
 
     def publish(self, client: Client, kind: str, cid: str, **more: Any) -> str:
         """Announce a track; its sid."""
@@ -271,6 +286,8 @@ class Stage:
                 self.clients[output.session].told.append(output.response)
             case CloseSession():
                 self.clients[output.session].closed = True
+            case TakeOver():
+                self._take_over(output.session, output.websocket)
             case Tell():
                 self.commands.append(output.command)
                 if self.answers:
@@ -285,6 +302,12 @@ class Stage:
                 self.announced.append(output.event)
             case Replied():
                 self.replies[output.call] = output.reply
+
+    def _take_over(self, session: int, websocket: int) -> None:
+        client, old = self.clients.pop(websocket), self.clients[session]
+        client.number, old.number = session, -1
+        old.closed = True
+        self.clients[session] = client
 
     def _play(self, command: node.Command) -> None:
         match command:
@@ -311,6 +334,9 @@ class Stage:
                         mids=mids,
                     )
                 )
+            case node.ResumeParticipant():
+                last = self.last_sequences.get(command.participant, 0)
+                self.hear(node.Resumed(participant=command.participant, last_sequence=last))
             case _:
                 pass
 

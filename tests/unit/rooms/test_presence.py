@@ -137,7 +137,6 @@ def test_an_update_with_a_value_just_replaced_does_not_undo_the_last() -> None:
 def test_pings() -> None:
     stage = Stage()
     ann = stage.join("ann", *LAYOUT)
-    stage.connect(ann)
     ann.say(ping=1)
     ann.say(ping_req={"timestamp": 7})
     assert ann.last("pong") == int(stage.now * 1000)
@@ -178,18 +177,6 @@ def test_tokens_are_refreshed() -> None:
     grants = tokens.verify(ann.last("refresh_token"), {"key": SECRET}, stage.now)
     assert grants.require_join() == "lobby"
     assert grants.expires_at - stage.now >= 600
-
-
-def test_a_lost_websocket_has_a_short_grace() -> None:
-    stage = Stage()
-    ann, ben = stage.join("ann", *LAYOUT), stage.join("ben", *LAYOUT)
-    stage.connect(ann)
-    stage.lose(ann)
-    stage.pass_time(4)
-    assert stage.rooms.session_count == 2
-    stage.pass_time(2)
-    assert stage.rooms.session_count == 1
-    assert ben.last("update").participants[0].disconnect_reason == DisconnectReason.SIGNAL_CLOSE
 
 
 def test_without_websocket_and_connection_it_is_gone_at_once() -> None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from fairlead.server.admin import admin_routes
 from fairlead.server.config import EmulationSection
-from fairlead.server.state import NodeState
+from fairlead.server.state import DrainState, NodeState
 
 pytestmark = pytest.mark.anyio
 STATE = NodeState(node=3, region="jakarta", url="ws://127.0.0.1:7880", uptime_s=1.5)
@@ -19,9 +19,14 @@ RIGHT = {"authorization": "Bearer right"}
 class Admin:
     def __init__(self, token: str = "right", host: str = "127.0.0.1") -> None:
         self.emulated: list[EmulationSection] = []
-        app = Starlette(routes=admin_routes(token, lambda: STATE, self.emulated.append))
+        self.drained: list[float | None] = []
+        app = Starlette(routes=admin_routes(token, lambda: STATE, self.emulated.append, self.drain))
         transport = httpx.ASGITransport(app, client=(host, 50_000))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://node")
+
+    def drain(self, rate: float | None) -> DrainState:
+        self.drained.append(rate)
+        return DrainState(draining=rate is not None, moved=1, left=2)
 
 
 async def test_state_is_told_to_the_token() -> None:
@@ -73,3 +78,19 @@ async def test_a_bad_wish_changes_nothing(body: bytes, status: int) -> None:
     answer = await admin.client.post("/admin/link", headers=RIGHT, content=body)
     assert answer.status_code == status
     assert admin.emulated == []
+
+
+async def test_a_node_is_drained_and_that_is_undone() -> None:
+    admin = Admin()
+    answer = await admin.client.post("/admin/drain", headers=RIGHT, json={"rate": 5})
+    assert answer.json() == {"draining": True, "moved": 1, "left": 2}
+    await admin.client.post("/admin/drain", headers=RIGHT, json={"on": False})
+    assert admin.drained == [5.0, None]
+
+
+@pytest.mark.parametrize("body", [b"", b'{"rate": 0}', b'{"rate": 1e9}', b'{"speed": 1}'])
+async def test_a_bad_wish_drains_nothing(body: bytes) -> None:
+    admin = Admin()
+    answer = await admin.client.post("/admin/drain", headers=RIGHT, content=body)
+    assert answer.status_code == 400
+    assert admin.drained == []

@@ -18,8 +18,6 @@ use crate::values::Kind;
 const VOICE: u64 = 32_000;
 /// A subscriber that waits for a keyframe asks again this often.
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
-/// Room above the wanted layers that the pacer may probe for.
-const PROBE_HEADROOM: u64 = 3;
 /// An estimate that falls below this share of the last one changes pictures at once.
 const FALL: f64 = 0.9;
 
@@ -44,9 +42,10 @@ impl Sfu {
             return;
         };
         p.headroom.observe(now, estimate);
+        p.losses.limit(estimate);
         let before = p.estimate.replace(estimate);
         if before.is_some_and(|before| (estimate as f64) < before as f64 * FALL) {
-            self.select_for(now, participant, out);
+            self.shed(now, participant, out);
         }
     }
 
@@ -155,7 +154,7 @@ impl Sfu {
         let best = requests.iter().filter_map(|r| r.rungs.last());
         let desired: u64 = best.map(|rung| rung.needs).sum();
         if let Some(transport) = self.transport((participant, side)) {
-            transport.set_desired(desired.saturating_mul(PROBE_HEADROOM));
+            transport.set_desired(desired);
         }
         choices
     }

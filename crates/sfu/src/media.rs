@@ -369,12 +369,13 @@ impl Sfu {
         muted: bool,
         out: &mut Vec<Output>,
     ) {
-        let track = self
-            .track_keys
-            .get(sid)
-            .and_then(|k| self.tracks.get_mut(k));
-        let Some(track) = track else { return };
-        let resumed = track.muted && !muted;
+        let Some(key) = self.track_keys.get(sid).copied() else {
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(&key) else {
+            return;
+        };
+        let (resumed, ended) = (track.muted && !muted, !track.muted && muted);
         track.muted = muted;
         for layer in &track.info.layers {
             if let Some(stream) = self.streams.get_mut(&layer.stream) {
@@ -386,6 +387,9 @@ impl Sfu {
             for stream in streams {
                 self.need_keyframe(now, stream, out);
             }
+        }
+        if ended {
+            self.silence(now, key);
         }
     }
 
@@ -499,6 +503,7 @@ impl Sfu {
         watching.dedup();
         for participant in watching {
             self.select_for(now, participant, out);
+            self.begin_again(now, participant, out);
         }
         let due: Vec<StreamId> = self
             .streams

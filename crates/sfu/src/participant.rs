@@ -1,8 +1,7 @@
 //! One session on this worker: its transports and what it may do.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
 use crate::forwarder::Forwarder;
@@ -36,6 +35,8 @@ pub(crate) struct Participant {
     /// How long its pictures should wait at the client.
     pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
+    /// When layers toward it were last stopped for want of room.
+    pub(crate) shed_at: Option<Instant>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
 }
@@ -57,6 +58,7 @@ impl Participant {
             speech_reserve: 0,
             playout: None,
             subscribed: BTreeSet::new(),
+            shed_at: None,
             idle: HashMap::new(),
         }
     }

@@ -5,21 +5,26 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wire::{Block, Format, MAX_BLOCKS, MediaPacket, put_red, red_blocks};
 
 /// From this share lost on, packets repeat the frames so many before theirs.
-const LADDER: [(f32, &[u64]); 4] = [
+const LADDER: [(f32, &[u64]); 5] = [
     (0.0, &[1]),
     (0.05, &[1, 3]),
     (0.15, &[1, 3, 5]),
     (0.30, &[2, 4, 6, 8]),
+    (0.45, &[1, 2, 3, 4, 5, 6, 7, 8]),
 ];
+/// Bits a second of a voice each time that it is sent; no more than half of what is carried.
+const VOICE: u64 = 40_000;
 /// A rung is left downward when less than this share of what leads onto it is lost.
 const STAY: f32 = 0.6;
 /// Of the way to a new measurement: bad news counts at once, good news slowly.
 const RISE: f32 = 0.5;
 const FALL: f32 = 0.2;
+const FALL_EVERY: Duration = Duration::from_secs(1);
 /// Frames kept of a voice: what the deepest rung reaches back, and what comes late.
 const KEPT: usize = 24;
 /// The most bytes of a payload: whole packets stay below what any path takes.
@@ -32,6 +37,9 @@ pub(crate) struct Losses {
     rung: usize,
     /// The lowest rung that the room's scene allows.
     floor: usize,
+    fell_at: Option<Instant>,
+    /// Bits a second that are carried, if it was measured.
+    carried: Option<u64>,
 }
 
 impl Losses {
@@ -42,11 +50,17 @@ impl Losses {
     }
 
     /// Take the share (0 to 1) that was lost of late.
-    pub(crate) fn observe(&mut self, share: f32) {
+    pub(crate) fn observe(&mut self, now: Instant, share: f32) {
         if !share.is_finite() {
             return;
         }
         let step = share.clamp(0.0, 1.0) - self.share;
+        if step <= 0.0 {
+            if self.fell_at.is_some_and(|at| now < at + FALL_EVERY) {
+                return;
+            }
+            self.fell_at = Some(now);
+        }
         self.share += step * if step > 0.0 { RISE } else { FALL };
         let reached = LADDER.iter().rposition(|(from, _)| self.share >= *from);
         let reached = reached.unwrap_or(0);
@@ -61,9 +75,20 @@ impl Losses {
         self.share
     }
 
+    /// Note what the way carries, bits a second: more than that can't be repeated.
+    pub(crate) fn limit(&mut self, carried: u64) {
+        self.carried = Some(carried);
+    }
+
     /// How many frames before its own a packet repeats.
     pub(crate) fn distances(&self) -> &'static [u64] {
-        LADDER[self.rung.max(self.floor)].1
+        let half = self.carried.map_or(u64::MAX, |carried| carried / 2);
+        let fits = |rung: &usize| VOICE * (1 + LADDER[*rung].1.len() as u64) <= half;
+        LADDER[(0..=self.rung.max(self.floor))
+            .rev()
+            .find(fits)
+            .unwrap_or(0)]
+        .1
     }
 }
 
@@ -251,7 +276,7 @@ impl Voice {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
     use super::*;
 
@@ -300,8 +325,12 @@ mod tests {
     #[test]
     fn more_is_repeated_the_more_is_lost_and_less_only_when_it_stays_good() {
         let mut losses = Losses::default();
-        let after = |losses: &mut Losses, share: f32, seconds: usize| {
-            (0..seconds).for_each(|_| losses.observe(share));
+        let mut now = Instant::now();
+        let mut after = |losses: &mut Losses, share: f32, seconds: usize| {
+            for _ in 0..seconds * 10 {
+                now += Duration::from_millis(100);
+                losses.observe(now, share);
+            }
             losses.distances()
         };
         assert_eq!(losses.distances(), [1]);
@@ -315,9 +344,14 @@ mod tests {
         );
         assert_eq!(after(&mut losses, 0.0, 1), [2, 4, 6, 8]);
         assert_eq!(after(&mut losses, 0.0, 60), [1]);
-        losses.observe(f32::NAN);
-        losses.observe(7.0);
-        assert_eq!(losses.distances(), [2, 4, 6, 8]);
+        losses.observe(now, f32::NAN);
+        losses.observe(now, 7.0);
+        losses.observe(now, 7.0);
+        assert_eq!(losses.distances().len(), 8);
+        losses.limit(500_000);
+        assert_eq!(losses.distances(), [2, 4, 6, 8], "half of it");
+        losses.limit(100_000);
+        assert_eq!(losses.distances(), [1], "at least the last one");
     }
 
     #[test]
@@ -325,12 +359,19 @@ mod tests {
         let mut losses = Losses::default();
         losses.repeat_at_least(2);
         assert_eq!(losses.distances(), [1, 3]);
-        (0..5).for_each(|_| losses.observe(0.35));
+        let mut now = Instant::now();
+        let mut observe = |losses: &mut Losses, share, times| {
+            for _ in 0..times {
+                now += FALL_EVERY;
+                losses.observe(now, share);
+            }
+        };
+        observe(&mut losses, 0.35, 5);
         assert_eq!(losses.distances(), [2, 4, 6, 8]);
-        (0..60).for_each(|_| losses.observe(0.0));
+        observe(&mut losses, 0.0, 60);
         assert_eq!(losses.distances(), [1, 3]);
         losses.repeat_at_least(99);
-        assert_eq!(losses.distances(), [2, 4, 6, 8]);
+        assert_eq!(losses.distances().len(), 8);
         losses.repeat_at_least(0);
         assert_eq!(losses.distances(), [1]);
     }

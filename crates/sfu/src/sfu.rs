@@ -108,6 +108,11 @@ impl Sfu {
         ]
     }
 
+    /// Bits a second that the way to a participant is taken to carry; None if it was not measured.
+    pub fn estimate(&self, participant: u64) -> Option<u64> {
+        self.participants.get(&participant)?.estimate
+    }
+
     /// When `handle(Timeout)` is due next.
     pub fn deadline(&self) -> Option<Instant> {
         let transport = self.deadlines.first().map(|(at, _)| *at);
@@ -618,7 +623,7 @@ impl Sfu {
                 if let Some(p) = self.participants.get_mut(&participant)
                     && p.data_side() == side
                 {
-                    p.losses.observe(share);
+                    p.losses.observe(now, share);
                     let share = p.losses.share();
                     if let Some(transport) = p.transport(side) {
                         transport.set_losses(share);

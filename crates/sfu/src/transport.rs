@@ -4,7 +4,7 @@
 //! itself due after each change, so that the rule can't be forgotten elsewhere.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,22 +16,23 @@ use str0m::config::CryptoProvider;
 use str0m::ice::StunMessage;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
-use str0m::rtp::{RtpPacket, RtpWrite, SeqNo, Ssrc};
+use str0m::rtp::rtcp::{Nack, NackEntry, Rtcp, Twcc};
+use str0m::rtp::{RawPacket, RtpHeader, RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Output, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
+use crate::estimate::{self, Estimator};
 use crate::figures::Gauge;
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, media_packet, set_playout};
 use crate::redundancy::Voice;
+use crate::repair::{APART, Repeats, Spread};
 use crate::restart::Names;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
 
-/// Bandwidth toward a client is taken to be this before it was measured, bits per second.
-const INITIAL_ESTIMATE: u64 = 3_000_000;
 /// Bytes of reliable messages that wait for a slow client; over that the new message is dropped
 /// and counted.
 const MAX_BACKLOG: usize = 4 * 1024 * 1024;
@@ -52,6 +53,22 @@ const MIN_PLAYOUT: Duration = Duration::from_millis(20);
 const MAX_PLAYOUT: Duration = Duration::from_millis(400);
 /// The most that a client may let them wait by itself, which is its own default.
 const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
+/// Packets kept to be sent again, for so long; retransmissions take this share of all bytes at most.
+/// At half lost, with everything asked for sent twice more, they are six in ten.
+const REPAIR_PACKETS: usize = 2_000;
+const REPAIR_AGE: Duration = Duration::from_secs(3);
+const REPAIR_SHARE: f32 = 0.7;
+/// Of the headers around an RTP packet: SRTP's tag, UDP and IP.
+const AROUND: usize = 38;
+/// What is sent within this time of a probe's start is its own.
+const PROBE_LASTS: Duration = Duration::from_millis(60);
+/// Losses are told this often, by receiver reports only where for so long nothing else told of them.
+const LOSS_EVERY: Duration = Duration::from_millis(100);
+const LOSS_KNOWN: Duration = Duration::from_secs(3);
+/// Packets between two reports that are taken for lost, at most.
+const MAX_BETWEEN: u64 = 1_000;
+/// Requests for retransmissions that wait to be heard again.
+const MAX_AGAIN: usize = 64;
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -77,12 +94,17 @@ fn is_binding_request(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0, 1])
 }
 
+/// Whether what begins as RTP does is RTCP (RFC 5761 section 4).
+fn is_rtcp(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
+}
+
 /// What names an RTP packet, None for anything else (RFC 3550, RFC 5761).
 fn rtp_name(bytes: &[u8]) -> Option<(Ssrc, u16)> {
-    let [first, kind, rest @ ..] = bytes else {
+    let [first, _, rest @ ..] = bytes else {
         return None;
     };
-    if first >> 6 != 2 || (64..96).contains(&(kind & 0x7f)) {
+    if first >> 6 != 2 || is_rtcp(bytes) {
         return None;
     }
     let (sequence, rest) = rest.split_first_chunk::<2>()?;
@@ -163,6 +185,29 @@ pub(crate) struct Transport {
     pub(crate) gauge: Gauge,
     offer: Option<(u32, SdpPendingOffer)>,
     closed: bool,
+    estimator: Estimator,
+    repeats: Repeats,
+    spread: Spread,
+    repair_types: BTreeSet<u8>,
+    /// M-lines whose retransmissions are set up.
+    repaired: BTreeSet<Mid>,
+    probe_until: Option<Instant>,
+    /// The RTCP datagram that is being heard, and those to be heard again.
+    hearing: Option<Feedback>,
+    again: VecDeque<(Instant, Feedback)>,
+    hearing_again: bool,
+    loss_told: Option<Instant>,
+    reported: Option<Instant>,
+    /// Count and last number of the latest report.
+    last_report: Option<(u8, u64)>,
+}
+
+/// An RTCP datagram of the client's.
+#[derive(Clone)]
+struct Feedback {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -223,6 +268,18 @@ impl Transport {
             gauge: Gauge::default(),
             offer: None,
             closed: false,
+            estimator: Estimator::new(now),
+            repeats: Repeats::default(),
+            spread: Spread::default(),
+            repair_types: BTreeSet::new(),
+            repaired: BTreeSet::new(),
+            probe_until: None,
+            hearing: None,
+            again: VecDeque::new(),
+            hearing_again: false,
+            loss_told: None,
+            reported: None,
+            last_report: None,
         }
     }
 
@@ -258,6 +315,11 @@ impl Transport {
     ) -> Result<(), ()> {
         if protocol == Protocol::Udp {
             self.follow(now, (to, from), bytes);
+            self.hearing = is_rtcp(bytes).then(|| Feedback {
+                from,
+                to,
+                bytes: bytes.into(),
+            });
         }
         let protocol = match protocol {
             Protocol::Udp => NetProtocol::Udp,
@@ -412,6 +474,8 @@ impl Transport {
     /// Learn what the last negotiation agreed on.
     fn negotiated(&mut self) {
         self.types.learn(self.rtc.codec_config());
+        let repairs = self.rtc.codec_config().iter().filter_map(|p| p.resend());
+        self.repair_types = repairs.map(|pt| *pt).collect();
         self.senders.clear();
         self.sources.clear();
     }
@@ -454,10 +518,35 @@ impl Transport {
         }
     }
 
-    /// Tell the pacer how much video would be sent if there were room for it, bits per second.
+    /// Say how much video would be sent if there were room for it, bits per second.
     pub(crate) fn set_desired(&mut self, desired: u64) {
-        let least = Bitrate::from(0);
-        self.rtc.bwe().set_bitrate(least, Bitrate::from(desired));
+        self.estimator.want(desired);
+    }
+
+    /// What was sent on an m-line is not worth sending again.
+    pub(crate) fn forget_repairs(&mut self, mid: Mid) {
+        self.spread.clear();
+        self.again.clear();
+        // Set up anew with the next packet.
+        self.repaired.remove(&mid);
+    }
+
+    /// Send a burst to learn whether more is carried, where that is of use.
+    ///
+    /// str0m sends bursts when its own estimator starts. What that makes of them is of no
+    /// interest; it must only not go on by itself.
+    fn probe(&mut self, now: Instant) {
+        let nothing = Bitrate::from(0);
+        if self.probe_until.is_some_and(|until| until <= now) {
+            self.probe_until = None;
+            self.rtc.bwe().set_bitrate(nothing, nothing);
+        }
+        if let Some(rate) = self.estimator.probe(now) {
+            self.probe_until = Some(now + PROBE_LASTS);
+            // It begins with three times its first rate, and no more than twice what is desired.
+            self.rtc.bwe().reset(Bitrate::from(rate / 3));
+            self.rtc.bwe().set_bitrate(nothing, Bitrate::from(rate / 2));
+        }
     }
 
     /// Have the client keep pictures back until what is lost of them came again, if it loses this
@@ -506,6 +595,9 @@ impl Transport {
         let Some(tx) = api.stream_tx_by_mid(mid, None) else {
             return false;
         };
+        if self.repaired.insert(mid) {
+            tx.set_rtx_cache(REPAIR_PACKETS, REPAIR_AGE, Some(REPAIR_SHARE));
+        }
         let sequence = SeqNo::from(placed.sequence);
         let mut values = extension_values(packet);
         if let Some(playout) = playout {
@@ -628,15 +720,31 @@ impl Transport {
             self.backlog.pop_front();
         }
         self.queued = false;
+        // What came in before this call is heard now; what it asks for may be heard once more.
+        self.drain(now, transmits, happened);
+        self.hearing = None;
+        self.hear_again(now, transmits, happened);
+        self.probe(now);
         for _ in 0..MAX_ROUNDS {
             if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
                 self.rtc.disconnect();
             }
-            self.drain(transmits, happened);
+            self.drain(now, transmits, happened);
             // The pacer lets one packet go at a time and is due again at once.
             if self.deadline > now {
                 break;
             }
+        }
+        while let Some((transmit, number)) = self.spread.pop(now, self.estimator.repairs()) {
+            if let Some(number) = number {
+                self.estimator.left(now, number);
+            }
+            transmits.push(transmit);
+        }
+        let again = self.again.front().map(|(at, _)| *at);
+        let soonest = [again, self.spread.deadline(), self.probe_until];
+        if let Some(at) = soonest.into_iter().flatten().min() {
+            self.deadline = self.deadline.min(at.max(now + Duration::from_micros(1)));
         }
         if std::mem::take(&mut self.moved) {
             happened.push(Happened::Moved);
@@ -652,7 +760,7 @@ impl Transport {
     }
 
     /// Take everything that str0m has to say, up to when it wants to be called next.
-    fn drain(&mut self, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
+    fn drain(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
@@ -671,14 +779,20 @@ impl Transport {
                         Protocol::Udp => place.unwrap_or(chosen),
                         Protocol::Tcp => chosen,
                     };
-                    let bytes = t.contents.into();
-                    transmits.push(Transmit {
+                    let bytes: Vec<u8> = t.contents.into();
+                    let repair = self.probe_until.is_none() && self.is_repair(&bytes);
+                    let transmit = Transmit {
                         protocol,
                         from,
                         to,
                         bytes,
-                    });
+                    };
+                    match repair {
+                        true => self.spread.push(now, transmit),
+                        false => transmits.push(transmit),
+                    }
                 }
+                Ok(Output::Event(Event::RawPacket(raw))) => self.raw(now, *raw, happened),
                 Ok(Output::Event(event)) => self.event(event, happened),
                 Err(_) => {
                     self.rtc.disconnect();
@@ -686,6 +800,99 @@ impl Transport {
                 }
             }
         }
+    }
+
+    /// Whether a datagram of ours is a retransmission.
+    fn is_repair(&self, bytes: &[u8]) -> bool {
+        let kind = bytes.get(1).map(|kind| kind & 0x7f);
+        !is_rtcp(bytes) && kind.is_some_and(|kind| self.repair_types.contains(&kind))
+    }
+
+    /// A packet as it is inside: sent after its datagram was, received before its events come.
+    fn raw(&mut self, now: Instant, raw: RawPacket, happened: &mut Vec<Happened>) {
+        match raw {
+            RawPacket::RtpTx(header, bytes) => self.rtp_sent(now, &header, bytes.len()),
+            RawPacket::RtcpRx(Rtcp::Twcc(report)) => self.reported(now, report, happened),
+            RawPacket::RtcpRx(Rtcp::Nack(nack)) if !self.hearing_again => self.nacked(now, &nack),
+            _ => {}
+        }
+    }
+
+    fn rtp_sent(&mut self, now: Instant, header: &RtpHeader, bytes: usize) {
+        let number = header.ext_vals.transport_cc;
+        if let Some(number) = number {
+            self.estimator.sent(now, number, bytes + AROUND);
+        }
+        if self.probe_until.is_none() && self.repair_types.contains(&header.payload_type) {
+            self.spread.name(number);
+        }
+    }
+
+    fn reported(&mut self, now: Instant, report: Twcc, happened: &mut Vec<Happened>) {
+        let zero = self.created;
+        let next = self.estimator.next_number();
+        let micros = |at: Instant| at.saturating_duration_since(zero).as_micros() as i64;
+        let count = report.feedback_count;
+        let statuses: Vec<(u64, Option<i64>)> = report
+            .into_iter(zero, next.into())
+            .map(|(number, _, arrived)| (*number, arrived.map(micros)))
+            .collect();
+        let (Some(first), Some(last)) = (statuses.first(), statuses.last()) else {
+            return;
+        };
+        // Some clients begin a report with what came next: what is between it and the report just
+        // before did not come. If a report was lost, nothing is known of that.
+        let before = self.last_report.replace((count, last.0));
+        let follows = before.filter(|(c, _)| c.wrapping_add(1) == count);
+        let between = follows.map_or(first.0, |(_, end)| {
+            (end + 1).max(first.0.saturating_sub(MAX_BETWEEN))
+        });
+        let missing = (between..first.0).map(|number| (number, None));
+        let statuses = missing.chain(statuses.iter().copied());
+        self.estimator.feedback(now, statuses);
+        self.reported = Some(now);
+        happened.push(Happened::Estimate(self.estimator.usable()));
+        if self.loss_told.is_none_or(|at| now >= at + LOSS_EVERY) {
+            self.loss_told = Some(now);
+            happened.push(Happened::Lost(self.estimator.loss() as f32));
+        }
+    }
+
+    /// A client asks for packets again. To have them sent more than once, the same is heard again:
+    /// str0m has no other way to it.
+    fn nacked(&mut self, now: Instant, nack: &Nack) {
+        let Some(heard) = self.hearing.as_ref() else {
+            return;
+        };
+        let numbers = nack.reports.iter().flat_map(|entry| lacks(*entry));
+        let (loss, rate) = (self.estimator.loss(), self.estimator.repairs());
+        let times = self.repeats.asked(now, numbers, loss, rate);
+        for time in 1..=times {
+            if self.again.len() < MAX_AGAIN {
+                self.again.push_back((now + APART * time, heard.clone()));
+            }
+        }
+    }
+
+    fn hear_again(
+        &mut self,
+        now: Instant,
+        transmits: &mut Vec<Transmit>,
+        happened: &mut Vec<Happened>,
+    ) {
+        self.hearing_again = true;
+        while self.again.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, Feedback { from, to, bytes })) = self.again.pop_front() else {
+                break;
+            };
+            if let Ok(receive) = Receive::new(NetProtocol::Udp, from, to, &bytes) {
+                let input = str0m::Input::Receive(now, receive);
+                // It was taken once already.
+                let _ = self.rtc.handle_input(input);
+            }
+            self.drain(now, transmits, happened);
+        }
+        self.hearing_again = false;
     }
 
     fn event(&mut self, event: Event, happened: &mut Vec<Happened>) {
@@ -748,15 +955,23 @@ impl Transport {
                     self.on_round_trip(time);
                 }
             }
-            // What the client's receiver reports say (RFC 3550): str0m's count by transport-wide
-            // feedback leaves out what was not told of yet, which is most of what was lost.
+            // What the client's receiver reports say (RFC 3550), where nothing else tells it.
             Event::MediaEgressStats(stats) => {
                 self.gauge
                     .sent((stats.mid, stats.rid), stats.packets, stats.loss);
                 if let Some(time) = stats.rtt {
                     self.gauge.on_round_trip(time);
                 }
-                happened.extend(stats.loss.map(Happened::Lost));
+                let known = |at: Instant| stats.timestamp < at + LOSS_KNOWN;
+                if !self.reported.is_some_and(known) {
+                    happened.extend(stats.loss.map(Happened::Lost));
+                }
+            }
+            // The way can be measured; until it was, it is taken to be as at first.
+            Event::EgressBitrateEstimate(BweKind::Twcc {
+                can_probe: true, ..
+            }) if self.reported.is_none() => {
+                happened.push(Happened::Estimate(self.estimator.usable()));
             }
             Event::MediaIngressStats(stats) => {
                 let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
@@ -764,9 +979,6 @@ impl Transport {
                 let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
                 let key = (stats.mid, stats.rid);
                 self.gauge.received(key, stats.packets, stats.loss, jitter);
-            }
-            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
-                happened.push(Happened::Estimate(estimate.as_u64()));
             }
             _ => {}
         }
@@ -821,6 +1033,14 @@ impl Transport {
             _ => Happened::Unbound,
         }
     }
+}
+
+/// The sequence numbers that an entry of a request names (RFC 4585 section 6.2.1).
+fn lacks(entry: NackEntry) -> impl Iterator<Item = u16> {
+    let more = (0..16).filter(move |bit| entry.blp >> bit & 1 == 1);
+    [entry.pid]
+        .into_iter()
+        .chain(more.map(move |bit| entry.pid.wrapping_add(bit + 1)))
 }
 
 /// SDKs offer SNAP (`a=sctp-init`), which the protocol's servers leave unanswered.
@@ -882,7 +1102,9 @@ fn config() -> &'static RtcConfig {
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
             .set_sctp_max_message_size(262_144)
-            .enable_bwe(Some(Bitrate::from(INITIAL_ESTIMATE)));
+            // Of str0m's estimator only the bursts are used: see `Transport::probe`.
+            .enable_bwe(Some(Bitrate::from(estimate::INITIAL as u64)))
+            .enable_raw_packets(true);
         match crypto().dtls_provider.generate_certificate() {
             Some(cert) => config.set_dtls_cert(cert),
             None => config,

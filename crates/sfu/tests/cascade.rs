@@ -117,6 +117,10 @@ fn dozens_of_requests_for_a_screen_of_few_pictures() {
         let before = asked(&w, 1);
         w.run(5_000 * MS);
         assert_eq!(asked(&w, 1), before);
+        // It asks for the layer that is silent by itself, every 800 ms: well between two of those.
+        let before = asked(&w, 2);
+        w.run_until("asked for the silent layer", |w| asked(w, 2) > before);
+        w.run(600 * MS);
         let other = asked(&w, 2);
         w.input(Input::KeyframeWanted {
             stream: StreamId(2),

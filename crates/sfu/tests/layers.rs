@@ -498,7 +498,11 @@ fn pictures_wait_for_what_is_sent_again_while_there_is_loss() {
         at == bob && to && n % 10 == 0
     });
     film.run(&mut w, 15 * S);
-    assert!(waits(&w).is_some_and(|seconds| seconds > 0.0 && seconds <= 0.4));
+    let waited = waits(&w);
+    assert!(
+        waited.is_some_and(|seconds| seconds > 0.0 && seconds <= 0.4),
+        "{waited:?}"
+    );
     w.loses = Box::new(|_, _| false);
     film.run(&mut w, 40 * S);
     assert_eq!(waits(&w), Some(0.0), "it is taken back");

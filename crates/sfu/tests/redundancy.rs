@@ -114,7 +114,7 @@ fn each_subscriber_gets_as_much_as_it_loses() {
     let deepest = |client| *played(&w, client).1.keys().max().unwrap();
     assert_eq!((deepest(good), deepest(plain)), (2, 0));
     assert!((3..=4).contains(&deepest(poor)));
-    assert!((4..=5).contains(&deepest(bad)));
+    assert!((4..=5).contains(&deepest(bad)), "{:?}", played(&w, bad).1);
     assert_eq!(missing(&w, good, 2_000, 2_000), 0);
     assert_eq!(missing(&w, plain, 2_000, 2_000), 0);
     let shares = [poor, bad].map(|client| missing(&w, client, 2_000, 1_990) as f64 / 1_990.0);
@@ -189,4 +189,41 @@ fn sound_that_must_stay_plain_is_passed_on_as_it_came() {
     let (frames, sizes) = played(&w, hearers[0]);
     assert_eq!(frames.len(), 50);
     assert_eq!(sizes, BTreeMap::from([(0, 50)]));
+}
+
+#[test]
+fn a_muted_microphone_ends_in_silence_and_goes_on_behind_it() {
+    let mut w = World::new();
+    let (ann, hearers) = call(&mut w, true, &[true, false]);
+    speak(&mut w, ann, 100, 50);
+    let muted = |w: &mut World, muted| {
+        w.input(Input::SetMuted {
+            track: "TR_a",
+            muted,
+        });
+        w.run(Duration::from_millis(40));
+    };
+    muted(&mut w, true);
+    muted(&mut w, true);
+    for hearer in &hearers {
+        let packets = &w.clients[*hearer].packets;
+        let silent = packets.iter().rev();
+        let silent = silent.take_while(|p| *p.payload == [0xf8, 0xff, 0xfe]);
+        assert_eq!(silent.count(), 3);
+    }
+    muted(&mut w, false);
+    // Whether the client numbered on or not while it was muted makes no difference.
+    speak(&mut w, ann, 150, 20);
+    for hearer in hearers {
+        let packets = &w.clients[hearer].packets;
+        assert_eq!(packets.len(), 73);
+        for pair in packets.windows(2) {
+            assert_eq!(*pair[1].seq_no, *pair[0].seq_no + 1, "no number twice");
+            let ticks = pair[1]
+                .header
+                .timestamp
+                .wrapping_sub(pair[0].header.timestamp);
+            assert!((1..96_000).contains(&ticks), "time goes on: {ticks}");
+        }
+    }
 }

@@ -7,7 +7,9 @@
     reason = "a test"
 )]
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use str0m::media::{
 };
 use str0m::net::Receive;
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, Rtc};
+use str0m::{Candidate, Event, Rtc, RtcConfig};
 use wire::{MediaPacket, RoomKey, StreamId};
 
 pub const SERVER: &str = "10.0.0.1:7882";
@@ -54,6 +56,20 @@ pub struct World {
     pub allow_pause: bool,
     /// Whether a datagram is lost on its way to (true) or from a client, by its place.
     pub loses: Box<dyn FnMut(usize, bool) -> bool>,
+    /// What carries datagrams to and from some clients; without it all arrive at once.
+    pub network: Option<Rc<RefCell<dyn Network>>>,
+    /// How much time a step takes.
+    pub tick: Duration,
+    /// What clients that join are like beyond the usual.
+    pub configure: fn(RtcConfig) -> RtcConfig,
+}
+
+/// Paths between clients, by their place, and the server.
+pub trait Network {
+    /// Take a datagram toward (true) or from a client; false: it is none of this network's.
+    fn carry(&mut self, now: Instant, client: usize, toward: bool, bytes: &[u8]) -> bool;
+    /// What has arrived by now.
+    fn arrived(&mut self, now: Instant) -> Vec<(usize, bool, Vec<u8>)>;
 }
 
 impl World {
@@ -72,6 +88,9 @@ impl World {
             feedback: true,
             allow_pause: false,
             loses: Box::new(|_, _| false),
+            network: None,
+            tick: Duration::from_millis(5),
+            configure: |config| config,
         }
     }
 
@@ -107,7 +126,7 @@ impl World {
         if !self.feedback {
             builder = builder.set_extension_map(without_feedback());
         }
-        let mut rtc = builder.build(self.now);
+        let mut rtc = (self.configure)(builder).build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut api = rtc.sdp_api();
@@ -201,16 +220,8 @@ impl World {
                     let Some(at) = self.clients.iter().position(|c| c.seen_as == t.to) else {
                         continue;
                     };
-                    if (self.loses)(at, true) {
-                        continue;
-                    }
-                    let client = &mut self.clients[at];
-                    let proto = str0m::net::Protocol::Udp;
-                    if let Ok(r) = Receive::new(proto, t.from, client.address, &t.bytes) {
-                        let input = str0m::Input::Receive(self.now, r);
-                        client.rtc.handle_input(input).unwrap();
-                        // Drained right after, as str0m demands; what it sends goes out in `step`.
-                        drain(client);
+                    if !(self.loses)(at, true) && !self.carried(at, true, &t.bytes) {
+                        self.deliver(at, t.from, &t.bytes);
                     }
                 }
                 Output::Media { stream, packet } => self.exported.push((stream, packet)),
@@ -219,9 +230,25 @@ impl World {
         }
     }
 
-    /// Five milliseconds pass.
+    fn carried(&self, client: usize, toward: bool, bytes: &[u8]) -> bool {
+        let network = self.network.as_ref();
+        network.is_some_and(|n| n.borrow_mut().carry(self.now, client, toward, bytes))
+    }
+
+    fn deliver(&mut self, at: usize, from: SocketAddr, bytes: &[u8]) {
+        let client = &mut self.clients[at];
+        let proto = str0m::net::Protocol::Udp;
+        if let Ok(r) = Receive::new(proto, from, client.address, bytes) {
+            let input = str0m::Input::Receive(self.now, r);
+            client.rtc.handle_input(input).unwrap();
+            // Drained right after, as str0m demands; what it sends goes out in `step`.
+            drain(client);
+        }
+    }
+
+    /// A tick passes: five milliseconds if nothing else was said.
     pub fn step(&mut self) {
-        self.now += Duration::from_millis(5);
+        self.now += self.tick;
         let mut sent = vec![];
         for (at, client) in self.clients.iter_mut().enumerate() {
             let input = str0m::Input::Timeout(self.now);
@@ -229,10 +256,20 @@ impl World {
             drain(client);
             let arrives = |_: &Datagram| !(self.loses)(at, false);
             let seen = client.seen_as;
-            let outside = |(_, to, bytes): Datagram| (seen, to, bytes);
+            let outside = |(_, to, bytes): Datagram| (at, seen, to, bytes);
             sent.extend(client.sent.drain(..).filter(arrives).map(outside));
         }
-        for (from, to, bytes) in sent {
+        sent.retain(|(at, _, _, bytes)| !self.carried(*at, false, bytes));
+        let network = self.network.clone();
+        let arrived = network.map(|n| n.borrow_mut().arrived(self.now));
+        for (at, toward, bytes) in arrived.into_iter().flatten() {
+            let server: SocketAddr = SERVER.parse().unwrap();
+            match toward {
+                true => self.deliver(at, server, &bytes),
+                false => sent.push((at, self.clients[at].seen_as, server, bytes)),
+            }
+        }
+        for (_, from, to, bytes) in sent {
             self.input(Input::Datagram {
                 protocol: Protocol::Udp,
                 from,

@@ -1,0 +1,644 @@
+//! What the way to a client carries, from its transport-wide feedback.
+//!
+//! Delay and delivered rate decide (draft-ietf-rmcat-gcc-02, with trains of packets to measure what
+//! was not used yet). A lost packet counts only where the queue was long when it was lost, or where
+//! less was lost when less was sent: radio loses by chance, and sending less would change nothing.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::train::{Heard, Measured, Train};
+use crate::trend::Trend;
+
+/// Bits a second that are taken to be carried before anything was measured.
+pub(crate) const INITIAL: f64 = 3_000_000.0;
+/// Never less than speech and its headers need, never more than any client is sent.
+const BOUNDS: (f64, f64) = (60_000.0, 100_000_000.0);
+/// Of what was delivered while a queue grew: so much is sent on, and the queue drains.
+const BACK_OFF: f64 = 0.85;
+/// Growth a second while what was found is in use.
+const GROWTH: f64 = 0.08;
+/// In use: so much of the estimate is delivered.
+const IN_USE: f64 = 0.7;
+/// A train raises the estimate so many times at most.
+const MAX_STEP: f64 = 3.0;
+/// Of what a train measured.
+const OF_TRAIN: f64 = 0.95;
+
+/// Packets of which no report came for so long are forgotten; not more than so many are kept.
+const FORGOTTEN: Duration = Duration::from_secs(3);
+const MAX_SENT: usize = 8_192;
+/// What was delivered is counted over so long (µs).
+const DELIVERED_OVER: i64 = 300_000;
+/// The shortest delay of so long is that of an empty queue.
+const BASE_OVER: Duration = Duration::from_secs(15);
+/// Delays apart by more than this are those of a clock that jumped (µs).
+const JUMP: i64 = 10_000_000;
+
+/// A queue shorter than this is nobody's (µs); a loss beside a longer one is an overflow.
+const SHORT: i64 = 15_000;
+const LONG: i64 = 40_000;
+/// A queue so long is drained even if it does not grow.
+const STANDING: i64 = 100_000;
+/// A queue of others: so many times less was sent and it stayed.
+const PATIENCE: u32 = 4;
+/// Between one step down and the next: what it changed is seen only then.
+const REST: Duration = Duration::from_millis(250);
+/// Of the estimate: so little cannot wait.
+const MUCH_LESS: f64 = 0.6;
+/// What a train measured is believed for so long.
+const TRAINED: Duration = Duration::from_millis(300);
+/// Of the way down to what trains measure while they queue.
+const TOWARD_TRAIN: f64 = 0.1;
+
+/// Packets over which the share that is lost is counted: quick to see much, slow to be exact.
+const QUICKLY: f64 = 25.0;
+const SLOWLY: f64 = 100.0;
+/// So many deviations above the slow count, the quick one is believed.
+const SURELY: f64 = 4.0;
+/// A share lost so small is no sign of anything.
+const SOME_LOSS: f64 = 0.02;
+
+/// Between probes that find nothing: first, and at most.
+const PROBE_EVERY: (Duration, Duration) =
+    (Duration::from_millis(1_000), Duration::from_millis(3_000));
+/// A probe's feedback is waited for so long beyond a round trip.
+const PROBE_ANSWER: Duration = Duration::from_millis(150);
+/// A probe asks for so many times the estimate.
+const PROBE_STEP: f64 = 2.5;
+/// What pictures need with headers, and with the reserve that the choice of layers keeps; what
+/// sound needs beside (bits a second).
+const WITH_REST: f64 = 1.3;
+const SOUND: f64 = 100_000.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Instant,
+    bytes: usize,
+    resolved: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Estimator {
+    rate: f64,
+    zero: Instant,
+    sent: VecDeque<Sent>,
+    /// Sequence number of the first of `sent`.
+    first: u64,
+    trend: Trend,
+    train: Train,
+    base: Base,
+    /// Of the last report: the longest, µs above the base.
+    queue: i64,
+    /// What arrived of late: when (µs of the client's clock) and bytes.
+    delivered: VecDeque<(i64, usize)>,
+    /// What the last train that was spread measured.
+    trained: Option<(Instant, f64)>,
+    lost_quickly: f64,
+    lost_slowly: f64,
+    overflow: f64,
+    grown_at: Option<Instant>,
+    reduced_at: Option<Instant>,
+    standing: u32,
+    /// Others fill the queue up to here, µs.
+    others: i64,
+    round_trip: Duration,
+    reports: u64,
+    probe: Probe,
+}
+
+/// What is being tried, and when it was.
+#[derive(Debug)]
+struct Probe {
+    wanted: f64,
+    sent_at: Option<Instant>,
+    every: Duration,
+}
+
+/// The shortest one-way delay (µs, clocks of both ends) of this and the time before.
+#[derive(Debug, Default)]
+struct Base {
+    now: Option<i64>,
+    before: Option<i64>,
+    turned_at: Option<Instant>,
+}
+
+impl Base {
+    fn observe(&mut self, now: Instant, delay: i64) -> i64 {
+        let old = self.now.or(self.before);
+        if old.is_some_and(|old| (delay - old).abs() > JUMP) {
+            *self = Base::default();
+        }
+        if now >= *self.turned_at.get_or_insert(now) + BASE_OVER {
+            self.turned_at = Some(now);
+            self.before = self.now.take();
+        }
+        let least = self.now.map_or(delay, |least| least.min(delay));
+        self.now = Some(least);
+        delay - self.before.map_or(least, |before| before.min(least))
+    }
+}
+
+impl Estimator {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            rate: INITIAL,
+            zero: now,
+            sent: VecDeque::new(),
+            first: 0,
+            trend: Trend::default(),
+            train: Train::default(),
+            base: Base::default(),
+            queue: 0,
+            delivered: VecDeque::new(),
+            trained: None,
+            lost_quickly: 0.0,
+            lost_slowly: 0.0,
+            overflow: 0.0,
+            grown_at: None,
+            reduced_at: None,
+            standing: 0,
+            others: 0,
+            round_trip: Duration::from_millis(100),
+            reports: 0,
+            probe: Probe {
+                wanted: 0.0,
+                sent_at: None,
+                every: PROBE_EVERY.0,
+            },
+        }
+    }
+
+    /// Bits a second that may be planned with: what is lost has to be sent again.
+    pub(crate) fn usable(&self) -> u64 {
+        (self.rate * (1.0 - self.loss())) as u64
+    }
+
+    /// The share of what was sent of late that was lost by chance. What a full queue spills is not:
+    /// to repeat more would spill more.
+    pub(crate) fn loss(&self) -> f64 {
+        let slow = self.lost_slowly;
+        let deviation = (slow.max(0.01) * (1.0 - slow) / (2.0 * QUICKLY)).sqrt();
+        match self.lost_quickly > slow + SURELY * deviation {
+            true => self.lost_quickly,
+            false => slow,
+        }
+    }
+
+    /// Bits a second that retransmissions may take: little while the queue is long.
+    pub(crate) fn repairs(&self) -> u64 {
+        let share = if self.queue > LONG { 0.5 } else { 1.0 };
+        (self.rate * share) as u64
+    }
+
+    /// Bits a second of pictures that would be sent if they were carried; with them go sound,
+    /// headers and what is lost.
+    pub(crate) fn want(&mut self, pictures: u64) {
+        let all = pictures as f64 * WITH_REST + SOUND;
+        let wanted = if pictures == 0 { 0.0 } else { all };
+        self.probe.wanted = wanted / (1.0 - self.loss()).max(0.1);
+    }
+
+    /// A packet that waited has only left now.
+    pub(crate) fn left(&mut self, now: Instant, number: u16) {
+        let extended = extend(self.next_number(), number);
+        let place = extended.checked_sub(self.first).map(|at| at as usize);
+        if let Some(sent) = place.and_then(|at| self.sent.get_mut(at)) {
+            sent.at = now;
+        }
+    }
+
+    /// A packet left under this transport-wide number (its last 16 bits).
+    pub(crate) fn sent(&mut self, now: Instant, number: u16, bytes: usize) {
+        let next = self.first + self.sent.len() as u64;
+        let extended = extend(next, number);
+        if self.sent.is_empty() {
+            self.first = extended;
+        } else if extended < next || extended - next > MAX_SENT as u64 {
+            return;
+        }
+        let sent = Sent {
+            at: now,
+            bytes,
+            resolved: false,
+        };
+        // Numbers that never left are as good as resolved.
+        for _ in self.first + self.sent.len() as u64..extended {
+            self.sent.push_back(Sent {
+                resolved: true,
+                ..sent
+            });
+        }
+        self.sent.push_back(sent);
+        let old = |s: &Sent| now.saturating_duration_since(s.at) > FORGOTTEN;
+        while self.sent.len() > MAX_SENT || self.sent.front().is_some_and(old) {
+            self.sent.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The number that the next packet is expected to have: feedback extends its own by it.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.first + self.sent.len() as u64
+    }
+
+    /// Take a report: which packets arrived when (µs of the client's clock), which did not.
+    pub(crate) fn feedback(
+        &mut self,
+        now: Instant,
+        statuses: impl Iterator<Item = (u64, Option<i64>)>,
+    ) {
+        let mut heard: Vec<Heard> = Vec::new();
+        for (number, arrived) in statuses {
+            let place = number.checked_sub(self.first).map(|at| at as usize);
+            let Some(sent) = place.and_then(|at| self.sent.get_mut(at)) else {
+                continue;
+            };
+            if std::mem::replace(&mut sent.resolved, true) {
+                continue;
+            }
+            self.round_trip = now.saturating_duration_since(sent.at);
+            heard.push(Heard {
+                sent: sent.at.saturating_duration_since(self.zero).as_micros() as i64,
+                arrived,
+                bytes: sent.bytes,
+            });
+        }
+        if heard.is_empty() {
+            return;
+        }
+        self.reports += 1;
+        self.observe_delays(now, &heard);
+        self.observe_losses(&heard);
+        let measured: Vec<Measured> = heard
+            .iter()
+            .filter_map(|heard| self.train.take(*heard))
+            .collect();
+        self.decide(now, &measured);
+    }
+
+    fn observe_delays(&mut self, now: Instant, heard: &[Heard]) {
+        let mut came: Vec<(i64, i64, usize)> = heard
+            .iter()
+            .filter_map(|h| Some((h.arrived?, h.sent, h.bytes)))
+            .collect();
+        came.sort_unstable();
+        let mut longest = None;
+        for (arrived, sent, bytes) in came {
+            longest = longest.max(Some(self.base.observe(now, arrived - sent)));
+            self.trend.observe(sent, arrived);
+            self.delivered.push_back((arrived, bytes));
+        }
+        self.queue = longest.unwrap_or(self.queue);
+        let last = self.delivered.back().map_or(0, |d| d.0);
+        let old = |d: &(i64, usize)| last - d.0 > DELIVERED_OVER || d.0 - last > JUMP;
+        while self.delivered.front().is_some_and(old) {
+            self.delivered.pop_front();
+        }
+    }
+
+    fn observe_losses(&mut self, heard: &[Heard]) {
+        // Beside a long queue it overflowed; half of the longest seen is long.
+        let beside = self.queue > LONG.max(self.others);
+        for packet in heard {
+            let lost = f64::from(u8::from(packet.arrived.is_none()));
+            let (by_chance, spilt) = if beside { (0.0, lost) } else { (lost, 0.0) };
+            self.overflow += (spilt - self.overflow) / QUICKLY;
+            if lost > by_chance {
+                continue;
+            }
+            self.lost_quickly += (by_chance - self.lost_quickly) / QUICKLY;
+            self.lost_slowly += (by_chance - self.lost_slowly) / SLOWLY;
+        }
+    }
+
+    /// Bits a second that arrived of late; None if too little did to say.
+    fn delivered(&self) -> Option<f64> {
+        let (first, last) = (self.delivered.front()?, self.delivered.back()?);
+        let time = last.0 - first.0;
+        let bytes: usize = self.delivered.iter().skip(1).map(|d| d.1).sum();
+        (time >= DELIVERED_OVER / 3).then(|| bytes as f64 * 8e6 / time as f64)
+    }
+
+    fn decide(&mut self, now: Instant, measured: &[Measured]) {
+        let delivered = self.delivered();
+        let elapsed = self.grown_at.map_or(Duration::ZERO, |at| now - at);
+        self.grown_at = Some(now);
+        let narrow = measured.iter().filter_map(|m| match m {
+            Measured::About(rate) => Some(*rate),
+            Measured::AtLeast(_) => None,
+        });
+        let narrowest = narrow.fold(f64::INFINITY, f64::min);
+        if narrowest.is_finite() {
+            self.trained = Some((now, narrowest));
+        }
+        let grows = self.trend.growing() && self.queue > SHORT;
+        let stands = self.queue > STANDING.max(self.others * 3 / 2);
+        let spills = self.overflow > SOME_LOSS && self.queue > LONG;
+        if (grows || stands || spills) && !self.probing(now) {
+            self.reduce(now, delivered, stands);
+            return;
+        }
+        if self.queue < STANDING / 2 {
+            self.standing = 0;
+            self.others = 0;
+        }
+        for train in measured {
+            self.learn(*train);
+        }
+        let delivered = delivered.unwrap_or(0.0);
+        if delivered > IN_USE * self.rate && self.queue < LONG {
+            let grown = self.rate * (1.0 + GROWTH * elapsed.as_secs_f64().min(1.0));
+            self.rate = self.rate.max(grown.min(1.5 * delivered));
+        }
+        self.rate = self.rate.clamp(BOUNDS.0, BOUNDS.1);
+    }
+
+    fn reduce(&mut self, now: Instant, delivered: Option<f64>, stands: bool) {
+        let rests = self
+            .reduced_at
+            .is_some_and(|at| now < at + REST + self.round_trip);
+        // A train shows what the way carries; what was delivered may be all that was sent.
+        let trained = self.trained.filter(|(at, _)| now < *at + TRAINED);
+        let carried = trained.map(|(_, rate)| rate).or(delivered);
+        let much_less = |carried: &f64| *carried < MUCH_LESS * self.rate;
+        let Some(carried) = carried.filter(|c| !rests || much_less(c)) else {
+            return;
+        };
+        self.standing += u32::from(stands);
+        if self.standing > PATIENCE {
+            // Less was sent and it is as long as it was: it is not ours.
+            self.others = self.queue;
+            self.standing = 0;
+            return;
+        }
+        let reduced = (BACK_OFF * carried).max(BOUNDS.0);
+        if reduced < self.rate {
+            self.rate = reduced;
+            self.reduced_at = Some(now);
+            self.probe.every = PROBE_EVERY.0;
+        }
+    }
+
+    fn learn(&mut self, train: Measured) {
+        let (rate, unspread) = match train {
+            Measured::AtLeast(rate) => (rate, true),
+            Measured::About(rate) => (rate, false),
+        };
+        let found = (OF_TRAIN * rate).min(MAX_STEP * self.rate);
+        if !unspread && rate < self.rate && self.queue > SHORT {
+            self.rate += TOWARD_TRAIN * (rate - self.rate);
+            return;
+        }
+        let short = self.queue < LONG || !unspread;
+        if short && found > self.rate {
+            self.rate = found;
+            self.probe.every = PROBE_EVERY.0;
+            if unspread {
+                self.probe.sent_at = None;
+            }
+        }
+    }
+
+    /// Whether a burst is under way: the queue that it makes is its own.
+    fn probing(&self, now: Instant) -> bool {
+        let lasts = self.round_trip + PROBE_ANSWER;
+        self.probe.sent_at.is_some_and(|at| now < at + lasts)
+    }
+
+    /// The rate (bits a second) at which a burst is to be sent now, to learn whether more is carried.
+    pub(crate) fn probe(&mut self, now: Instant) -> Option<u64> {
+        let Probe {
+            wanted,
+            sent_at,
+            every,
+        } = self.probe;
+        let rests = |at: Option<Instant>, time: Duration| at.is_some_and(|at| now < at + time);
+        let idle = self.reports == 0 || wanted <= self.rate || self.queue > LONG;
+        let answer = self.round_trip + PROBE_ANSWER;
+        if idle || rests(sent_at, every.max(answer)) || rests(self.reduced_at, PROBE_EVERY.0) {
+            return None;
+        }
+        if sent_at.is_some() {
+            self.probe.every = (every * 2).min(PROBE_EVERY.1);
+        }
+        self.probe.sent_at = Some(now);
+        Some(wanted.min(PROBE_STEP * self.rate) as u64)
+    }
+}
+
+/// The number nearest to `near` with these last 16 bits.
+fn extend(near: u64, number: u16) -> u64 {
+    let base = near & !0xffff;
+    let same = base | u64::from(number);
+    let distance = same.wrapping_sub(near) as i64;
+    if distance > 0x8000 && base > 0 {
+        same - 0x1_0000
+    } else if distance < -0x8000 {
+        same + 0x1_0000
+    } else {
+        same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use super::*;
+
+    /// A sender through a link with a queue, of which the estimator hears 20 times a second.
+    struct Link {
+        now: Instant,
+        start: Instant,
+        estimator: Estimator,
+        rng: fastrand::Rng,
+        rate: f64,
+        queue: f64,
+        loss: f64,
+        free: f64,
+        number: u64,
+        arrivals: Vec<(u64, Option<i64>)>,
+    }
+
+    impl Link {
+        fn new(rate: f64) -> Link {
+            let now = Instant::now();
+            Link {
+                now,
+                start: now,
+                estimator: Estimator::new(now),
+                rng: fastrand::Rng::with_seed(1),
+                rate,
+                queue: 0.3,
+                loss: 0.0,
+                free: 0.0,
+                number: 0,
+                arrivals: vec![],
+            }
+        }
+
+        /// Packets of 1000 bytes, as many as these bits a second are, for so many seconds.
+        fn send(&mut self, rate: f64, seconds: f64) {
+            let end = self.now + Duration::from_secs_f64(seconds);
+            let gap = Duration::from_secs_f64(8e3 / rate);
+            let mut report = self.now;
+            while self.now < end {
+                self.now += gap;
+                self.packet();
+                if self.now >= report + Duration::from_millis(50) {
+                    report = self.now;
+                    self.report();
+                }
+            }
+        }
+
+        fn packet(&mut self) {
+            let at = (self.now - self.start).as_secs_f64();
+            self.estimator.sent(self.now, self.number as u16, 1_000);
+            let starts = self.free.max(at);
+            let spilt = starts - at > self.queue;
+            let lost = spilt || self.rng.f64() < self.loss;
+            if !spilt {
+                self.free = starts + 8e3 / self.rate;
+            }
+            // The clocks are an hour apart.
+            let arrives = 3_600.0 + self.free + 0.02;
+            let arrived = (!lost).then_some((arrives * 1e6) as i64);
+            self.arrivals.push((self.number, arrived));
+            self.number += 1;
+        }
+
+        fn report(&mut self) {
+            let arrivals = std::mem::take(&mut self.arrivals);
+            self.estimator.feedback(self.now, arrivals.into_iter());
+        }
+    }
+
+    #[test]
+    fn loss_by_chance_is_no_congestion() {
+        for loss in [0.1, 0.3, 0.5] {
+            let mut link = Link::new(20e6);
+            link.loss = loss;
+            link.send(1.5e6, 20.0);
+            let (rate, found) = (link.estimator.rate, link.estimator.loss());
+            assert!(rate >= INITIAL, "{loss}: {rate}");
+            assert!((loss - 0.12..loss + 0.12).contains(&found), "{found}");
+            let usable = link.estimator.usable() as f64;
+            assert!(usable < rate * (1.15 - loss), "what is lost is sent again");
+        }
+    }
+
+    #[test]
+    fn a_full_link_is_found_within_half_a_second() {
+        for loss in [0.0, 0.1] {
+            let mut link = Link::new(300e3);
+            link.loss = loss;
+            link.send(1.5e6, 0.5);
+            let rate = link.estimator.rate;
+            assert!((150e3..330e3).contains(&rate), "{loss}: {rate}");
+            assert!(link.estimator.loss() < 0.25, "spilt is not lost by chance");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_below_the_estimate_keeps_the_queue_short() {
+        let mut link = Link::new(600e3);
+        let mut longest = 0;
+        for second in 0..40 {
+            let rate = link.estimator.rate.min(1.5e6) * 0.9;
+            link.send(rate, 1.0);
+            if second > 5 {
+                longest = longest.max(link.estimator.queue);
+            }
+        }
+        assert!(longest < 150_000, "{longest} us");
+        let rate = link.estimator.rate;
+        assert!((400e3..660e3).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_probe_is_asked_for_where_more_is_wanted_and_not_too_often() {
+        let mut link = Link::new(20e6);
+        assert_eq!(
+            link.estimator.probe(link.now),
+            None,
+            "nothing was heard yet"
+        );
+        link.send(300e3, 2.0);
+        assert_eq!(link.estimator.probe(link.now), None, "nothing is wanted");
+        link.estimator.want(5_000_000);
+        let Some(first) = link.estimator.probe(link.now) else {
+            panic!("more is wanted");
+        };
+        assert!(first as f64 > INITIAL);
+        let mut probes = 0;
+        for _ in 0..200 {
+            link.send(300e3, 0.1);
+            probes += u32::from(link.estimator.probe(link.now).is_some());
+        }
+        assert!((5..=12).contains(&probes), "{probes} in 20 s found nothing");
+        // A burst that comes through as it was sent settles it at once.
+        link.send(8e6, 0.03);
+        link.send(300e3, 0.2);
+        assert!(link.estimator.rate > 7e6, "{}", link.estimator.rate);
+        link.estimator.want(0);
+        assert_eq!(link.estimator.probe(link.now), None);
+    }
+
+    #[test]
+    fn a_queue_of_others_is_not_waited_out() {
+        let mut link = Link::new(2e6);
+        link.send(500e3, 2.0);
+        let before = link.estimator.rate;
+        link.free += 0.2;
+        // Others keep it so long.
+        for _ in 0..100 {
+            link.send(500e3, 0.1);
+            let now = (link.now - link.start).as_secs_f64();
+            link.free = link.free.max(now + 0.2);
+        }
+        let rate = link.estimator.rate;
+        assert!(rate > 200e3 && rate <= before, "{rate}");
+    }
+
+    #[test]
+    fn feedback_that_lies_changes_little_and_nothing_grows() {
+        let mut link = Link::new(20e6);
+        link.send(1e6, 2.0);
+        let now = link.now;
+        // Of what was never sent, twice, far in the past and future, by clocks that jump.
+        for number in [0, 1 << 40, u64::MAX] {
+            link.estimator
+                .feedback(now, (0..100).map(|n| (number - n.min(number), Some(0))));
+        }
+        for jump in [i64::MIN / 4, i64::MAX / 4, 0] {
+            link.packet();
+            let number = link.number - 1;
+            link.arrivals.clear();
+            link.estimator
+                .feedback(now, [(number, Some(jump))].into_iter());
+        }
+        for _ in 0..3 * MAX_SENT {
+            link.packet();
+        }
+        assert!(link.estimator.sent.len() <= MAX_SENT);
+        link.arrivals.clear();
+        link.send(1e6, 5.0);
+        let rate = link.estimator.rate;
+        assert!(
+            (BOUNDS.0..=BOUNDS.1).contains(&rate) && rate > 500e3,
+            "{rate}"
+        );
+        assert!(link.estimator.delivered.len() < 2_000);
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        assert_eq!(extend(65_530, 65_535), 65_535);
+        assert_eq!(extend(65_535, 2), 65_538);
+        assert_eq!(extend(65_540, 65_530), 65_530);
+        assert_eq!(extend(10, 65_530), 65_530);
+    }
+}

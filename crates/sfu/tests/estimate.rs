@@ -1,0 +1,88 @@
+//! Pictures and sound toward weak access networks: what is lost by chance costs no picture, what is
+//! narrow is found, and comes back. The whole table is `cargo run -p fairlead-sfu --example estimate`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+mod common;
+mod weak;
+
+use std::time::Duration;
+
+use weak::call::{Call, Figures, line, ms};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A call whose viewer's line is good for a while and then as told; figures of some seconds then.
+fn over(rate: u64, round_trip: Duration, down: f32, up: f32, settle: u32, measure: u32) -> Figures {
+    let mut call = Call::new(1);
+    let client = call.viewers[0].client;
+    let good = line(20_000_000, round_trip, 0.0, ms(150));
+    let at = call.lines.borrow_mut().open(&[client], good, good, 11);
+    call.run(SECOND * 3);
+    let then = [down, up].map(|loss| line(rate, round_trip, loss, ms(300)));
+    call.lines
+        .borrow_mut()
+        .change(call.world.now, at, then[0], then[1]);
+    call.run(SECOND * settle);
+    call.lines.borrow_mut().clear();
+    let from = call.world.now;
+    call.run(SECOND * measure);
+    call.figures(0, at, from, round_trip / 2)
+}
+
+// On the way to the viewer alone: a str0m client asks for a packet five times at most, a browser ten,
+// so with its requests lost too it gives up where a browser does not.
+#[test]
+fn a_third_lost_by_chance_costs_neither_layer_nor_frames() {
+    let f = over(20_000_000, ms(40), 0.3, 0.0, 2, 8);
+    assert_eq!(f.stalled, 0.0, "{f:?}");
+    assert!(f.fps >= 15.0, "{f:?}");
+    assert!(f.layers[2] > 0.9, "the full picture: {f:?}");
+    assert!(f.unheard <= 0.03, "{f:?}");
+}
+
+#[test]
+fn half_lost_leaves_a_moving_picture() {
+    let f = over(20_000_000, ms(40), 0.5, 0.0, 2, 8);
+    assert!(f.fps >= 10.0, "{f:?}");
+    assert_eq!(f.stalled, 0.0, "{f:?}");
+}
+
+#[test]
+fn a_narrow_line_is_not_overfilled() {
+    let f = over(300_000, ms(40), 0.0, 0.0, 4, 8);
+    let [median, _] = f.queue;
+    assert!(median < ms(60), "{f:?}");
+    assert!(f.unheard <= 0.05, "{f:?}");
+    assert!(f.fps >= 15.0 && f.stalled == 0.0, "{f:?}");
+}
+
+#[test]
+fn frames_go_on_when_a_line_narrows_and_the_picture_comes_back() {
+    let mut call = Call::new(1);
+    let client = call.viewers[0].client;
+    let [wide, narrow] = [3_000_000, 300_000].map(|rate| line(rate, ms(40), 0.0, ms(300)));
+    let at = call.lines.borrow_mut().open(&[client], wide, wide, 11);
+    call.run(SECOND * 4);
+    let fell = call.world.now;
+    call.lines.borrow_mut().change(fell, at, narrow, wide);
+    call.run(SECOND * 6);
+    let after = |since: Duration| {
+        let shown = call.viewers[0].shown.iter();
+        shown.filter(move |s| s.at >= fell + since)
+    };
+    assert!(
+        after(SECOND)
+            .take_while(|s| s.at < fell + SECOND * 2)
+            .count()
+            >= 5
+    );
+    let rose = call.world.now;
+    call.lines.borrow_mut().change(rose, at, wide, wide);
+    call.run(SECOND * 6);
+    let full = call.viewers[0].shown.iter();
+    let full = full.filter(|s| s.at >= rose + SECOND * 5 && s.layer == 2);
+    assert!(
+        full.count() >= 15,
+        "the full picture is back after five seconds"
+    );
+}

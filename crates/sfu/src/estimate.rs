@@ -1,8 +1,9 @@
 //! What the way to a client carries, from its transport-wide feedback.
 //!
 //! Delay and delivered rate decide (draft-ietf-rmcat-gcc-02, with trains of packets to measure what
-//! was not used yet). A lost packet counts only where the queue was long when it was lost, or where
-//! less was lost when less was sent: radio loses by chance, and sending less would change nothing.
+//! was not used yet). A lost packet counts only where the queue was long when it was lost: radio loses
+//! by chance, and sending less would change nothing. A policer, which drops without a queue, is taken
+//! for chance too.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

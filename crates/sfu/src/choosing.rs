@@ -314,7 +314,8 @@ impl Sfu {
         if there && !subscription.forwarder.filter.waits_for_keyframe() {
             return;
         }
-        if !there && subscription.replay.is_none() {
+        // Whoever sees something waits for a keyframe: what was kept would take it back in time.
+        if current.is_none() && subscription.replay.is_none() {
             if self.begin_replay(now, key, at, stream, layer) {
                 return;
             }

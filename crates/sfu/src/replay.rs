@@ -17,7 +17,7 @@ const LEAST_RATE: f64 = 200_000.0;
 const MOST_RATE: f64 = 4_000_000.0;
 /// What would take longer is not begun: a keyframe comes sooner.
 const MAX_DURATION: Duration = Duration::from_millis(800);
-/// Who sees something already is not taken back further than this.
+/// Who sees something already, and asks for a keyframe, is not taken back further than this.
 const MAX_AGE: Duration = Duration::from_secs(2);
 /// Packets that wait, what comes meanwhile included; past it the replay is given up.
 const MAX_PACKETS: usize = 1_024;

@@ -85,7 +85,8 @@ def resume(ctx: Context, number: int, grants: Grants, request: Join) -> None:
         return
     room = ctx.rooms.get(grants.require_join())
     session = _own_session(room, grants.identity, request)
-    if session is None and adopting.begin(ctx, number, grants, request):
+    adopts = ctx.settings.adopt and session is None
+    if adopts and adopting.begin(ctx, number, grants, request):
         return
     if session is None or ctx.drain.on:
         why = ctx.endings.why(request.sid, grants.identity)

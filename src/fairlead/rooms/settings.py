@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     most_audio: int = 0
     """Audio tracks that a participant hears at a time; 0 is no limit."""
     most_video: int = 0
+    adopt: bool = False
+    """Sessions of other edges may go on here; else their clients join anew."""
     webhooks: bool = False
     """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""
     rules: tuple[RoomRule, ...] = ()

@@ -85,6 +85,8 @@ class RoomSection(Section, frozen=True, kw_only=True):
     subscription_limit_audio: int = 0
     """Tracks that a participant hears at a time; 0 is no limit."""
     subscription_limit_video: int = 0
+    adopt_sessions: bool = False
+    """Clients take sessions of other edges up here, on trial: data channels may not come back."""
 
 
 class RuleSection(Section, frozen=True, kw_only=True):

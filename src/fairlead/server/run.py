@@ -323,6 +323,7 @@ def _settings(config: Config, core: Node, secret: bytes) -> Settings:
         rules=config.rules,
         most_audio=config.room.subscription_limit_audio,
         most_video=config.room.subscription_limit_video,
+        adopt=config.room.adopt_sessions,
         webhooks=bool(config.webhook.urls),
         scenes=config.known_scenes,
         turn=turn,

@@ -44,7 +44,7 @@ class Call:
     the first."""
 
     def __init__(self) -> None:
-        self.near, self.far, self.third = Stage(1), Stage(2), Stage(3)
+        self.near, self.far, self.third = (Stage(n, adopt=True) for n in (1, 2, 3))
         self.stages = (self.near, self.far, self.third)
         connect(*self.stages)
         self.ann, self.mic = speaker(self.near, "ann")

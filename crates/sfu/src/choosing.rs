@@ -341,9 +341,6 @@ impl Sfu {
         let Some(track) = self.tracks.get(&key) else {
             return;
         };
-        if track.subscriptions[at].forwarder.current().is_some() {
-            return;
-        }
         let layers = track.info.layers.iter().rev();
         let lower = layers.filter(|l| Some(l.quality) < track.quality(target));
         let lower: Vec<StreamId> = lower.map(|l| l.stream).collect();

@@ -25,15 +25,14 @@ from fairlead.cli.console import print_json, tell
 from fairlead.cli.failure import FAILED, Failure, failing
 from fairlead.cli.remote import Json
 from fairlead.lab import worldfile
-from fairlead.lab.leftovers import new_store
 from fairlead.lab.load import report, shapes
 from fairlead.lab.load.lines import Line, Progress
 from fairlead.lab.load.process import listener, machine
 from fairlead.lab.load.shapes import SHAPES, Shape, ShapeError
 from fairlead.lab.load.spec import Target, Timing, Traffic, encode
 from fairlead.lab.load.spent import spent
-from fairlead.lab.world import WorldFailed, running
-from fairlead.server.config import DEVELOPMENT_KEYS, LogSection
+from fairlead.lab.world import WorldFailed, passing
+from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
 
 INTERRUPTED = 130
@@ -272,17 +271,9 @@ async def _target(urls: list[str], key: tuple[str, str], regions: str) -> AsyncI
     with failing(ConfigError):
         spec = worldfile.from_names([name.strip() for name in regions.split(",")])
     tell(f"starting a world of {regions}")
-    with new_store() as store:
-        async with running(
-            spec,
-            store,
-            base_port=None,
-            log=LogSection(level="warning"),
-            tell=lambda text: None,
-            say=lambda region, line: tell(f"[{region}] {line}"),
-        ) as world:
-            found = [world.place(region.name).url for region in spec.regions]
-            yield Target(urls=[found[0], found[-1]], key=world.key, secret=world.secret)
+    async with passing(spec, lambda region, line: tell(f"[{region}] {line}")) as world:
+        found = [world.place(region.name).url for region in spec.regions]
+        yield Target(urls=[found[0], found[-1]], key=world.key, secret=world.secret)
 
 
 def _process(url: str) -> int | None:

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from fairlead.lab import ports
+from fairlead.lab.leftovers import new_store
 from fairlead.lab.regions import Region
 from fairlead.lab.topology import joined, reachable
 from fairlead.lab.ways import Way, Ways, ways
@@ -427,3 +428,17 @@ async def running(
 
 def _http_url(place: Place) -> str:
     return place.url.replace("ws", "http", 1)
+
+
+@asynccontextmanager
+async def passing(spec: WorldSpec, say: Callable[[str, str], None]) -> AsyncIterator[World]:
+    """A world for one purpose, anywhere there are ports, of which nothing is left after the block.
+
+    ``say(region, line)`` hears warnings of its nodes. Raises `WorldFailed`, `NoPorts`.
+    """
+    log = LogSection(level="warning")
+    with new_store() as store:
+        async with running(
+            spec, store, base_port=None, log=log, tell=lambda text: None, say=say
+        ) as world:
+            yield world

@@ -192,7 +192,7 @@ def _welcome(ctx: Context, room: Room, session: Session) -> None:
         join=JoinResponse(
             room=room.info(),
             participant=info,
-            other_participants=others_of(room, session),
+            other_participants=room.shown_to(session.identity),
             ice_servers=ice_servers(ctx.settings.turn, session.sid, ctx.now),
             server_version=defaults.SERVER_VERSION,
             server_region=ctx.settings.region,
@@ -227,11 +227,6 @@ def _configuration(ctx: Context, request: Join) -> ClientConfiguration | None:
     if not barred:
         return None
     return ClientConfiguration(disabled_codecs=DisabledCodecs(publish=publish_codecs(barred)))
-
-
-def others_of(room: Room, session: Session) -> list[ParticipantInfo]:
-    """Everyone else in a room, as a session is told when it comes."""
-    return room.shown_to(session.identity)
 
 
 def info_of(ctx: Context, grants: Grants | None) -> RoomInfo:

@@ -17,13 +17,18 @@ def cap(room: Room, session: Session, track: Track) -> int:
     info = info_of(track)
     if not height or info is None or info.source == TrackSource.SCREEN_SHARE:
         return BEST
-    sizes = [
-        (layer.quality, min(layer.width, layer.height))
+    sizes = sizes_of(info)
+    fitting = [quality for size, quality in sizes if size <= height]
+    return max(fitting, default=0) if sizes else BEST
+
+
+def sizes_of(info: TrackInfo) -> list[tuple[int, int]]:
+    """The shorter side in pixels and the quality of each layer whose size is told."""
+    return [
+        (min(layer.width, layer.height), layer.quality)
         for layer in info.layers
         if layer.width and layer.height
     ]
-    fitting = [quality for quality, size in sizes if size <= height]
-    return max(fitting, default=0) if sizes else BEST
 
 
 def info_of(track: Track) -> TrackInfo | None:

@@ -13,7 +13,7 @@ from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
 from fairlead.rooms.room import Room, dependent
 from fairlead.rooms.session import Session
-from fairlead.rooms.timers import Key, What
+from fairlead.rooms.timers import SESSION_TIMERS, Key
 
 FINAL = (
     DisconnectReason.DUPLICATE_IDENTITY,
@@ -21,16 +21,6 @@ FINAL = (
     DisconnectReason.ROOM_DELETED,
 )
 """Ends after which a client that was away when it came does not join anew by itself."""
-SESSION_TIMERS: tuple[What, ...] = (
-    "join",
-    "ping",
-    "refresh",
-    "departure",
-    "answer",
-    "resume",
-    "speaker",
-    "missing",
-)
 
 
 def leave(

@@ -96,7 +96,7 @@ def _tell(ctx: Context, room: Room, session: Session) -> None:
             "room": room.info(),
             "token": arriving.new_token(ctx, session),
             "participant": info,
-            "other_participants": arriving.others_of(room, session),
+            "other_participants": room.shown_to(session.identity),
         },
     )
 

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import heapq
-from typing import Literal
+from typing import Literal, get_args
 
-What = Literal[
+SessionWhat = Literal[
     "join",
     "ping",
     "refresh",
     "departure",
     "answer",
     "resume",
-    "room",
-    "count",
-    "wider",
-    "parted",
-    "drain",
-    "adopt",
     "speaker",
     "missing",
-    "rpc_ack",
-    "rpc_response",
-    "talk",
-    "quality",
     "qualities",
 ]
+"""Of one session, by its number: over when it ends."""
+SESSION_TIMERS: tuple[SessionWhat, ...] = get_args(SessionWhat)
+What = (
+    SessionWhat
+    | Literal[
+        "room",
+        "count",
+        "wider",
+        "parted",
+        "drain",
+        "adopt",
+        "rpc_ack",
+        "rpc_response",
+        "talk",
+        "quality",
+    ]
+)
 Key = tuple[What, int | str]
 
 

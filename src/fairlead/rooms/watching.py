@@ -6,7 +6,7 @@ from livekit.protocol.models import TrackSource
 from livekit.protocol.rtc import StreamState, UpdateTrackSettings
 
 from fairlead.protocol import node
-from fairlead.rooms.caps import cap, info_of
+from fairlead.rooms.caps import cap, info_of, sizes_of
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import BEST
 from fairlead.rooms.room import Room, Track
@@ -86,11 +86,7 @@ def _quality(track: Track, update: UpdateTrackSettings) -> int:
         return min(update.quality, BEST)
     info = info_of(track)
     wanted = min(update.width, update.height)
-    sizes = sorted(
-        (min(layer.width, layer.height), layer.quality)
-        for layer in (info.layers if info is not None else [])
-        if layer.width and layer.height
-    )
+    sizes = sorted(sizes_of(info)) if info is not None else []
     return next((quality for size, quality in sizes if size >= wanted), BEST)
 
 

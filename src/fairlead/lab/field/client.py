@@ -23,10 +23,10 @@ from fairlead.lab.field import counting
 from fairlead.lab.field.people import Heard, Orders, Sample, Told, Viewed
 from fairlead.lab.field.sight import Camera, Eye
 from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
+from fairlead.lab.field.statistics import statistics
 
 QUEUE_MS = 40
 """Sound that waits in the SDK: part of what is measured as mouth to ear."""
-SAMPLE_S = 0.5
 
 
 class Voice:
@@ -73,23 +73,19 @@ class Ear:
 
     async def sample(self) -> None:
         """Ask the client for its statistics until cancelled."""
-        while True:
-            for report in await self._track.get_stats():
-                if report.HasField("inbound_rtp"):
-                    received, inbound = report.inbound_rtp.received, report.inbound_rtp.inbound
-                    self.samples.append(
-                        Sample(
-                            at=time.monotonic(),
-                            packets=received.packets_received,
-                            lost=received.packets_lost,
-                            discarded=inbound.packets_discarded,
-                            samples=inbound.total_samples_received,
-                            concealed=inbound.concealed_samples - inbound.silent_concealed_samples,
-                            all_concealed=inbound.concealed_samples,
-                            bytes=inbound.bytes_received,
-                        )
-                    )
-            await anyio.sleep(SAMPLE_S)
+        async for received, inbound in statistics(self._track):
+            self.samples.append(
+                Sample(
+                    at=time.monotonic(),
+                    packets=received.packets_received,
+                    lost=received.packets_lost,
+                    discarded=inbound.packets_discarded,
+                    samples=inbound.total_samples_received,
+                    concealed=inbound.concealed_samples - inbound.silent_concealed_samples,
+                    all_concealed=inbound.concealed_samples,
+                    bytes=inbound.bytes_received,
+                )
+            )
 
     def keep(self, path: Path) -> None:
         """Write the recording: 16-bit samples, nothing else."""

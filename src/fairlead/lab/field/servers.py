@@ -15,9 +15,7 @@ from fairlead.lab import change, worldfile
 from fairlead.lab.change import LinkChange
 from fairlead.lab.field.networks import HOST
 from fairlead.lab.field.scenario import Event, Scenario
-from fairlead.lab.leftovers import new_store
-from fairlead.lab.world import World, running
-from fairlead.server.config import LogSection
+from fairlead.lab.world import World, passing
 from fairlead.server.toml import ConfigError
 
 SEEN_COUNTERS = 24
@@ -97,17 +95,9 @@ async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIt
     """A world for the scenario's regions, in the lab's namespace. Raises `WorldFailed`."""
     front = scenario.only_port
     spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST, front=front)
-    with new_store() as store:
-        async with running(
-            spec,
-            store,
-            base_port=None,
-            log=LogSection(level="warning"),
-            tell=lambda text: None,
-            say=lambda region, line: say(f"{region}: {line}"),
-        ) as world:
-            ends = (spec.regions[0].name, spec.regions[-1].name)
-            first, last = (world.place(name).url for name in ends)
-            if front is not None:
-                first = f"ws://{HOST}:{front}"
-            yield Servers((first, last), world.key, world.secret, world)
+    async with passing(spec, lambda region, line: say(f"{region}: {line}")) as world:
+        ends = (spec.regions[0].name, spec.regions[-1].name)
+        first, last = (world.place(name).url for name in ends)
+        if front is not None:
+            first = f"ws://{HOST}:{front}"
+        yield Servers((first, last), world.key, world.secret, world)

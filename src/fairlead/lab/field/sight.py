@@ -11,8 +11,8 @@ from livekit import rtc
 
 from fairlead.lab.field import pictures
 from fairlead.lab.field.people import PictureSample, Seen
+from fairlead.lab.field.statistics import statistics
 
-SAMPLE_S = 0.5
 WAITING = 8
 """Pictures that may wait to be read; the SDK drops the oldest."""
 
@@ -60,20 +60,16 @@ class Eye:
 
     async def sample(self) -> None:
         """Ask the client for its statistics until cancelled."""
-        while True:
-            for report in await self._track.get_stats():
-                if report.HasField("inbound_rtp"):
-                    received, inbound = report.inbound_rtp.received, report.inbound_rtp.inbound
-                    self.samples.append(
-                        PictureSample(
-                            at=time.monotonic(),
-                            packets=received.packets_received,
-                            lost=received.packets_lost,
-                            bytes=inbound.bytes_received,
-                            decoded=inbound.frames_decoded,
-                            freezes=inbound.freeze_count,
-                            frozen_s=inbound.total_freeze_duration,
-                            keyframe_requests=inbound.pli_count + inbound.fir_count,
-                        )
-                    )
-            await anyio.sleep(SAMPLE_S)
+        async for received, inbound in statistics(self._track):
+            self.samples.append(
+                PictureSample(
+                    at=time.monotonic(),
+                    packets=received.packets_received,
+                    lost=received.packets_lost,
+                    bytes=inbound.bytes_received,
+                    decoded=inbound.frames_decoded,
+                    freezes=inbound.freeze_count,
+                    frozen_s=inbound.total_freeze_duration,
+                    keyframe_requests=inbound.pli_count + inbound.fir_count,
+                )
+            )

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use netem::Weather;
 use weak::call::{Call, Figures, line, ms};
+use weak::film::{BUSY, Camera, ORDINARY};
 
 const HEAD: &str = "| line | fps | stalled s | longest s | q/h/f % | took ms | sound lost % | \
                     estimate kb/s | queue ms | overflow | video+repair+sound kb/s |";
@@ -60,10 +61,10 @@ fn steady(name: &str, down: Weather, up: Weather, viewers: usize, download: bool
     }
 }
 
-fn step(name: &str, queue: Duration) {
+fn step(name: &str, queue: Duration, camera: Camera) {
     let [wide, narrow] = [2_000_000, 300_000].map(|rate| line(rate, ms(40), 0.0, queue));
     let good = line(20_000_000, ms(40), 0.0, ms(150));
-    let mut call = Call::new(1);
+    let mut call = Call::of(camera, 1);
     let client = call.viewers[0].client;
     let at = call.lines.borrow_mut().open(&[client], wide, good, 11);
     call.run(Duration::from_secs(20));
@@ -178,9 +179,11 @@ fn main() {
         );
     }
     for queue in [150, 300] {
-        let name = format!("step, queue {queue} ms");
-        if wanted(&name) {
-            step(&name, ms(queue));
+        for (camera, sees) in [(ORDINARY, "ordinary"), (BUSY, "busy")] {
+            let name = format!("step, queue {queue} ms, {sees} pictures");
+            if wanted(&name) {
+                step(&name, ms(queue), camera);
+            }
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::track::{Subscription, Track, TrackKey};
 use crate::values::Kind;
 
 /// Bits per second of a voice until it was measured, and at most.
-const VOICE: u64 = 32_000;
+const VOICE: u64 = 48_000;
+/// Who saw something so lately waits for a keyframe: what was kept would take it back in time.
+const SEEN: Duration = Duration::from_secs(2);
 /// A subscriber that waits for a keyframe asks again this often.
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
 /// An estimate that falls below this share of the last one changes pictures at once.
@@ -46,7 +48,10 @@ impl Sfu {
         let before = p.estimate.replace(estimate);
         if before.is_some_and(|before| (estimate as f64) < before as f64 * FALL) {
             self.shed(now, participant, out);
+        } else {
+            self.catch_up(now, participant, out);
         }
+        self.begin_again(now, participant, out);
     }
 
     /// Choose the layer of every track that a participant is subscribed to.
@@ -89,6 +94,7 @@ impl Sfu {
     }
 
     /// What the sound of a track takes, bits per second: next to nothing while nobody speaks.
+    /// Repetitions are not in it.
     fn speech(&self, now: Instant, track: &Track) -> u64 {
         let streams = track.info.layers.iter();
         let streams = streams.filter_map(|l| self.streams.get(&l.stream));
@@ -116,10 +122,9 @@ impl Sfu {
         let Some(p) = self.participants.get_mut(&participant) else {
             return Vec::new();
         };
-        let repeats = p.losses.distances().len() as u64;
-        let budget = p
-            .headroom
-            .budget(now, speech * (1 + repeats) + p.speech_reserve);
+        let comes = requests.iter().filter_map(|request| request.rungs.first());
+        let least = comes.filter(|rung| rung.alive).map(|rung| rung.needs).sum();
+        let budget = p.budget(now, speech, least);
         let side = p.data_side();
         let wishes = allocate(&requests, budget);
         let living: Vec<Request> = requests.iter().map(only_alive).collect();
@@ -314,8 +319,8 @@ impl Sfu {
         if there && !subscription.forwarder.filter.waits_for_keyframe() {
             return;
         }
-        // Whoever sees something waits for a keyframe: what was kept would take it back in time.
-        if current.is_none() && subscription.replay.is_none() {
+        let sees = current.is_some() || subscription.forwarder.sent_within(SEEN, now);
+        if !sees && subscription.replay.is_none() {
             if self.begin_replay(now, key, at, stream, layer) {
                 return;
             }
@@ -330,7 +335,8 @@ impl Sfu {
         let rested = subscription
             .waiting_since
             .is_none_or(|t| now.saturating_duration_since(t) >= patience);
-        if rested {
+        let holder = self.participants.get(&subscription.participant);
+        if rested && holder.is_none_or(|p| p.shed_at.is_none()) {
             subscription.waiting_since = Some(now);
             self.need_keyframe(now, stream, out);
         }

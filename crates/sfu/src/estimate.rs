@@ -5,7 +5,7 @@
 //! by chance, and sending less would change nothing. A policer, which drops without a queue, is taken
 //! for chance too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::train::{Heard, Measured, Train};
@@ -72,11 +72,19 @@ const PROBE_STEP: f64 = 2.5;
 const WITH_REST: f64 = 1.3;
 const SOUND: f64 = 100_000.0;
 
+/// Of the estimate, what pictures may take at once, and seconds for which they wait at most: while
+/// the queue is too long, long, or short.
+const DRAINING: (f64, f64) = (0.2, 2.0);
+const FULL: (f64, f64) = (0.8, 1.0);
+const EMPTY: (f64, f64) = (1.5, 0.3);
+
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     at: Instant,
     bytes: usize,
     resolved: bool,
+    /// It has its number, and has not left yet.
+    waits: bool,
 }
 
 /// See the module.
@@ -87,6 +95,9 @@ pub(crate) struct Estimator {
     sent: VecDeque<Sent>,
     /// Sequence number of the first of `sent`.
     first: u64,
+    /// When what arrived last had left, and what was missing then that had left later.
+    newest: Option<Instant>,
+    unsure: BTreeSet<u64>,
     trend: Trend,
     train: Train,
     base: Base,
@@ -148,6 +159,8 @@ impl Estimator {
             zero: now,
             sent: VecDeque::new(),
             first: 0,
+            newest: None,
+            unsure: BTreeSet::new(),
             trend: Trend::default(),
             train: Train::default(),
             base: Base::default(),
@@ -193,6 +206,30 @@ impl Estimator {
         (self.rate * share) as u64
     }
 
+    /// How long so many bytes take.
+    pub(crate) fn takes(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate.max(BOUNDS.0))
+    }
+
+    /// The queue is as short as it gets, or will be when an answer to what is asked now comes.
+    pub(crate) fn drained(&self) -> bool {
+        self.queue <= STANDING.max(self.others * 3 / 2)
+    }
+
+    /// Bits a second at which pictures may leave of which so many bytes wait. A frame is sent
+    /// quicker than on the average while the queue is short; one that is long drains first.
+    pub(crate) fn pictures(&self, waiting: usize) -> u64 {
+        if self.reports == 0 {
+            return u64::MAX;
+        }
+        let (share, within) = match self.queue {
+            queue if queue > STANDING.max(self.others * 3 / 2) => DRAINING,
+            queue if queue > LONG.max(self.others) => FULL,
+            _ => EMPTY,
+        };
+        (share * self.rate).max(waiting as f64 * 8.0 / within) as u64
+    }
+
     /// Bits a second of pictures that would be sent if they were carried; with them go sound,
     /// headers and what is lost.
     pub(crate) fn want(&mut self, pictures: u64) {
@@ -201,13 +238,31 @@ impl Estimator {
         self.probe.wanted = wanted / (1.0 - self.loss()).max(0.1);
     }
 
-    /// A packet that waited has only left now.
-    pub(crate) fn left(&mut self, now: Instant, number: u16) {
-        let extended = extend(self.next_number(), number);
-        let place = extended.checked_sub(self.first).map(|at| at as usize);
-        if let Some(sent) = place.and_then(|at| self.sent.get_mut(at)) {
-            sent.at = now;
+    /// The packet of this number waits before it leaves: nothing that is reported is about it.
+    pub(crate) fn waits(&mut self, number: u16) {
+        if let Some(sent) = self.numbered(number) {
+            sent.waits = true;
         }
+    }
+
+    /// It has only left now.
+    pub(crate) fn left(&mut self, now: Instant, number: u16) {
+        if let Some(sent) = self.numbered(number) {
+            (sent.at, sent.waits) = (now, false);
+        }
+    }
+
+    /// It will never leave.
+    pub(crate) fn dropped(&mut self, number: u16) {
+        if let Some(sent) = self.numbered(number) {
+            sent.resolved = true;
+        }
+    }
+
+    fn numbered(&mut self, number: u16) -> Option<&mut Sent> {
+        let extended = extend(self.next_number(), number);
+        let place = extended.checked_sub(self.first)? as usize;
+        self.sent.get_mut(place)
     }
 
     /// A packet left under this transport-wide number (its last 16 bits).
@@ -223,6 +278,7 @@ impl Estimator {
             at: now,
             bytes,
             resolved: false,
+            waits: false,
         };
         // Numbers that never left are as good as resolved.
         for _ in self.first + self.sent.len() as u64..extended {
@@ -256,9 +312,15 @@ impl Estimator {
             let Some(sent) = place.and_then(|at| self.sent.get_mut(at)) else {
                 continue;
             };
-            if std::mem::replace(&mut sent.resolved, true) {
+            if sent.resolved || sent.waits {
                 continue;
             }
+            if arrived.is_none() {
+                self.unsure.insert(number);
+                continue;
+            }
+            sent.resolved = true;
+            self.newest = self.newest.max(Some(sent.at));
             self.round_trip = now.saturating_duration_since(sent.at);
             heard.push(Heard {
                 sent: sent.at.saturating_duration_since(self.zero).as_micros() as i64,
@@ -266,6 +328,7 @@ impl Estimator {
                 bytes: sent.bytes,
             });
         }
+        self.give_up(&mut heard);
         if heard.is_empty() {
             return;
         }
@@ -277,6 +340,30 @@ impl Estimator {
             .filter_map(|heard| self.train.take(*heard))
             .collect();
         self.decide(now, &measured);
+    }
+
+    /// What is missing is lost once something arrived that had left later. What left after that
+    /// although its number is lower, having waited here, may still be under way.
+    fn give_up(&mut self, heard: &mut Vec<Heard>) {
+        self.unsure = self.unsure.split_off(&self.first);
+        let Some(newest) = self.newest else { return };
+        let (sent, first, zero) = (&mut self.sent, self.first, self.zero);
+        self.unsure.retain(|number| {
+            let Some(sent) = sent.get_mut((number - first) as usize) else {
+                return false;
+            };
+            if sent.resolved || sent.at > newest {
+                return !sent.resolved;
+            }
+            sent.resolved = true;
+            heard.push(Heard {
+                sent: sent.at.saturating_duration_since(zero).as_micros() as i64,
+                arrived: None,
+                bytes: sent.bytes,
+            });
+            false
+        });
+        heard.sort_by_key(|heard| heard.sent);
     }
 
     fn observe_delays(&mut self, now: Instant, heard: &[Heard]) {

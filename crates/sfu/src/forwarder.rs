@@ -1,7 +1,7 @@
 //! Rewrites one track's packets for one subscriber, so that neither a switch of layers nor what is
 //! left out leaves a seam.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::{Format, MediaPacket, StreamId};
 
@@ -79,6 +79,12 @@ impl Forwarder {
     /// The stream that is being forwarded.
     pub(crate) fn current(&self) -> Option<StreamId> {
         self.current.as_ref().map(|c| c.stream)
+    }
+
+    /// Whether something went out in the last `time`: what was kept before that is older.
+    pub(crate) fn sent_within(&self, time: Duration, now: Instant) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|last| now.saturating_duration_since(last.at) < time)
     }
 
     /// Forget the stream: the next `start` continues behind what was sent.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Share of the estimate that a picture may grow into; the rest is repair and error.
-const USABLE: f64 = 0.85;
+const USABLE: f64 = 0.9;
 /// Share of the estimate that what is shown may keep. The gap keeps an estimate that wavers from
 /// changing the picture.
 const KEEPABLE: f64 = 0.97;
@@ -139,11 +139,11 @@ mod tests {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         headroom.limit(Some(100_000));
-        assert_eq!(headroom.budget(now, 0).grow, 85_000);
+        assert_eq!(headroom.budget(now, 0).grow, 90_000);
         headroom.observe(now, 1_000_000);
-        assert_eq!(headroom.budget(now, 0).grow, 85_000);
+        assert_eq!(headroom.budget(now, 0).grow, 90_000);
         headroom.limit(None);
-        assert_eq!(headroom.budget(now, 0).grow, 850_000);
+        assert_eq!(headroom.budget(now, 0).grow, 900_000);
     }
 
     #[test]
@@ -152,8 +152,8 @@ mod tests {
         let mut headroom = Headroom::default();
         assert_eq!(headroom.budget(now, 32_000), Budget::UNKNOWN);
         headroom.observe(now, 1_000_000);
-        assert_eq!(headroom.budget(now, 0).grow, 850_000);
-        assert_eq!(headroom.budget(now, 160_000).grow, 690_000);
+        assert_eq!(headroom.budget(now, 0).grow, 900_000);
+        assert_eq!(headroom.budget(now, 160_000).grow, 740_000);
         headroom.observe(now, 100_000);
         assert_eq!(headroom.budget(now, 480_000).grow, 0);
     }
@@ -168,10 +168,10 @@ mod tests {
         assert_eq!(headroom.budget(low, 0).keep, 194_000);
         let high = low + 1_000 * MS;
         headroom.observe(high, 2_000_000);
-        assert_eq!(headroom.budget(high, 0).grow, 170_000);
+        assert_eq!(headroom.budget(high, 0).grow, 180_000);
         assert_eq!(headroom.budget(high, 0).keep, 1_940_000);
-        assert_eq!(headroom.budget(high + 1_300 * MS, 0).grow, 170_000);
-        assert_eq!(headroom.budget(high + 2_400 * MS, 0).grow, 1_700_000);
+        assert_eq!(headroom.budget(high + 1_300 * MS, 0).grow, 180_000);
+        assert_eq!(headroom.budget(high + 2_400 * MS, 0).grow, 1_800_000);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod messages;
 mod missed;
 mod mute;
 mod numbering;
+mod pace;
 mod packet;
 mod participant;
 mod protobuf;

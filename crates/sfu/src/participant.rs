@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
 use crate::forwarder::Forwarder;
-use crate::headroom::Headroom;
+use crate::headroom::{Budget, Headroom};
 use crate::redundancy::Losses;
 use crate::scene::Scene;
 use crate::track::TrackKey;
 use crate::transport::{Mid, Transport};
 use crate::values::{ParticipantInfo, Side};
+
+/// Bits a second of the headers around a voice.
+const VOICE_HEADERS: u64 = 20_000;
 
 #[derive(Debug)]
 pub(crate) struct Participant {
@@ -35,7 +38,7 @@ pub(crate) struct Participant {
     /// How long its pictures should wait at the client.
     pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
-    /// When layers toward it were last stopped for want of room.
+    /// When layers toward it were stopped for want of room, until others begin.
     pub(crate) shed_at: Option<Instant>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
     pub(crate) idle: HashMap<(Side, Mid), Forwarder>,
@@ -61,6 +64,26 @@ impl Participant {
             shed_at: None,
             idle: HashMap::new(),
         }
+    }
+
+    /// What is left for pictures beside a voice or several (bits a second) and what is repeated of
+    /// them, where the least of all pictures takes `least`. On a clean line that is too narrow for
+    /// both, pictures go before repetitions.
+    pub(crate) fn budget(&mut self, now: Instant, speech: u64, least: u64) -> Budget {
+        let reserve = self.speech_reserve;
+        let budget = |p: &mut Self| {
+            let repeats = p.losses.distances().len() as u64;
+            let headers = if speech > 0 { VOICE_HEADERS } else { 0 };
+            let speech = speech * (1 + repeats) + headers;
+            p.headroom.budget(now, speech + reserve)
+        };
+        self.losses.spare(false);
+        let with = budget(self);
+        if least <= with.grow {
+            return with;
+        }
+        self.losses.spare(true);
+        budget(self)
     }
 
     pub(crate) fn transport(&mut self, side: Side) -> Option<&mut Transport> {

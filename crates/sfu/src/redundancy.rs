@@ -19,6 +19,8 @@ const LADDER: [(f32, &[u64]); 5] = [
 ];
 /// Bits a second of a voice each time that it is sent; no more than half of what is carried.
 const VOICE: u64 = 40_000;
+/// Less than this lost is next to nothing.
+const SOME: f32 = 0.02;
 /// A rung is left downward when less than this share of what leads onto it is lost.
 const STAY: f32 = 0.6;
 /// Of the way to a new measurement: bad news counts at once, good news slowly.
@@ -40,6 +42,8 @@ pub(crate) struct Losses {
     fell_at: Option<Instant>,
     /// Bits a second that are carried, if it was measured.
     carried: Option<u64>,
+    /// What nothing asks for is not repeated.
+    spare: bool,
 }
 
 impl Losses {
@@ -80,8 +84,16 @@ impl Losses {
         self.carried = Some(carried);
     }
 
+    /// From now on nothing is repeated while next to nothing is lost, or the last frame is.
+    pub(crate) fn spare(&mut self, spare: bool) {
+        self.spare = spare;
+    }
+
     /// How many frames before its own a packet repeats.
     pub(crate) fn distances(&self) -> &'static [u64] {
+        if self.spare && self.floor == 0 && self.rung == 0 && self.share < SOME {
+            return &[];
+        }
         let half = self.carried.map_or(u64::MAX, |carried| carried / 2);
         let fits = |rung: &usize| VOICE * (1 + LADDER[*rung].1.len() as u64) <= half;
         LADDER[(0..=self.rung.max(self.floor))
@@ -352,6 +364,14 @@ mod tests {
         assert_eq!(losses.distances(), [2, 4, 6, 8], "half of it");
         losses.limit(100_000);
         assert_eq!(losses.distances(), [1], "at least the last one");
+        losses.spare(true);
+        assert_eq!(losses.distances(), [1], "while something is lost");
+        let mut clean = Losses::default();
+        clean.spare(true);
+        assert!(clean.distances().is_empty());
+        clean.repeat_at_least(1);
+        clean.spare(false);
+        assert_eq!(clean.distances(), [1]);
     }
 
     #[test]

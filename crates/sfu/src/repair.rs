@@ -1,12 +1,10 @@
-//! Retransmissions toward a client: repeated where one alone would be too late, spread out, bounded.
+//! Retransmissions toward a client: repeated where one alone would be too late, within bounds.
 //!
 //! That a retransmission is lost too is what stalls pictures on lossy links; sending it more than
 //! once when time runs short is the cheapest cure (Hairpin, NSDI 2024; AutoRec, MM 2024).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-use crate::values::Transmit;
 
 /// From this share lost on, a packet that was asked for is sent again once more, or twice more.
 const ONCE_MORE: f64 = 0.15;
@@ -24,11 +22,6 @@ const BUDGET_OVER: f64 = 0.5;
 const PACKET: f64 = 1_200.0;
 /// Between a retransmission and its repetition: one short fade does not take both.
 pub(crate) const APART: Duration = Duration::from_millis(8);
-
-/// Retransmissions may leave so many bytes at once, and wait for so long and in such numbers.
-const AT_ONCE: f64 = 3_000.0;
-const MAX_WAIT: Duration = Duration::from_millis(400);
-const MAX_WAITING: usize = 256;
 
 /// How often a retransmission is repeated.
 #[derive(Debug, Default)]
@@ -81,83 +74,11 @@ impl Repeats {
     }
 }
 
-/// Retransmissions that wait, so that a burst of them fits through the way.
-#[derive(Debug, Default)]
-pub(crate) struct Spread {
-    waiting: VecDeque<Waiting>,
-    /// Bytes that may leave at once.
-    room: f64,
-    /// As of when.
-    at: Option<Instant>,
-    rate: f64,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    since: Instant,
-    transmit: Transmit,
-    number: Option<u16>,
-}
-
-impl Spread {
-    /// Take a retransmission. With too many waiting, the oldest is dropped: it is late anyway.
-    pub(crate) fn push(&mut self, now: Instant, transmit: Transmit) {
-        if self.waiting.len() >= MAX_WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(Waiting {
-            since: now,
-            transmit,
-            number: None,
-        });
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
-    }
-
-    /// The transport-wide number of the one that was pushed last.
-    pub(crate) fn name(&mut self, number: Option<u16>) {
-        if let Some(last) = self.waiting.back_mut() {
-            last.number = number;
-        }
-    }
-
-    /// One that may leave now, and its number, where `rate` bits a second are carried.
-    pub(crate) fn pop(&mut self, now: Instant, rate: u64) -> Option<(Transmit, Option<u16>)> {
-        self.rate = rate as f64 / 8.0;
-        let elapsed = self
-            .at
-            .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        self.at = Some(now);
-        let gained = self.rate * elapsed.as_secs_f64().min(1.0);
-        self.room = (self.room + gained).min(AT_ONCE);
-        let late = |w: &Waiting| now.saturating_duration_since(w.since) > MAX_WAIT;
-        while self.waiting.front().is_some_and(late) {
-            self.waiting.pop_front();
-        }
-        if self.room <= 0.0 {
-            return None;
-        }
-        let next = self.waiting.pop_front()?;
-        self.room -= next.transmit.bytes.len() as f64;
-        Some((next.transmit, next.number))
-    }
-
-    /// When the next may leave.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let (at, _) = (self.at?, self.waiting.front()?);
-        let missing = (1.0 - self.room).max(0.0) / self.rate.max(1_000.0);
-        Some(at + Duration::from_secs_f64(missing) + Duration::from_micros(1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
     use super::*;
-    use crate::values::Protocol;
 
     const RATE: u64 = 20_000_000;
 
@@ -187,47 +108,5 @@ mod tests {
         assert_eq!(nacks.asked(now, 0..u16::MAX, 0.5, RATE), 0, "a storm");
         nacks.asked(now, 5_000..u16::MAX, 0.5, RATE);
         assert!(nacks.asked.len() <= 2 * MAX_ASKED);
-    }
-
-    fn transmit(n: u8) -> Transmit {
-        let address = "10.0.0.1:1".parse().unwrap();
-        Transmit {
-            protocol: Protocol::Udp,
-            from: address,
-            to: address,
-            bytes: vec![n; 1_000],
-        }
-    }
-
-    #[test]
-    fn a_burst_is_spread_as_the_way_carries_it() {
-        let mut now = Instant::now();
-        let start = now;
-        let mut spread = Spread::default();
-        (0..10).for_each(|n| spread.push(now, transmit(n)));
-        let mut left = vec![];
-        while spread.deadline().is_some() || left.is_empty() {
-            while let Some((t, _)) = spread.pop(now, 800_000) {
-                left.push((t.bytes[0], (now - start).as_millis()));
-            }
-            now = spread.deadline().unwrap_or(now);
-        }
-        assert_eq!(
-            left.iter().map(|l| l.0).collect::<Vec<_>>(),
-            (0..10).collect::<Vec<_>>()
-        );
-        assert_eq!(left[2].1, 0, "three at once");
-        let expected = 60..=70;
-        assert!(expected.contains(&left[9].1), "10 ms each: {left:?}");
-    }
-
-    #[test]
-    fn what_waits_is_bounded_and_never_stale() {
-        let now = Instant::now();
-        let mut spread = Spread::default();
-        (0..1_000).for_each(|_| spread.push(now, transmit(0)));
-        assert_eq!(spread.waiting.len(), MAX_WAITING);
-        assert!(spread.pop(now + MAX_WAIT * 2, RATE).is_none());
-        assert_eq!(spread.deadline(), None);
     }
 }

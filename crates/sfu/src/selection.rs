@@ -10,9 +10,10 @@ use crate::layering::LayerId;
 
 /// Bits per second that a layer is taken to need until it was measured, by quality.
 const NOMINAL: [u64; 3] = [200_000, 600_000, 2_000_000];
-/// Where a client can't be told of a pause, its lowest layer is kept down to this share of what
-/// it needs: below, speech would suffer from it.
-const FLOOR: f64 = 0.5;
+/// A lowest layer is shown down to this share of what it needs, or the second where a client can't be
+/// told of a pause: now and then a picture is left out then. Below, speech would suffer from it.
+const FLOOR: f64 = 0.8;
+const UNTOLD_FLOOR: f64 = 0.5;
 /// Priorities from this one on share alike.
 const MAX_WEIGHT: u64 = 4;
 
@@ -77,8 +78,11 @@ pub(crate) fn allocate(requests: &[Request], budget: Budget) -> Vec<Option<usize
             continue;
         };
         let limit = limit(request, 0, budget);
-        let strict = request.pausable || !least.alive;
-        let counts = if strict { 1.0 } else { FLOOR };
+        let counts = match (least.alive, request.pausable) {
+            (false, _) => 1.0,
+            (true, true) => FLOOR,
+            (true, false) => UNTOLD_FLOOR,
+        };
         if spent.saturating_add((least.needs as f64 * counts) as u64) <= limit {
             chosen[at] = Some(0);
             spent = spent.saturating_add(least.needs);
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn temporal_layers_go_before_spatial_ones() {
         let steps = [
-            10_000_000, 1_500_000, 900_000, 390_000, 240_000, 90_000, 50_000,
+            10_000_000, 1_500_000, 900_000, 390_000, 240_000, 90_000, 45_000,
         ]
         .map(alone);
         let expected = [Some(5), Some(4), Some(3), Some(2), Some(1), Some(0), None];

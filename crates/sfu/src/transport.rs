@@ -25,9 +25,10 @@ use crate::codec::{self, PayloadTypes};
 use crate::estimate::{self, Estimator};
 use crate::figures::Gauge;
 use crate::forwarder::Placed;
+use crate::pace::{Left, Pace};
 use crate::packet::{extension_values, media_packet, set_playout};
 use crate::redundancy::Voice;
-use crate::repair::{APART, Repeats, Spread};
+use crate::repair::{APART, Repeats};
 use crate::restart::Names;
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
@@ -187,8 +188,12 @@ pub(crate) struct Transport {
     closed: bool,
     estimator: Estimator,
     repeats: Repeats,
-    spread: Spread,
+    /// What waits for room, and where the last datagram went: there its number belongs.
+    repairs: Pace,
+    pictures: Pace,
+    put: Option<Class>,
     repair_types: BTreeSet<u8>,
+    picture_types: BTreeSet<u8>,
     /// M-lines whose retransmissions are set up.
     repaired: BTreeSet<Mid>,
     probe_until: Option<Instant>,
@@ -200,6 +205,13 @@ pub(crate) struct Transport {
     reported: Option<Instant>,
     /// Count and last number of the latest report.
     last_report: Option<(u8, u64)>,
+}
+
+/// What may have to wait before it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Repair,
+    Picture,
 }
 
 /// An RTCP datagram of the client's.
@@ -270,8 +282,11 @@ impl Transport {
             closed: false,
             estimator: Estimator::new(now),
             repeats: Repeats::default(),
-            spread: Spread::default(),
+            repairs: Pace::of_repairs(),
+            pictures: Pace::of_pictures(),
+            put: None,
             repair_types: BTreeSet::new(),
+            picture_types: BTreeSet::new(),
             repaired: BTreeSet::new(),
             probe_until: None,
             hearing: None,
@@ -476,6 +491,9 @@ impl Transport {
         self.types.learn(self.rtc.codec_config());
         let repairs = self.rtc.codec_config().iter().filter_map(|p| p.resend());
         self.repair_types = repairs.map(|pt| *pt).collect();
+        let all = self.rtc.codec_config().iter();
+        let pictures = all.filter(|p| p.spec().codec.is_video());
+        self.picture_types = pictures.map(|p| *p.pt()).collect();
         self.senders.clear();
         self.sources.clear();
     }
@@ -523,9 +541,20 @@ impl Transport {
         self.estimator.want(desired);
     }
 
-    /// What was sent on an m-line is not worth sending again.
+    /// How long what pictures wait with would take by the estimate alone.
+    pub(crate) fn behind(&self) -> Duration {
+        self.estimator.takes(self.pictures.bytes())
+    }
+
+    /// The queue on the way to the client is short.
+    pub(crate) fn drained(&self) -> bool {
+        self.estimator.drained()
+    }
+
+    /// What was sent on an m-line is not worth sending again, nor what waits worth sending.
     pub(crate) fn forget_repairs(&mut self, mid: Mid) {
-        self.spread.clear();
+        let forgotten = self.repairs.clear().chain(self.pictures.clear());
+        forgotten.for_each(|number| self.estimator.dropped(number));
         self.again.clear();
         // Set up anew with the next packet.
         self.repaired.remove(&mid);
@@ -610,8 +639,7 @@ impl Transport {
         if let Some(patch) = vp8 {
             rtp = rtp.vp8_patch(patch);
         }
-        // The publisher paced it already; a low estimate picks a lower layer, it never makes the
-        // picture wait in a queue.
+        // It is paced here, by another estimate.
         tx.set_unpaced(true);
         tx.write_rtp(rtp);
         self.deadline = now;
@@ -630,7 +658,8 @@ impl Transport {
         let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
         if let Some((voice, distances)) = voice {
             let opus = pt(Format::Opus)?;
-            let redundant = pt(Format::Red).and_then(|red| {
+            let red = pt(Format::Red).filter(|_| !distances.is_empty());
+            let redundant = red.and_then(|red| {
                 let payload = voice.redundant(packet.sequence, *opus, distances)?;
                 Some((red, payload))
             });
@@ -735,14 +764,10 @@ impl Transport {
                 break;
             }
         }
-        while let Some((transmit, number)) = self.spread.pop(now, self.estimator.repairs()) {
-            if let Some(number) = number {
-                self.estimator.left(now, number);
-            }
-            transmits.push(transmit);
-        }
+        self.let_go(now, transmits);
         let again = self.again.front().map(|(at, _)| *at);
-        let soonest = [again, self.spread.deadline(), self.probe_until];
+        let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
+        let soonest = [again, self.probe_until, waiting[0], waiting[1]];
         if let Some(at) = soonest.into_iter().flatten().min() {
             self.deadline = self.deadline.min(at.max(now + Duration::from_micros(1)));
         }
@@ -780,16 +805,18 @@ impl Transport {
                         Protocol::Tcp => chosen,
                     };
                     let bytes: Vec<u8> = t.contents.into();
-                    let repair = self.probe_until.is_none() && self.is_repair(&bytes);
+                    let class = self.class(&bytes);
                     let transmit = Transmit {
                         protocol,
                         from,
                         to,
                         bytes,
                     };
-                    match repair {
-                        true => self.spread.push(now, transmit),
-                        false => transmits.push(transmit),
+                    self.put = class;
+                    match class {
+                        Some(Class::Repair) => self.repairs.push(now, transmit),
+                        Some(Class::Picture) => self.pictures.push(now, transmit),
+                        None => transmits.push(transmit),
                     }
                 }
                 Ok(Output::Event(Event::RawPacket(raw))) => self.raw(now, *raw, happened),
@@ -802,10 +829,42 @@ impl Transport {
         }
     }
 
-    /// Whether a datagram of ours is a retransmission.
-    fn is_repair(&self, bytes: &[u8]) -> bool {
-        let kind = bytes.get(1).map(|kind| kind & 0x7f);
-        !is_rtcp(bytes) && kind.is_some_and(|kind| self.repair_types.contains(&kind))
+    /// Whether a datagram of ours has to wait for room. What is sent while a burst measures the
+    /// way is part of it.
+    fn class(&self, bytes: &[u8]) -> Option<Class> {
+        let kind = bytes.get(1).map(|kind| kind & 0x7f)?;
+        if is_rtcp(bytes) {
+            return None;
+        }
+        let probing = self.probe_until.is_some();
+        if self.picture_types.contains(&kind) {
+            return (!probing || !self.pictures.is_empty()).then_some(Class::Picture);
+        }
+        (!probing && self.repair_types.contains(&kind)).then_some(Class::Repair)
+    }
+
+    /// Send what waits, as far as there is room.
+    fn let_go(&mut self, now: Instant, transmits: &mut Vec<Transmit>) {
+        let rates = [
+            self.estimator.repairs(),
+            self.estimator.pictures(self.pictures.bytes()),
+        ];
+        for (pace, rate) in [&mut self.repairs, &mut self.pictures]
+            .into_iter()
+            .zip(rates)
+        {
+            while let Some(left) = pace.pop(now, rate) {
+                match left {
+                    Left::Sent(transmit, number) => {
+                        transmits.push(transmit);
+                        number.inspect(|number| self.estimator.left(now, *number));
+                    }
+                    Left::Dropped(number) => {
+                        number.inspect(|number| self.estimator.dropped(*number));
+                    }
+                }
+            }
+        }
     }
 
     /// A packet as it is inside: sent after its datagram was, received before its events come.
@@ -823,9 +882,13 @@ impl Transport {
         if let Some(number) = number {
             self.estimator.sent(now, number, bytes + AROUND);
         }
-        if self.probe_until.is_none() && self.repair_types.contains(&header.payload_type) {
-            self.spread.name(number);
-        }
+        let pace = match self.put.take() {
+            Some(Class::Repair) => &mut self.repairs,
+            Some(Class::Picture) => &mut self.pictures,
+            None => return,
+        };
+        pace.name(number);
+        number.inspect(|number| self.estimator.waits(*number));
     }
 
     fn reported(&mut self, now: Instant, report: Twcc, happened: &mut Vec<Happened>) {

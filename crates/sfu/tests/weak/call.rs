@@ -10,7 +10,7 @@ use str0m::media::{Direction, MediaKind};
 use wire::{RoomKey, StreamId};
 
 use super::access::Lines;
-use super::film::{Film, RIDS};
+use super::film::{Camera, Film, ORDINARY, RIDS};
 use super::viewer::{STALL, Viewer};
 use crate::common::World;
 
@@ -68,6 +68,11 @@ pub struct Figures {
 impl Call {
     /// One publishes, `viewers` watch; all lines are perfect yet.
     pub fn new(viewers: usize) -> Call {
+        Call::of(ORDINARY, viewers)
+    }
+
+    /// The same of what this camera sees.
+    pub fn of(camera: Camera, viewers: usize) -> Call {
         let mut world = World::new();
         world.tick = ms(1);
         let lines = Rc::new(RefCell::new(Lines::default()));
@@ -76,12 +81,12 @@ impl Call {
         let receive = kinds.map(|kind| (kind, Direction::RecvOnly));
         let ann = world.join_with(1, &send, &RIDS);
         publish(&mut world, ann);
-        let film = Film::new(&world, ann, 7);
+        let film = Film::new(&world, ann, 7, camera);
         let viewers: Vec<Viewer> = (0..viewers)
             .map(|_| {
                 let at = world.join(1, &receive);
                 watch(&mut world, at);
-                Viewer::new(at)
+                Viewer::new(at, camera.upper.is_some())
             })
             .collect();
         {

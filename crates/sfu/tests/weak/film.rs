@@ -8,18 +8,41 @@ use str0m::format::Codec;
 use crate::common::World;
 
 pub const RIDS: [&str; 3] = ["q", "h", "f"];
-pub const RATES: [u64; 3] = [150_000, 450_000, 1_500_000];
 pub const FRAME: Duration = Duration::from_millis(50);
 const PACKET: usize = 1_100;
-/// A keyframe is so many times a frame's size; what it takes too much, later frames give back.
-const KEYFRAME: f64 = 4.0;
 /// Encoders spread a frame over two fifths of its time (libwebrtc paces at 2.5 times the rate).
 const SPREAD: Duration = Duration::from_millis(20);
 const SOUND: Duration = Duration::from_millis(20);
 const SOUND_BYTES: usize = 80;
 
+/// What the encoders make of what the camera sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Camera {
+    /// Bits a second of each layer.
+    pub rates: [u64; 3],
+    /// A keyframe is so many times a frame's size; what it takes too much, later frames give back.
+    pub keyframe: f64,
+    /// Every other frame is of a second temporal layer, and takes this share of the bits.
+    pub upper: Option<f64>,
+}
+
+/// What LiveKit's clients are set to by default.
+pub const ORDINARY: Camera = Camera {
+    rates: [150_000, 450_000, 1_500_000],
+    keyframe: 4.0,
+    upper: None,
+};
+
+/// What libwebrtc made of the field lab's pictures, in which much is new each time.
+pub const BUSY: Camera = Camera {
+    rates: [270_000, 800_000, 1_500_000],
+    keyframe: 7.0,
+    upper: Some(0.35),
+};
+
 /// What is sent by one client.
 pub struct Film {
+    camera: Camera,
     client: usize,
     started: Instant,
     frames: u64,
@@ -41,6 +64,8 @@ struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub layer: u8,
+    /// Its temporal layer.
+    pub upper: bool,
     pub key: bool,
     pub frame: u64,
     pub index: u16,
@@ -51,8 +76,10 @@ impl Piece {
     fn write(self, size: usize) -> Vec<u8> {
         let first = self.index == 0;
         let picture = (self.frame as u16 & 0x7fff) | 0x8000;
-        let mut bytes = vec![if first { 0x90 } else { 0x80 }, 0x80];
+        let mut bytes = vec![if first { 0x90 } else { 0x80 }, 0xa0];
         bytes.extend(picture.to_be_bytes());
+        // RFC 7741 section 4.2: TID, and Y: it may be decoded after the base layer alone.
+        bytes.push(if self.upper { 0x60 } else { 0 });
         bytes.push(u8::from(!self.key));
         bytes.extend([self.layer, u8::from(self.key)]);
         bytes.extend(self.frame.to_be_bytes());
@@ -63,9 +90,11 @@ impl Piece {
     }
 
     pub fn read(bytes: &[u8]) -> Option<Piece> {
-        let rest = bytes.get(5..)?;
+        let rest = bytes.get(6..)?;
+        let upper = *bytes.get(4)? != 0;
         Some(Piece {
             layer: *rest.first()?,
+            upper,
             key: *rest.get(1)? != 0,
             frame: u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?),
             index: u16::from_be_bytes(rest.get(10..12)?.try_into().ok()?),
@@ -76,8 +105,9 @@ impl Piece {
 
 impl Film {
     /// The camera is the client's m-line 0, the microphone its m-line 1.
-    pub fn new(world: &World, client: usize, seed: u64) -> Film {
+    pub fn new(world: &World, client: usize, seed: u64, camera: Camera) -> Film {
         Film {
+            camera,
             client,
             started: world.now,
             frames: 0,
@@ -145,14 +175,21 @@ impl Film {
     }
 
     fn take_picture(&mut self, layer: usize, now: Instant) {
+        let Camera {
+            rates,
+            keyframe,
+            upper,
+        } = self.camera;
         let state = &mut self.layers[layer];
-        let usual = RATES[layer] as f64 / 8.0 * FRAME.as_secs_f64();
         let key = std::mem::take(&mut state.wants_key);
+        let above = upper.filter(|_| self.frames % 2 == 1 && !key);
+        let share = upper.map_or(1.0, |upper| 2.0 * above.unwrap_or(1.0 - upper));
+        let usual = rates[layer] as f64 / 8.0 * FRAME.as_secs_f64() * share;
         let spread = 0.85 + 0.3 * self.rng.f64();
         let size = if key {
             self.keyframes[layer] += 1;
-            state.debt += (KEYFRAME - 1.0) * usual;
-            KEYFRAME * usual
+            state.debt += (keyframe - 1.0) * usual;
+            keyframe * usual
         } else {
             let paid = state.debt.min(0.3 * usual);
             state.debt -= paid;
@@ -162,6 +199,7 @@ impl Film {
         for index in 0..of {
             let piece = Piece {
                 layer: layer as u8,
+                upper: above.is_some(),
                 key,
                 frame: self.frames,
                 index,

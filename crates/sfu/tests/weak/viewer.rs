@@ -20,6 +20,7 @@ const BUFFER: usize = 800;
 #[derive(Default)]
 struct Frame {
     key: bool,
+    upper: bool,
     of: u16,
     parts: BTreeSet<u16>,
 }
@@ -35,9 +36,13 @@ pub struct Shown {
 
 pub struct Viewer {
     pub client: usize,
+    /// Some frames are of a second temporal layer.
+    temporal: bool,
     /// By number and layer: numbers are those of the camera, the same in all layers.
     frames: BTreeMap<(u64, u8), Frame>,
     last: Option<(u64, u8)>,
+    /// The last of the base layer, on which others follow.
+    base: Option<(u64, u8)>,
     asked: Option<Instant>,
     pub shown: Vec<Shown>,
     pub heard: BTreeMap<u64, Duration>,
@@ -45,11 +50,13 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    pub fn new(client: usize) -> Viewer {
+    pub fn new(client: usize, temporal: bool) -> Viewer {
         Viewer {
             client,
+            temporal,
             frames: BTreeMap::new(),
             last: None,
+            base: None,
             asked: None,
             shown: vec![],
             heard: BTreeMap::new(),
@@ -74,7 +81,7 @@ impl Viewer {
                 self.hear(now, film, &packet.payload);
             } else if let Some(piece) = Piece::read(&packet.payload) {
                 let frame = self.frames.entry((piece.frame, piece.layer)).or_default();
-                frame.key = piece.key;
+                (frame.key, frame.upper) = (piece.key, piece.upper);
                 frame.of = piece.of;
                 frame.parts.insert(piece.index);
             }
@@ -111,6 +118,9 @@ impl Viewer {
     fn show(&mut self, now: Instant, film: &Film) {
         while let Some(next) = self.next() {
             self.last = Some(next);
+            if self.frames.get(&next).is_some_and(|frame| !frame.upper) {
+                self.base = Some(next);
+            }
             self.shown.push(Shown {
                 at: now,
                 layer: next.1,
@@ -120,12 +130,17 @@ impl Viewer {
         }
     }
 
-    /// The next frame that can be decoded: the one after the last, or a keyframe.
+    /// The next frame that can be decoded: one that follows on the base, or a keyframe.
     fn next(&self) -> Option<(u64, u8)> {
         let complete = |frame: &Frame| frame.parts.len() == usize::from(frame.of);
-        let follows = self.last.map(|(number, layer)| (number + 1, layer));
+        let (base, layer) = self.base.unwrap_or((u64::MAX, 0));
+        let follows = |(number, of): (u64, u8)| {
+            // With temporal layers the base comes every other frame.
+            let every = if self.temporal { 1..=2 } else { 1..=1 };
+            of == layer && every.contains(&number.wrapping_sub(base))
+        };
         let decodable = |(name, frame): &(&(u64, u8), &Frame)| {
-            complete(frame) && (frame.key || Some(**name) == follows)
+            complete(frame) && (frame.key || follows(**name))
         };
         self.frames.iter().find(decodable).map(|(name, _)| *name)
     }

@@ -47,6 +47,8 @@ const PATIENCE: u32 = 4;
 const REST: Duration = Duration::from_millis(250);
 /// Of the estimate: so little cannot wait.
 const MUCH_LESS: f64 = 0.6;
+/// Of what is sent: if so much of it is delivered it passes.
+const PASSES: f64 = 0.9;
 /// What a train measured is believed for so long.
 const TRAINED: Duration = Duration::from_millis(300);
 /// Of the way down to what trains measure while they queue.
@@ -76,7 +78,7 @@ const SOUND: f64 = 100_000.0;
 /// the queue is too long, long, or short.
 const DRAINING: (f64, f64) = (0.2, 2.0);
 const FULL: (f64, f64) = (0.8, 1.0);
-const EMPTY: (f64, f64) = (1.5, 0.3);
+const EMPTY: (f64, f64) = (1.1, 0.3);
 
 #[derive(Clone, Copy, Debug)]
 struct Sent {
@@ -105,6 +107,8 @@ pub(crate) struct Estimator {
     queue: i64,
     /// What arrived of late: when (µs of the client's clock) and bytes.
     delivered: VecDeque<(i64, usize)>,
+    /// What was sent of late, by what was heard of it: when (µs) and bytes.
+    heard: VecDeque<(i64, usize)>,
     /// What the last train that was spread measured.
     trained: Option<(Instant, f64)>,
     lost_quickly: f64,
@@ -166,6 +170,7 @@ impl Estimator {
             base: Base::default(),
             queue: 0,
             delivered: VecDeque::new(),
+            heard: VecDeque::new(),
             trained: None,
             lost_quickly: 0.0,
             lost_slowly: 0.0,
@@ -379,10 +384,14 @@ impl Estimator {
             self.delivered.push_back((arrived, bytes));
         }
         self.queue = longest.unwrap_or(self.queue);
-        let last = self.delivered.back().map_or(0, |d| d.0);
-        let old = |d: &(i64, usize)| last - d.0 > DELIVERED_OVER || d.0 - last > JUMP;
-        while self.delivered.front().is_some_and(old) {
-            self.delivered.pop_front();
+        let sent = heard.iter().map(|heard| (heard.sent, heard.bytes));
+        self.heard.extend(sent);
+        for times in [&mut self.delivered, &mut self.heard] {
+            let last = times.back().map_or(0, |d| d.0);
+            let old = |d: &(i64, usize)| last - d.0 > DELIVERED_OVER || d.0 - last > JUMP;
+            while times.front().is_some_and(old) {
+                times.pop_front();
+            }
         }
     }
 
@@ -403,10 +412,14 @@ impl Estimator {
 
     /// Bits a second that arrived of late; None if too little did to say.
     fn delivered(&self) -> Option<f64> {
-        let (first, last) = (self.delivered.front()?, self.delivered.back()?);
-        let time = last.0 - first.0;
-        let bytes: usize = self.delivered.iter().skip(1).map(|d| d.1).sum();
-        (time >= DELIVERED_OVER / 3).then(|| bytes as f64 * 8e6 / time as f64)
+        rate(&self.delivered)
+    }
+
+    /// Whether so much less than the estimate is sent that a queue which stays is not of it: all
+    /// that is sent comes through.
+    fn is_others(&self, delivered: f64) -> bool {
+        let sent = rate(&self.heard).unwrap_or(f64::INFINITY);
+        delivered >= PASSES * sent && delivered < MUCH_LESS * self.rate
     }
 
     fn decide(&mut self, now: Instant, measured: &[Measured]) {
@@ -425,7 +438,7 @@ impl Estimator {
         let stands = self.queue > STANDING.max(self.others * 3 / 2);
         let spills = self.overflow > SOME_LOSS && self.queue > LONG;
         if (grows || stands || spills) && !self.probing(now) {
-            self.reduce(now, delivered, stands);
+            self.reduce(now, delivered, stands, grows || spills);
             return;
         }
         if self.queue < STANDING / 2 {
@@ -443,7 +456,7 @@ impl Estimator {
         self.rate = self.rate.clamp(BOUNDS.0, BOUNDS.1);
     }
 
-    fn reduce(&mut self, now: Instant, delivered: Option<f64>, stands: bool) {
+    fn reduce(&mut self, now: Instant, delivered: Option<f64>, stands: bool, ours: bool) {
         let rests = self
             .reduced_at
             .is_some_and(|at| now < at + REST + self.round_trip);
@@ -451,7 +464,8 @@ impl Estimator {
         let trained = self.trained.filter(|(at, _)| now < *at + TRAINED);
         let carried = trained.map(|(_, rate)| rate).or(delivered);
         let much_less = |carried: &f64| *carried < MUCH_LESS * self.rate;
-        let Some(carried) = carried.filter(|c| !rests || much_less(c)) else {
+        let passes = !ours && delivered.is_some_and(|delivered| self.is_others(delivered));
+        let Some(carried) = carried.filter(|c| !rests || (much_less(c) && !passes)) else {
             return;
         };
         self.standing += u32::from(stands);
@@ -459,6 +473,10 @@ impl Estimator {
             // Less was sent and it is as long as it was: it is not ours.
             self.others = self.queue;
             self.standing = 0;
+            return;
+        }
+        if passes {
+            self.reduced_at = Some(now);
             return;
         }
         let reduced = (BACK_OFF * carried).max(BOUNDS.0);
@@ -514,6 +532,14 @@ impl Estimator {
         self.probe.sent_at = Some(now);
         Some(wanted.min(PROBE_STEP * self.rate) as u64)
     }
+}
+
+/// Bits a second of packets at these times (µs).
+fn rate(packets: &VecDeque<(i64, usize)>) -> Option<f64> {
+    let (first, last) = (packets.front()?, packets.back()?);
+    let time = last.0 - first.0;
+    let bytes: usize = packets.iter().skip(1).map(|d| d.1).sum();
+    (time >= DELIVERED_OVER / 3).then(|| bytes as f64 * 8e6 / time as f64)
 }
 
 /// The number nearest to `near` with these last 16 bits.
@@ -720,6 +746,61 @@ mod tests {
             "{rate}"
         );
         assert!(link.estimator.delivered.len() < 2_000);
+    }
+
+    #[test]
+    fn what_waited_here_is_not_lost_by_being_reported_as_missing() {
+        let mut link = Link::new(20e6);
+        link.send(1e6, 2.0);
+        link.report();
+        let ms = Duration::from_millis;
+        let (first, from) = (link.number, link.now);
+        // Twenty wait while twenty more go past them, and are reported missing beside those.
+        for number in first..first + 20 {
+            link.estimator.sent(from, number as u16, 1_000);
+            link.estimator.waits(number as u16);
+        }
+        let came = |at: Instant| Some(((at - link.start).as_micros() + 20_000) as i64);
+        for number in first + 20..first + 40 {
+            link.estimator.sent(from, number as u16, 1_000);
+        }
+        let report = (first..first + 40).map(|n| (n, came(from).filter(|_| n >= first + 20)));
+        link.estimator.feedback(from + ms(40), report);
+        // Now they leave: the first ten arrive, the others are lost for certain once a later one has.
+        let left = from + ms(50);
+        for number in first..first + 20 {
+            link.estimator.left(left, number as u16);
+        }
+        let report = (first..first + 20).map(|n| (n, came(left).filter(|_| n < first + 10)));
+        link.estimator.feedback(left + ms(40), report);
+        let before = link.estimator.lost_quickly;
+        assert!(before > 0.3, "ten of twenty: {before}");
+        link.estimator
+            .sent(left + ms(50), (first + 40) as u16, 1_000);
+        let last = (first + 40, came(left + ms(50)));
+        link.estimator.feedback(left + ms(90), [last].into_iter());
+        assert!(link.estimator.unsure.is_empty());
+    }
+
+    #[test]
+    fn pictures_leave_as_the_queue_allows() {
+        let mut link = Link::new(2e6);
+        assert_eq!(link.estimator.pictures(0), u64::MAX, "nothing is known yet");
+        link.send(1e6, 2.0);
+        let rate = link.estimator.rate;
+        assert_eq!(link.estimator.pictures(0), (EMPTY.0 * rate) as u64);
+        let much = (rate as usize) / 8;
+        assert!(
+            link.estimator.pictures(much) as f64 > 3.0 * rate,
+            "none waits for long"
+        );
+        link.estimator.queue = STANDING + 1;
+        assert_eq!(link.estimator.pictures(0), (DRAINING.0 * rate) as u64);
+        link.estimator.others = STANDING;
+        assert!(
+            link.estimator.pictures(0) as f64 > rate * 0.7,
+            "the queue is another's"
+        );
     }
 
     #[test]

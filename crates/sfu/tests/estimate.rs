@@ -8,6 +8,7 @@ mod weak;
 use std::time::Duration;
 
 use weak::call::{Call, Figures, line, ms};
+use weak::film::BUSY;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,6 +55,33 @@ fn a_narrow_line_is_not_overfilled() {
     assert!(median < ms(60), "{f:?}");
     assert!(f.unheard <= 0.05, "{f:?}");
     assert!(f.fps >= 15.0 && f.stalled == 0.0, "{f:?}");
+}
+
+/// What libwebrtc makes of lively pictures: the base layer alone takes most of such a line, and its
+/// keyframe is as long as the queue.
+#[test]
+fn lively_pictures_move_on_a_line_that_narrowed_and_speech_is_in_time() {
+    let mut call = Call::of(BUSY, 1);
+    let client = call.viewers[0].client;
+    let [wide, narrow] = [2_000_000, 300_000].map(|rate| line(rate, ms(40), 0.0, ms(300)));
+    let at = call.lines.borrow_mut().open(&[client], wide, wide, 11);
+    call.run(SECOND * 10);
+    call.lines.borrow_mut().clear();
+    let fell = call.world.now;
+    call.lines.borrow_mut().change(fell, at, narrow, wide);
+    call.run(SECOND * 12);
+    let all = call.figures(0, at, fell, ms(20));
+    assert!(
+        all.fps >= 8.0,
+        "of the ten that the base layer has: {all:?}"
+    );
+    assert!(all.longest <= 1.5 && all.stalled <= 3.0, "{all:?}");
+    assert!(all.unheard <= 0.08, "{all:?}");
+    let settled = call.figures(0, at, fell + SECOND * 4, ms(20));
+    assert!(
+        settled.unheard <= 0.01 && settled.stalled <= 0.6,
+        "{settled:?}"
+    );
 }
 
 #[test]

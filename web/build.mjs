@@ -13,6 +13,7 @@ const options = {
     landing: "src/landing.ts",
     call: "src/call.ts",
     pair: "src/pair.ts",
+    doctor: "src/doctor.ts",
     style: "src/style/style.css",
   },
   bundle: true,

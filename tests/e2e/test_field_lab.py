@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.behind import POSSIBLE
 
 SCENARIO = """
 summary = "A second of nothing."
@@ -30,20 +31,6 @@ cut = false
 [limits.down]
 longest_s = 0.3
 """
-
-
-def _possible() -> bool:
-    unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    try:
-        made = subprocess.run([*unshare, "true"], capture_output=True, check=False)
-    except OSError:
-        return False
-    return made.returncode == 0 and Path("/dev/net/tun").exists()
-
-
-POSSIBLE = pytest.mark.skipif(
-    not _possible(), reason="no network namespaces or no /dev/net/tun here"
-)
 
 
 @POSSIBLE

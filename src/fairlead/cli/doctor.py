@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from fairlead.server.toml import ConfigError
 
 ROOM, IDENTITY = "fairlead-doctor", "doctor"
 TOKEN_TTL_S = 120
+LINK_TTL_S = 3_600
 MARKS = {"ok": ("ok", "green"), "warning": ("!", "yellow"), "failed": ("FAILED", "red")}
 
 
@@ -41,6 +44,9 @@ def doctor(
     ca: Annotated[
         str, typer.Option("--ca", help="Trust this certificate too, a file in PEM.")
     ] = "",
+    link: Annotated[
+        bool, typer.Option("--link", help="Print a link that tries each way from a browser.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Try each way to the server and say what to fix. Status 0: all is well; 1: something is
@@ -49,12 +55,20 @@ def doctor(
     if url:
         if urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
             raise Failure(f"--url {url!r} is no server: give one as wss://live.example.com")
-        joining = _token(token, api_key, api_secret)
+        key, secret = _pair(api_key, api_secret)
+        if link:
+            _show_link(url, token or _mint_for_link(key, secret), json)
+            return
+        joining = token or _mint(key, secret)
         target, findings = url, anyio.run(visit.visit, url, joining, context)
     else:
         with failing(ConfigError):
             config = configs.read(Path(file)) if file else Config()
             configs.check(config)
+        if link:
+            key, secret = next(iter(config.effective_keys.items()))
+            _show_link(config.url, token or _mint_for_link(key, secret), json)
+            return
         target, findings = file or "this machine", anyio.run(_both, config, context)
     result = report(target, findings)
     if json:
@@ -82,25 +96,44 @@ def _trust(ca: str) -> ssl.SSLContext:
     return context
 
 
-def _token(token: str, key: str, secret: str) -> str:
-    if token:
-        return token
+def _pair(key: str, secret: str) -> tuple[str, str]:
     if bool(key) != bool(secret):
         raise Failure("--api-key and --api-secret go together: give both, or --token")
-    return _mint(key, secret) if key else _mint(*next(iter(DEVELOPMENT_KEYS.items())))
+    return (key, secret) if key else next(iter(DEVELOPMENT_KEYS.items()))
 
 
 def _mint(key: str, secret: str) -> str:
     video = VideoGrant(room_join=True, room=ROOM, hidden=True)
-    return tokens.mint(
-        key,
-        secret,
-        identity=IDENTITY,
-        name=IDENTITY,
-        now=time.time(),
-        ttl=TOKEN_TTL_S,
-        video=video,
+    return _sign(key, secret, IDENTITY, TOKEN_TTL_S, video)
+
+
+def _mint_for_link(key: str, secret: str) -> str:
+    """Whoever has the link can try the ways and nothing else; two links don't end each other."""
+    video = VideoGrant(
+        room_join=True,
+        room=ROOM,
+        hidden=True,
+        can_publish=False,
+        can_publish_data=False,
+        can_subscribe=False,
     )
+    return _sign(key, secret, f"browser-{token_hex(4)}", LINK_TTL_S, video)
+
+
+def _sign(key: str, secret: str, identity: str, ttl: int, video: VideoGrant) -> str:
+    return tokens.mint(
+        key, secret, identity=identity, name=identity, now=time.time(), ttl=ttl, video=video
+    )
+
+
+def _show_link(server: str, token: str, json: bool) -> None:
+    """Behind the #, which no server sees and no log has."""
+    page = re.sub("^ws", "http", server).rstrip("/")
+    link = f"{page}/doctor#token={token}"
+    if json:
+        print_json({"link": link})
+    else:
+        typer.echo(link)
 
 
 def _show(result: Report) -> None:

@@ -21,7 +21,7 @@ from fairlead.core import Node
 from fairlead.protocol import node as packets
 from fairlead.rooms.ice_servers import Turn
 from fairlead.rooms.settings import Settings
-from fairlead.server import http, log, node_key, signalling
+from fairlead.server import http, log, node_key, pages, signalling
 from fairlead.server.admin import admin_routes, guarded
 from fairlead.server.api.app import Api
 from fairlead.server.api.directory import Directory
@@ -107,6 +107,7 @@ class RunningNode:
             routes=[
                 *signalling.routes(self.edge),
                 *api.routes(),
+                *pages.routes(),
                 *admin_routes(config.admin.token, self.state, self.emulate, self.edge.drain),
                 Route(
                     "/metrics", guarded(config.admin.token, metrics_route(self.measures).endpoint)

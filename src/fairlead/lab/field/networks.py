@@ -28,8 +28,11 @@ from fairlead.lab.field.traces import Trace
 
 HOST = "10.98.0.1"
 """Where servers listen in the lab's namespace."""
+PUBLIC = "203.0.113.1"
+"""Where ours does if clients reach it at port 443 alone (RFC 5737): libwebrtc takes no candidate
+at that port of a private address."""
 SERVICE = "srv0"
-"""The idle device that has this address: servers pass over what loopback has."""
+"""The idle device that has these addresses: servers pass over what loopback has."""
 INSIDE = "FAIRLEAD_LAB_INSIDE"
 """Set where the lab runs in its own namespace."""
 TOOLS = ("ip", "nsenter", "sysctl", "unshare")
@@ -72,7 +75,7 @@ def _prepare() -> None:
     for command in (
         ["ip", "link", "set", "lo", "up"],
         ["ip", "tuntap", "add", SERVICE, "mode", "tun"],
-        ["ip", "address", "add", f"{HOST}/32", "dev", SERVICE],
+        *(["ip", "address", "add", f"{own}/32", "dev", SERVICE] for own in (HOST, PUBLIC)),
         ["ip", "link", "set", SERVICE, "up"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)

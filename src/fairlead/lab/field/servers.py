@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.lab import change, worldfile
 from fairlead.lab.change import LinkChange
-from fairlead.lab.field.networks import HOST
+from fairlead.lab.field.networks import HOST, PUBLIC
 from fairlead.lab.field.scenario import Event, Scenario
 from fairlead.lab.world import World, passing
 from fairlead.server.toml import ConfigError
@@ -94,10 +94,11 @@ def moved(
 async def own_servers(scenario: Scenario, say: Callable[[str], None]) -> AsyncIterator[Servers]:
     """A world for the scenario's regions, in the lab's namespace. Raises `WorldFailed`."""
     front = scenario.only_port
-    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=HOST, front=front)
+    host = HOST if front is None else PUBLIC
+    spec = msgspec.structs.replace(worldfile.from_names(scenario.regions), bind=host, front=front)
     async with passing(spec, lambda region, line: say(f"{region}: {line}")) as world:
         ends = (spec.regions[0].name, spec.regions[-1].name)
         first, last = (world.place(name).url for name in ends)
         if front is not None:
-            first = f"ws://{HOST}:{front}"
+            first = f"ws://{host}:{front}"
         yield Servers((first, last), world.key, world.secret, world)

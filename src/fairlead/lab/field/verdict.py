@@ -63,8 +63,8 @@ def health(
     seen: list[Watched] | None = None,
 ) -> Health:
     """Of a run. What is before the first event is judged where there are a few seconds of it and
-    the network is meant to be good then."""
-    quiet = scenario.first_event
+    the network is meant to be good then; one without UDP is not: jitter buffers follow TCP."""
+    quiet = scenario.first_event if _has_udp(scenario) else 0.0
     # What was said just before an event may be struck by it on its way.
     until = quiet - min(1.0, quiet / 2)
     judged = ways if quiet >= QUIET_S else []
@@ -78,6 +78,11 @@ def health(
         swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
         painted=min((round(_painted(one), 3) for one in seen or []), default=1.0),
     )
+
+
+def _has_udp(scenario: Scenario) -> bool:
+    """At the start."""
+    return any(access.udp for access in scenario.access.values() if access.present)
 
 
 def _painted(seen: Watched) -> float:

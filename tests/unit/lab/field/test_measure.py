@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -118,4 +119,7 @@ def test_limits_and_health(tmp_path: Path) -> None:
     sick = verdict.health(early, [good, bad], 5.0, 0.1)
     assert len(sick.complaints()) == 4
     starved = of(heard(tmp_path, speed=0.94))
+    access = {"wifi": scenario.Access(udp=False)}
+    tcp = msgspec.structs.replace(early, access=access)
+    assert verdict.health(tcp, [good, bad], 0.0, 0.0).complaints() == [], "it is judged, not void"
     assert "0.940 seconds in a second" in verdict.health(one, [starved], 0, 0).complaints()[0]

@@ -9,13 +9,15 @@ import numpy as np
 
 from fairlead.lab.field.measure import AFTER_S, Listened
 from fairlead.lab.field.pictures import RATE
-from fairlead.lab.field.scenario import Bounds, Scenario, portion
+from fairlead.lab.field.scenario import WAYS, Bounds, Scenario, portion
 from fairlead.lab.field.watching import Watched
 
 LATE_P99_MS = 3.0
 STEAL = 0.02
 CLOCK = 0.005
 SPREAD_MS = 20.0
+FRAME_BITS = 80_000
+"""Of a keyframe: on a narrow line sound waits for the rest of one, and that is the line's doing."""
 PAINTED = 0.9
 QUIET_S = 2.0
 """Less than this before the first event says nothing of the time before."""
@@ -32,6 +34,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Furthest from 1 that a client's playout clock ran."""
     spread_ms: float
     """Of mouth to ear before the first event, 5th to 95th percentile."""
+    spread_limit_ms: float = SPREAD_MS
     swallowed_before: int
     """Words swallowed before the first event."""
     painted: float = 1.0
@@ -46,7 +49,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"the host took {self.steal:.1%} of this machine's time")
         if abs(self.clock - 1) > CLOCK:
             found.append(f"a client played {self.clock:.3f} seconds in a second")
-        if self.spread_ms > SPREAD_MS:
+        if self.spread_ms > self.spread_limit_ms:
             found.append(f"mouth to ear varied by {self.spread_ms:.0f} ms before anything happened")
         if self.swallowed_before:
             found.append(f"{self.swallowed_before} words were swallowed before anything happened")
@@ -74,6 +77,7 @@ def health(
         late_p99_ms=round(late_p99_ms, 2),
         steal=round(steal, 4),
         clock=round(clock, 4),
+        spread_limit_ms=SPREAD_MS + _frame_ms(scenario),
         spread_ms=round(max((_spread(late) for late in before if late), default=0.0), 1),
         swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
         painted=min((round(_painted(one), 3) for one in seen or []), default=1.0),
@@ -83,6 +87,19 @@ def health(
 def _has_udp(scenario: Scenario) -> bool:
     """At the start."""
     return any(access.udp for access in scenario.access.values() if access.present)
+
+
+def _frame_ms(scenario: Scenario) -> float:
+    """How long a keyframe takes on the narrowest way there is at the start; 0 without pictures."""
+    present = [access for access in scenario.access.values() if access.present]
+    rates = [
+        rate
+        for access in present
+        for rate in (access.rate_kbps, access.up.rate_kbps, access.down.rate_kbps)
+        if rate
+    ]
+    shown = any(scenario.shows(way) for way in WAYS)
+    return round(FRAME_BITS / min(rates), 1) if rates and shown else 0.0
 
 
 def _painted(seen: Watched) -> float:

@@ -122,4 +122,8 @@ def test_limits_and_health(tmp_path: Path) -> None:
     access = {"wifi": scenario.Access(udp=False)}
     tcp = msgspec.structs.replace(early, access=access)
     assert verdict.health(tcp, [good, bad], 0.0, 0.0).complaints() == [], "it is judged, not void"
+    slow = {"wifi": scenario.Access(rate_kbps=2_000)}
+    assert verdict.health(early, [good], 0, 0).spread_limit_ms == 20
+    narrow = msgspec.structs.replace(early, access=slow, pictures="down")
+    assert verdict.health(narrow, [good], 0, 0).spread_limit_ms == 60, "a keyframe takes 40 ms"
     assert "0.940 seconds in a second" in verdict.health(one, [starved], 0, 0).complaints()[0]

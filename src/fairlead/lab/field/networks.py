@@ -37,6 +37,9 @@ INSIDE = "FAIRLEAD_LAB_INSIDE"
 """Set where the lab runs in its own namespace."""
 TOOLS = ("ip", "nsenter", "sysctl", "unshare")
 FIRST_TABLE = 100
+DEVICES = {"wifi": "wlan0", "lte": "wwan0"}
+"""Interfaces, as Linux names them. The SDK tells Wi-Fi by its name and prefers it; Chromium takes
+these for two of a kind and prefers the first in the alphabet."""
 
 
 class NoNetworks(Exception):
@@ -93,8 +96,8 @@ class _Access:
 
     @property
     def device(self) -> str:
-        """Its interface: clients tell Wi-Fi by this name, and prefer it."""
-        return "wlan0" if self.name == "wifi" else f"{self.name}0"
+        """Its interface."""
+        return DEVICES.get(self.name, f"{self.name}0")
 
     @property
     def outer(self) -> str:

@@ -18,7 +18,7 @@ use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::rtcp::{Nack, NackEntry, Rtcp, Twcc};
 use str0m::rtp::{RawPacket, RtpHeader, RtpPacket, RtpWrite, SeqNo, Ssrc};
-use str0m::{Candidate, Event, IceConnectionState, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Output, PacerReason, Reason, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
@@ -76,8 +76,12 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// After a client moved, packets of its old place are only late.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
-/// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
+/// Times that one `poll` calls str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
+/// After a packet str0m's pacer lets the next go only when so much time has passed.
+const ROUND: Duration = Duration::from_micros(1);
+/// str0m's bookkeeping can wait so long: anything else that is due by then is no more urgent.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// RTP clocks, Hz (RFC 3551, RFC 7587).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -98,6 +102,12 @@ fn is_binding_request(bytes: &[u8]) -> bool {
 /// Whether what begins as RTP does is RTCP (RFC 5761 section 4).
 fn is_rtcp(bytes: &[u8]) -> bool {
     matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
+}
+
+/// Whether str0m wants to be called for nothing but its own estimate and pace, which are not used.
+fn is_bookkeeping(reason: Reason) -> bool {
+    let pace = Reason::Pacer(PacerReason::Handle);
+    reason == pace || reason == Reason::BweDelayControl
 }
 
 /// What names an RTP packet, None for anything else (RFC 3550, RFC 5761).
@@ -155,6 +165,16 @@ pub(crate) struct Transport {
     lost: bool,
     established: bool,
     pub(crate) deadline: Instant,
+    /// Before this str0m is not called again.
+    clock: Instant,
+    /// When str0m wants to be called, as it said when it had nothing left to send.
+    foreseen: Instant,
+    /// Packets written to str0m that have not left, at most.
+    waiting: usize,
+    /// A client asked for packets again, and not all of what str0m sends may have left.
+    resending: bool,
+    /// What came in has not been heard yet.
+    received: bool,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
     /// How long the scene lets pictures wait at the client, at least and at most.
@@ -256,6 +276,11 @@ impl Transport {
             lost: false,
             established: false,
             deadline: now,
+            clock: now,
+            foreseen: now,
+            waiting: 0,
+            resending: false,
+            received: false,
             queued: false,
             scene_playout: None,
             addresses: VecDeque::new(),
@@ -341,12 +366,13 @@ impl Transport {
             Protocol::Tcp => NetProtocol::Tcp,
         };
         let receive = Receive::new(protocol, from, to, bytes).map_err(|_| ())?;
-        let input = str0m::Input::Receive(now, receive);
+        let input = str0m::Input::Receive(self.tick(now), receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
         let taken = self.rtc.handle_input(input).map_err(|_| ());
         if taken.is_ok() {
             self.heard = Some(now);
         }
+        self.received = true;
         self.deadline = now;
         taken
     }
@@ -568,10 +594,12 @@ impl Transport {
         let nothing = Bitrate::from(0);
         if self.probe_until.is_some_and(|until| until <= now) {
             self.probe_until = None;
+            self.deadline = now;
             self.rtc.bwe().set_bitrate(nothing, nothing);
         }
         if let Some(rate) = self.estimator.probe(now) {
             self.probe_until = Some(now + PROBE_LASTS);
+            self.deadline = now;
             // It begins with three times its first rate, and no more than twice what is desired.
             self.rtc.bwe().reset(Bitrate::from(rate / 3));
             self.rtc.bwe().set_bitrate(nothing, Bitrate::from(rate / 2));
@@ -642,6 +670,7 @@ impl Transport {
         // It is paced here, by another estimate.
         tx.set_unpaced(true);
         tx.write_rtp(rtp);
+        self.waiting += 1;
         self.deadline = now;
         true
     }
@@ -747,23 +776,17 @@ impl Transport {
             }
             self.backlog_bytes -= bytes.len();
             self.backlog.pop_front();
+            self.deadline = now;
         }
         self.queued = false;
         // What came in before this call is heard now; what it asks for may be heard once more.
-        self.drain(now, transmits, happened);
+        if std::mem::take(&mut self.received) {
+            self.drain(now, transmits, happened);
+        }
         self.hearing = None;
         self.hear_again(now, transmits, happened);
         self.probe(now);
-        for _ in 0..MAX_ROUNDS {
-            if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
-                self.rtc.disconnect();
-            }
-            self.drain(now, transmits, happened);
-            // The pacer lets one packet go at a time and is due again at once.
-            if self.deadline > now {
-                break;
-            }
-        }
+        self.run(now, transmits, happened);
         self.let_go(now, transmits);
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
@@ -784,14 +807,51 @@ impl Transport {
         }
     }
 
+    /// The time of the next call of str0m: later than that of the one before.
+    fn tick(&mut self, now: Instant) -> Instant {
+        let time = self.clock.max(now);
+        self.clock = time + ROUND;
+        time
+    }
+
+    /// Call str0m for as long as it is due. Its pacer lets one packet go at a time.
+    fn run(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
+        for _ in 0..MAX_ROUNDS {
+            if self.deadline > self.clock.max(now) {
+                break;
+            }
+            let input = str0m::Input::Timeout(self.tick(now));
+            if self.rtc.handle_input(input).is_err() {
+                self.rtc.disconnect();
+            }
+            self.drain(now, transmits, happened);
+        }
+    }
+
+    /// str0m wants to be called next at this time. If that is for the packet that just left and none
+    /// follows, it can wait for the next packet, or for when it is due otherwise.
+    fn due_at(&mut self, at: Instant) {
+        self.deadline = at;
+        let reason = self.rtc.last_timeout_reason();
+        if reason == Reason::Pacer(PacerReason::Immediate) {
+            let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
+            if !follows && self.foreseen > self.clock {
+                self.deadline = self.foreseen;
+            }
+        } else if at > self.clock {
+            let patient = self.probe_until.is_none() && is_bookkeeping(reason);
+            self.foreseen = if patient { at + PATIENCE } else { at };
+            self.deadline = self.foreseen;
+            self.waiting = 0;
+            self.resending = false;
+        }
+    }
+
     /// Take everything that str0m has to say, up to when it wants to be called next.
     fn drain(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
         loop {
             match self.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
-                    return;
-                }
+                Ok(Output::Timeout(at)) => return self.due_at(at),
                 Ok(Output::Transmit(t)) => {
                     let protocol = match t.proto {
                         NetProtocol::Udp => Protocol::Udp,
@@ -872,7 +932,12 @@ impl Transport {
         match raw {
             RawPacket::RtpTx(header, bytes) => self.rtp_sent(now, &header, bytes.len()),
             RawPacket::RtcpRx(Rtcp::Twcc(report)) => self.reported(now, report, happened),
-            RawPacket::RtcpRx(Rtcp::Nack(nack)) if !self.hearing_again => self.nacked(now, &nack),
+            RawPacket::RtcpRx(Rtcp::Nack(nack)) => {
+                self.resending = true;
+                if !self.hearing_again {
+                    self.nacked(now, &nack);
+                }
+            }
             _ => {}
         }
     }
@@ -881,6 +946,9 @@ impl Transport {
         let number = header.ext_vals.transport_cc;
         if let Some(number) = number {
             self.estimator.sent(now, number, bytes + AROUND);
+        }
+        if !self.repair_types.contains(&header.payload_type) {
+            self.waiting = self.waiting.saturating_sub(1);
         }
         let pace = match self.put.take() {
             Some(Class::Repair) => &mut self.repairs,
@@ -949,7 +1017,7 @@ impl Transport {
                 break;
             };
             if let Ok(receive) = Receive::new(NetProtocol::Udp, from, to, &bytes) {
-                let input = str0m::Input::Receive(now, receive);
+                let input = str0m::Input::Receive(self.tick(now), receive);
                 // It was taken once already.
                 let _ = self.rtc.handle_input(input);
             }

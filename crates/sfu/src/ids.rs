@@ -6,16 +6,17 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 pub(crate) type ById<V> = HashMap<u64, V, BuildHasherDefault<Spread>>;
 
-/// Multiplies by 2^64 over the golden ratio, which spreads ids that count up (Knuth, TAOCP 6.4).
+/// Multiplies by 2^64 over the golden ratio, which spreads ids that count up (Knuth, TAOCP 6.4), and
+/// folds the halves of the product: the map takes a place from the low bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spread(u64);
 
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const GOLDEN: u128 = 0x9e37_79b9_7f4a_7c15;
 
 impl Hasher for Spread {
     fn write_u64(&mut self, id: u64) {
-        // The map takes its place from the low bits, which the product leaves alike for alike ids.
-        self.0 = (self.0 ^ id).wrapping_mul(GOLDEN).rotate_left(32);
+        let product = u128::from(self.0 ^ id) * GOLDEN;
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
 
     fn write(&mut self, bytes: &[u8]) {

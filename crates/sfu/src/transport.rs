@@ -3,8 +3,8 @@
 //! str0m asks to be drained after every change; this file drains it in `poll` alone, and marks
 //! itself due after each change, so that the rule can't be forgotten elsewhere.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -165,6 +165,8 @@ pub(crate) struct Transport {
     lost: bool,
     established: bool,
     pub(crate) deadline: Instant,
+    /// The deadline that its owner knows of.
+    pub(crate) scheduled: Option<Instant>,
     /// Before this str0m is not called again.
     clock: Instant,
     /// When str0m wants to be called, as it said when it had nothing left to send.
@@ -194,7 +196,7 @@ pub(crate) struct Transport {
     repair_wait: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
-    senders: HashMap<Mid, Vec<(Format, Pt)>>,
+    senders: BTreeMap<Mid, Vec<(Format, Pt)>>,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     channels_agreed: bool,
@@ -276,6 +278,7 @@ impl Transport {
             lost: false,
             established: false,
             deadline: now,
+            scheduled: None,
             clock: now,
             foreseen: now,
             waiting: 0,
@@ -294,7 +297,7 @@ impl Transport {
             round_trip: None,
             repair_wait: None,
             far: false,
-            senders: HashMap::new(),
+            senders: BTreeMap::new(),
             reliable: None,
             lossy: None,
             channels_agreed: false,

@@ -80,8 +80,9 @@ const STRAGGLERS: Duration = Duration::from_millis(500);
 const MAX_ROUNDS: usize = 64;
 /// After a packet str0m's pacer lets the next go only when so much time has passed.
 const ROUND: Duration = Duration::from_micros(1);
-/// str0m's bookkeeping can wait so long: anything else that is due by then is no more urgent.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// Between two calls of str0m for its bookkeeping alone, at most. Every call does what is due by
+/// then, so that nothing of a connection that sends waits for this, and nothing of another longer.
+const REST: Duration = Duration::from_millis(40);
 
 /// RTP clocks, Hz (RFC 3551, RFC 7587).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -171,6 +172,8 @@ pub(crate) struct Transport {
     clock: Instant,
     /// When str0m wants to be called, as it said when it had nothing left to send.
     foreseen: Instant,
+    /// It was for its bookkeeping, which every call does.
+    keeps_books: bool,
     /// Packets written to str0m that have not left, at most.
     waiting: usize,
     /// A client asked for packets again, and not all of what str0m sends may have left.
@@ -281,6 +284,7 @@ impl Transport {
             scheduled: None,
             clock: now,
             foreseen: now,
+            keeps_books: false,
             waiting: 0,
             resending: false,
             received: false,
@@ -833,17 +837,23 @@ impl Transport {
 
     /// str0m wants to be called next at this time. If that is for the packet that just left and none
     /// follows, it can wait for the next packet, or for when it is due otherwise.
+    ///
+    /// What is due otherwise is hidden while a packet has just left: it is what was foreseen before.
     fn due_at(&mut self, at: Instant) {
         self.deadline = at;
         let reason = self.rtc.last_timeout_reason();
+        let rested = self.clock + REST;
         if reason == Reason::Pacer(PacerReason::Immediate) {
             let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
+            if self.keeps_books {
+                self.foreseen = rested;
+            }
             if !follows && self.foreseen > self.clock {
                 self.deadline = self.foreseen;
             }
         } else if at > self.clock {
-            let patient = self.probe_until.is_none() && is_bookkeeping(reason);
-            self.foreseen = if patient { at + PATIENCE } else { at };
+            self.keeps_books = self.probe_until.is_none() && is_bookkeeping(reason);
+            self.foreseen = if self.keeps_books { rested } else { at };
             self.deadline = self.foreseen;
             self.waiting = 0;
             self.resending = false;

@@ -840,24 +840,32 @@ impl Transport {
     ///
     /// What is due otherwise is hidden while a packet has just left: it is what was foreseen before.
     fn due_at(&mut self, at: Instant) {
-        self.deadline = at;
         let reason = self.rtc.last_timeout_reason();
-        let rested = self.clock + REST;
         if reason == Reason::Pacer(PacerReason::Immediate) {
-            let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
-            if self.keeps_books {
-                self.foreseen = rested;
-            }
-            if !follows && self.foreseen > self.clock {
-                self.deadline = self.foreseen;
-            }
+            self.packet_left();
         } else if at > self.clock {
             self.keeps_books = self.probe_until.is_none() && is_bookkeeping(reason);
-            self.foreseen = if self.keeps_books { rested } else { at };
+            self.foreseen = if self.keeps_books {
+                self.clock + REST
+            } else {
+                at
+            };
             self.deadline = self.foreseen;
             self.waiting = 0;
             self.resending = false;
+        } else {
+            self.deadline = at;
         }
+    }
+
+    /// A packet has just left, and the pacer waits for the next call.
+    fn packet_left(&mut self) {
+        if self.keeps_books {
+            self.foreseen = self.clock + REST;
+        }
+        let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
+        let settled = !follows && self.foreseen > self.clock;
+        self.deadline = if settled { self.foreseen } else { self.clock };
     }
 
     /// Take everything that str0m has to say, up to when it wants to be called next.
@@ -892,7 +900,15 @@ impl Transport {
                         None => transmits.push(transmit),
                     }
                 }
-                Ok(Output::Event(Event::RawPacket(raw))) => self.raw(now, *raw, happened),
+                Ok(Output::Event(Event::RawPacket(raw))) => {
+                    let left = matches!(*raw, RawPacket::RtpTx(..));
+                    self.raw(now, *raw, happened);
+                    // A packet is the last that str0m has to say before its next call, and this
+                    // comes after it: to ask once more would take longer than the packet did.
+                    if left && self.probe_until.is_none() && !self.resending {
+                        return self.packet_left();
+                    }
+                }
                 Ok(Output::Event(event)) => self.event(event, happened),
                 Err(_) => {
                     self.rtc.disconnect();

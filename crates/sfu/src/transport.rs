@@ -166,6 +166,8 @@ pub(crate) struct Transport {
     lost: bool,
     established: bool,
     pub(crate) deadline: Instant,
+    /// When str0m is to be called.
+    due: Instant,
     /// The deadline that its owner knows of.
     pub(crate) scheduled: Option<Instant>,
     /// Before this str0m is not called again.
@@ -281,6 +283,7 @@ impl Transport {
             lost: false,
             established: false,
             deadline: now,
+            due: now,
             scheduled: None,
             clock: now,
             foreseen: now,
@@ -380,7 +383,7 @@ impl Transport {
             self.heard = Some(now);
         }
         self.received = true;
-        self.deadline = now;
+        self.changed(now);
         taken
     }
 
@@ -431,7 +434,7 @@ impl Transport {
         let answer = answer.to_sdp_string();
         let (answer, restarted) = self.names.answer(&mut self.rtc, &before, &answer);
         self.restarted(restarted);
-        self.deadline = now;
+        self.changed(now);
         self.negotiated();
         if let Some([reliable, lossy]) = agreed_channels
             && !self.channels_agreed
@@ -484,7 +487,7 @@ impl Transport {
         let Some((offer, pending)) = api.apply() else {
             return Err("the offer would change nothing".into());
         };
-        self.deadline = now;
+        self.changed(now);
         self.offer = Some((id, pending));
         self.named = true;
         Ok((self.names.offer(restart, offer.to_sdp_string()), mids))
@@ -501,7 +504,7 @@ impl Transport {
         let Some((_, pending)) = self.offer.take() else {
             return Err(format!("answer {id} comes without an offer"));
         };
-        self.deadline = now;
+        self.changed(now);
         let before = self.rtc.direct_api().local_ice_credentials();
         self.rtc
             .sdp_api()
@@ -536,7 +539,7 @@ impl Transport {
         match Candidate::from_sdp_string(candidate) {
             Ok(candidate) => {
                 self.rtc.add_remote_candidate(candidate);
-                self.deadline = now;
+                self.changed(now);
                 true
             }
             Err(_) => false,
@@ -565,7 +568,7 @@ impl Transport {
         let mut api = self.rtc.direct_api();
         if let Some(rx) = api.stream_rx_by_mid(mid, rid) {
             rx.request_keyframe(KeyframeRequestKind::Pli);
-            self.deadline = now;
+            self.changed(now);
         }
     }
 
@@ -601,12 +604,12 @@ impl Transport {
         let nothing = Bitrate::from(0);
         if self.probe_until.is_some_and(|until| until <= now) {
             self.probe_until = None;
-            self.deadline = now;
+            self.changed(now);
             self.rtc.bwe().set_bitrate(nothing, nothing);
         }
         if let Some(rate) = self.estimator.probe(now) {
             self.probe_until = Some(now + PROBE_LASTS);
-            self.deadline = now;
+            self.changed(now);
             // It begins with three times its first rate, and no more than twice what is desired.
             self.rtc.bwe().reset(Bitrate::from(rate / 3));
             self.rtc.bwe().set_bitrate(nothing, Bitrate::from(rate / 2));
@@ -678,7 +681,7 @@ impl Transport {
         tx.set_unpaced(true);
         tx.write_rtp(rtp);
         self.waiting += 1;
-        self.deadline = now;
+        self.changed(now);
         true
     }
 
@@ -738,7 +741,7 @@ impl Transport {
             true => (true, MAX_BACKLOG),
             false => (false, MAX_HELD),
         };
-        self.deadline = now;
+        self.changed(now);
         if open && (!reliable || self.backlog.is_empty()) && self.write_message(reliable, bytes) {
             return Sent::Taken;
         }
@@ -767,7 +770,7 @@ impl Transport {
         if self.rtc.close().is_err() {
             self.rtc.disconnect();
         }
-        self.deadline = now;
+        self.changed(now);
     }
 
     /// Let time pass and drain str0m.
@@ -783,7 +786,7 @@ impl Transport {
             }
             self.backlog_bytes -= bytes.len();
             self.backlog.pop_front();
-            self.deadline = now;
+            self.changed(now);
         }
         self.queued = false;
         // What came in before this call is heard now; what it asks for may be heard once more.
@@ -798,8 +801,9 @@ impl Transport {
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let soonest = [again, self.probe_until, waiting[0], waiting[1]];
+        self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
-            self.deadline = self.deadline.min(at.max(now + Duration::from_micros(1)));
+            self.deadline = self.due.min(at.max(now + Duration::from_micros(1)));
         }
         if std::mem::take(&mut self.moved) {
             happened.push(Happened::Moved);
@@ -814,6 +818,12 @@ impl Transport {
         }
     }
 
+    /// str0m was told something: it is to be called.
+    fn changed(&mut self, now: Instant) {
+        self.due = now;
+        self.deadline = now;
+    }
+
     /// The time of the next call of str0m: later than that of the one before.
     fn tick(&mut self, now: Instant) -> Instant {
         let time = self.clock.max(now);
@@ -824,7 +834,7 @@ impl Transport {
     /// Call str0m for as long as it is due. Its pacer lets one packet go at a time.
     fn run(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
         for _ in 0..MAX_ROUNDS {
-            if self.deadline > self.clock.max(now) {
+            if self.due > self.clock.max(now) {
                 break;
             }
             let input = str0m::Input::Timeout(self.tick(now));
@@ -850,11 +860,11 @@ impl Transport {
             } else {
                 at
             };
-            self.deadline = self.foreseen;
+            self.due = self.foreseen;
             self.waiting = 0;
             self.resending = false;
         } else {
-            self.deadline = at;
+            self.due = at;
         }
     }
 
@@ -865,7 +875,7 @@ impl Transport {
         }
         let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
         let settled = !follows && self.foreseen > self.clock;
-        self.deadline = if settled { self.foreseen } else { self.clock };
+        self.due = if settled { self.foreseen } else { self.clock };
     }
 
     /// Take everything that str0m has to say, up to when it wants to be called next.

@@ -79,6 +79,8 @@ pub(crate) struct Link {
     pub(crate) peer_key: [u8; 32],
     /// Key ids that are no longer ours to receive under.
     pub(crate) retired: Vec<u32>,
+    /// Its timer is yet to be set.
+    pub(crate) touched: bool,
     pub(crate) measure: Measure,
     state: LinkState,
     current: Option<Session>,
@@ -147,6 +149,7 @@ impl Link {
             node,
             peer_key,
             retired: Vec::new(),
+            touched: false,
             measure: Measure::default(),
             state: LinkState::Connecting,
             current: None,

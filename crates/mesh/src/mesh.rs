@@ -90,6 +90,9 @@ pub struct Mesh {
     locals: HashMap<StreamId, Local>,
     keyframes: Keyframes,
     timers: Timers,
+    /// Links called since their timers were last set, each once: a packet is not worth working out
+    /// a deadline for.
+    touched: Vec<NodeId>,
     /// Links with frames to flush, and since when.
     pending: Vec<NodeId>,
     pending_since: Instant,
@@ -145,6 +148,7 @@ impl Mesh {
             locals: HashMap::new(),
             keyframes: Keyframes::default(),
             timers,
+            touched: Vec::new(),
             pending: Vec::new(),
             pending_since: now,
             published: Published::default(),
@@ -171,10 +175,23 @@ impl Mesh {
     /// When to call `handle` with `Timeout`: at once if it has passed, which flushes the frames
     /// that wait for company.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.pending.is_empty() {
-            self.timers.next()
-        } else {
-            Some(self.pending_since)
+        if !self.pending.is_empty() {
+            return Some(self.pending_since);
+        }
+        let timing = &self.config.timing;
+        let touched = self.touched.iter().filter_map(|node| self.links.get(node));
+        let touched = touched.map(|link| link.deadline(self.latest, timing));
+        touched.chain(self.timers.next()).min()
+    }
+
+    /// Sets the timers of the links that were called.
+    fn set_timers(&mut self) {
+        while let Some(node) = self.touched.pop() {
+            if let Some(link) = self.links.get_mut(&node) {
+                link.touched = false;
+                let deadline = link.deadline(self.latest, &self.config.timing);
+                self.timers.at(Timer::Link(node), deadline);
+            }
         }
     }
 
@@ -222,6 +239,9 @@ impl Mesh {
 
     /// Take what happened; append what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
+        if now != self.latest {
+            self.set_timers();
+        }
         self.notice_stall(now);
         self.latest = now;
         match input {
@@ -331,6 +351,7 @@ impl Mesh {
     // --- time ---------------------------------------------------------------------------------
 
     fn on_timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.set_timers();
         let mut due = Vec::new();
         while let Some(timer) = self.timers.pop(now) {
             due.push(timer);
@@ -389,7 +410,7 @@ impl Mesh {
 
     // --- links --------------------------------------------------------------------------------
 
-    /// Call a link; then see to its timer and to the key ids that it gave up.
+    /// Call a link; then see to the key ids that it gave up, and in time to its timer.
     fn with_link<R>(
         &mut self,
         now: Instant,
@@ -412,9 +433,10 @@ impl Mesh {
         for id in link.retired.drain(..) {
             self.by_key_id.remove(&id);
         }
-        let deadline = link.deadline(now, &self.config.timing);
+        if !std::mem::replace(&mut link.touched, true) {
+            self.touched.push(node);
+        }
         let after = sending::health(link);
-        self.timers.at(Timer::Link(node), deadline);
         if before != after {
             self.on_health(now, node, before, after);
         }

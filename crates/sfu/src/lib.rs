@@ -14,6 +14,7 @@ mod filter;
 mod forwarder;
 mod gop;
 mod headroom;
+mod ids;
 mod interface;
 mod keyframe;
 mod layering;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use wire::{RoomKey, StreamId};
 
 use crate::figures;
+use crate::ids::ById;
 use crate::interface::{Config, Input, Output};
 use crate::levels;
 use crate::missed::Missed;
@@ -32,7 +33,7 @@ pub(crate) type TransportKey = (u64, Side);
 #[derive(Debug)]
 pub struct Sfu {
     pub(crate) config: Config,
-    pub(crate) participants: HashMap<u64, Participant>,
+    pub(crate) participants: ById<Participant>,
     pub(crate) rooms: HashMap<RoomKey, BTreeSet<u64>>,
     pub(crate) missed: HashMap<RoomKey, Missed>,
     /// Of the rooms that have a scene.
@@ -43,9 +44,8 @@ pub struct Sfu {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     addresses: HashMap<SocketAddr, TransportKey>,
     ufrags: HashMap<String, TransportKey>,
-    /// Deadline of each transport, soonest first; `scheduled` holds the entry that is valid.
+    /// Deadline of each transport, soonest first: what it has as `scheduled`.
     deadlines: BTreeSet<(Instant, TransportKey)>,
-    scheduled: HashMap<TransportKey, Instant>,
     /// Transports that have something to send since `woken`.
     due: Vec<TransportKey>,
     woken: Option<Instant>,
@@ -65,7 +65,7 @@ impl Sfu {
     pub fn new(config: Config, now: Instant) -> Self {
         Self {
             config,
-            participants: HashMap::new(),
+            participants: ById::default(),
             rooms: HashMap::new(),
             missed: HashMap::new(),
             stages: HashMap::new(),
@@ -76,7 +76,6 @@ impl Sfu {
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
             deadlines: BTreeSet::new(),
-            scheduled: HashMap::new(),
             due: Vec::new(),
             woken: None,
             next_tick: now + levels::WINDOW,
@@ -103,7 +102,7 @@ impl Sfu {
             ("tracks", self.tracks.len() as u64),
             ("streams", self.streams.len() as u64),
             ("subscriptions", subscriptions as u64),
-            ("transports", self.scheduled.len() as u64),
+            ("transports", self.deadlines.len() as u64),
             ("client_addresses", self.addresses.len() as u64),
         ]
     }
@@ -429,7 +428,8 @@ impl Sfu {
     }
 
     fn forget_transport(&mut self, key: TransportKey) {
-        if let Some(at) = self.scheduled.remove(&key) {
+        let scheduled = self.transport(key).and_then(|t| t.scheduled.take());
+        if let Some(at) = scheduled {
             self.deadlines.remove(&(at, key));
         }
         self.ufrags.retain(|_, k| *k != key);
@@ -523,18 +523,18 @@ impl Sfu {
 
     /// Note that a transport's deadline may have changed.
     pub(crate) fn touched(&mut self, key: TransportKey) {
-        let Some(at) = self.transport(key).map(|t| t.deadline) else {
+        let Some(transport) = self.transport(key) else {
             return;
         };
-        match self.scheduled.insert(key, at) {
-            Some(before) if before == at => {}
-            before => {
-                if let Some(before) = before {
-                    self.deadlines.remove(&(before, key));
-                }
-                self.deadlines.insert((at, key));
-            }
+        let at = transport.deadline;
+        let before = transport.scheduled.replace(at);
+        if before == Some(at) {
+            return;
         }
+        if let Some(before) = before {
+            self.deadlines.remove(&(before, key));
+        }
+        self.deadlines.insert((at, key));
     }
 
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -550,11 +550,14 @@ impl Sfu {
             self.due = due;
         }
         // Each due transport once: one that stays due is served again by the next call.
-        let due: Vec<TransportKey> = self
-            .deadlines
-            .range(..=(now, (u64::MAX, Side::Subscriber)))
-            .map(|(_, key)| *key)
-            .collect();
+        let mut due = Vec::new();
+        while let Some((at, key)) = self.deadlines.first().copied().filter(|due| due.0 <= now) {
+            self.deadlines.pop_first();
+            if let Some(transport) = self.transport(key) {
+                transport.scheduled.take_if(|scheduled| *scheduled == at);
+            }
+            due.push(key);
+        }
         for key in due {
             self.poll(now, key, out);
         }

@@ -3,8 +3,8 @@
 //! str0m asks to be drained after every change; this file drains it in `poll` alone, and marks
 //! itself due after each change, so that the rule can't be forgotten elsewhere.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Pt};
 use str0m::net::{Protocol as NetProtocol, Receive, TcpType};
 use str0m::rtp::rtcp::{Nack, NackEntry, Rtcp, Twcc};
 use str0m::rtp::{RawPacket, RtpHeader, RtpPacket, RtpWrite, SeqNo, Ssrc};
-use str0m::{Candidate, Event, IceConnectionState, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Output, PacerReason, Reason, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
 use crate::codec::{self, PayloadTypes};
@@ -76,8 +76,13 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// After a client moved, packets of its old place are only late.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
-/// Times that one `poll` feeds str0m: a whole frame's packets leave in one turn.
+/// Times that one `poll` calls str0m: a whole frame's packets leave in one turn.
 const MAX_ROUNDS: usize = 64;
+/// After a packet str0m's pacer lets the next go only when so much time has passed.
+const ROUND: Duration = Duration::from_micros(1);
+/// Between two calls of str0m for its bookkeeping alone, at most. Every call does what is due by
+/// then, so that nothing of a connection that sends waits for this, and nothing of another longer.
+const REST: Duration = Duration::from_millis(40);
 
 /// RTP clocks, Hz (RFC 3551, RFC 7587).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -98,6 +103,12 @@ fn is_binding_request(bytes: &[u8]) -> bool {
 /// Whether what begins as RTP does is RTCP (RFC 5761 section 4).
 fn is_rtcp(bytes: &[u8]) -> bool {
     matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
+}
+
+/// Whether str0m wants to be called for nothing but its own estimate and pace, which are not used.
+fn is_bookkeeping(reason: Reason) -> bool {
+    let pace = Reason::Pacer(PacerReason::Handle);
+    reason == pace || reason == Reason::BweDelayControl
 }
 
 /// What names an RTP packet, None for anything else (RFC 3550, RFC 5761).
@@ -155,6 +166,22 @@ pub(crate) struct Transport {
     lost: bool,
     established: bool,
     pub(crate) deadline: Instant,
+    /// When str0m is to be called.
+    due: Instant,
+    /// The deadline that its owner knows of.
+    pub(crate) scheduled: Option<Instant>,
+    /// Before this str0m is not called again.
+    clock: Instant,
+    /// When str0m wants to be called, as it said when it had nothing left to send.
+    foreseen: Instant,
+    /// It was for its bookkeeping, which every call does.
+    keeps_books: bool,
+    /// Packets written to str0m that have not left, at most.
+    waiting: usize,
+    /// A client asked for packets again, and not all of what str0m sends may have left.
+    resending: bool,
+    /// What came in has not been heard yet.
+    received: bool,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
     /// How long the scene lets pictures wait at the client, at least and at most.
@@ -174,7 +201,7 @@ pub(crate) struct Transport {
     repair_wait: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
     far: bool,
-    senders: HashMap<Mid, Vec<(Format, Pt)>>,
+    senders: BTreeMap<Mid, Vec<(Format, Pt)>>,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     channels_agreed: bool,
@@ -256,6 +283,14 @@ impl Transport {
             lost: false,
             established: false,
             deadline: now,
+            due: now,
+            scheduled: None,
+            clock: now,
+            foreseen: now,
+            keeps_books: false,
+            waiting: 0,
+            resending: false,
+            received: false,
             queued: false,
             scene_playout: None,
             addresses: VecDeque::new(),
@@ -269,7 +304,7 @@ impl Transport {
             round_trip: None,
             repair_wait: None,
             far: false,
-            senders: HashMap::new(),
+            senders: BTreeMap::new(),
             reliable: None,
             lossy: None,
             channels_agreed: false,
@@ -341,13 +376,14 @@ impl Transport {
             Protocol::Tcp => NetProtocol::Tcp,
         };
         let receive = Receive::new(protocol, from, to, bytes).map_err(|_| ())?;
-        let input = str0m::Input::Receive(now, receive);
+        let input = str0m::Input::Receive(self.tick(now), receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
         let taken = self.rtc.handle_input(input).map_err(|_| ());
         if taken.is_ok() {
             self.heard = Some(now);
         }
-        self.deadline = now;
+        self.received = true;
+        self.changed(now);
         taken
     }
 
@@ -398,7 +434,7 @@ impl Transport {
         let answer = answer.to_sdp_string();
         let (answer, restarted) = self.names.answer(&mut self.rtc, &before, &answer);
         self.restarted(restarted);
-        self.deadline = now;
+        self.changed(now);
         self.negotiated();
         if let Some([reliable, lossy]) = agreed_channels
             && !self.channels_agreed
@@ -451,7 +487,7 @@ impl Transport {
         let Some((offer, pending)) = api.apply() else {
             return Err("the offer would change nothing".into());
         };
-        self.deadline = now;
+        self.changed(now);
         self.offer = Some((id, pending));
         self.named = true;
         Ok((self.names.offer(restart, offer.to_sdp_string()), mids))
@@ -468,7 +504,7 @@ impl Transport {
         let Some((_, pending)) = self.offer.take() else {
             return Err(format!("answer {id} comes without an offer"));
         };
-        self.deadline = now;
+        self.changed(now);
         let before = self.rtc.direct_api().local_ice_credentials();
         self.rtc
             .sdp_api()
@@ -503,7 +539,7 @@ impl Transport {
         match Candidate::from_sdp_string(candidate) {
             Ok(candidate) => {
                 self.rtc.add_remote_candidate(candidate);
-                self.deadline = now;
+                self.changed(now);
                 true
             }
             Err(_) => false,
@@ -532,7 +568,7 @@ impl Transport {
         let mut api = self.rtc.direct_api();
         if let Some(rx) = api.stream_rx_by_mid(mid, rid) {
             rx.request_keyframe(KeyframeRequestKind::Pli);
-            self.deadline = now;
+            self.changed(now);
         }
     }
 
@@ -568,10 +604,12 @@ impl Transport {
         let nothing = Bitrate::from(0);
         if self.probe_until.is_some_and(|until| until <= now) {
             self.probe_until = None;
+            self.changed(now);
             self.rtc.bwe().set_bitrate(nothing, nothing);
         }
         if let Some(rate) = self.estimator.probe(now) {
             self.probe_until = Some(now + PROBE_LASTS);
+            self.changed(now);
             // It begins with three times its first rate, and no more than twice what is desired.
             self.rtc.bwe().reset(Bitrate::from(rate / 3));
             self.rtc.bwe().set_bitrate(nothing, Bitrate::from(rate / 2));
@@ -642,7 +680,8 @@ impl Transport {
         // It is paced here, by another estimate.
         tx.set_unpaced(true);
         tx.write_rtp(rtp);
-        self.deadline = now;
+        self.waiting += 1;
+        self.changed(now);
         true
     }
 
@@ -702,7 +741,7 @@ impl Transport {
             true => (true, MAX_BACKLOG),
             false => (false, MAX_HELD),
         };
-        self.deadline = now;
+        self.changed(now);
         if open && (!reliable || self.backlog.is_empty()) && self.write_message(reliable, bytes) {
             return Sent::Taken;
         }
@@ -731,7 +770,7 @@ impl Transport {
         if self.rtc.close().is_err() {
             self.rtc.disconnect();
         }
-        self.deadline = now;
+        self.changed(now);
     }
 
     /// Let time pass and drain str0m.
@@ -747,29 +786,24 @@ impl Transport {
             }
             self.backlog_bytes -= bytes.len();
             self.backlog.pop_front();
+            self.changed(now);
         }
         self.queued = false;
         // What came in before this call is heard now; what it asks for may be heard once more.
-        self.drain(now, transmits, happened);
+        if std::mem::take(&mut self.received) {
+            self.drain(now, transmits, happened);
+        }
         self.hearing = None;
         self.hear_again(now, transmits, happened);
         self.probe(now);
-        for _ in 0..MAX_ROUNDS {
-            if self.rtc.handle_input(str0m::Input::Timeout(now)).is_err() {
-                self.rtc.disconnect();
-            }
-            self.drain(now, transmits, happened);
-            // The pacer lets one packet go at a time and is due again at once.
-            if self.deadline > now {
-                break;
-            }
-        }
+        self.run(now, transmits, happened);
         self.let_go(now, transmits);
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let soonest = [again, self.probe_until, waiting[0], waiting[1]];
+        self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
-            self.deadline = self.deadline.min(at.max(now + Duration::from_micros(1)));
+            self.deadline = self.due.min(at.max(now + Duration::from_micros(1)));
         }
         if std::mem::take(&mut self.moved) {
             happened.push(Happened::Moved);
@@ -784,14 +818,71 @@ impl Transport {
         }
     }
 
+    /// str0m was told something: it is to be called.
+    fn changed(&mut self, now: Instant) {
+        self.due = now;
+        self.deadline = now;
+    }
+
+    /// The time of the next call of str0m: later than that of the one before.
+    fn tick(&mut self, now: Instant) -> Instant {
+        let time = self.clock.max(now);
+        self.clock = time + ROUND;
+        time
+    }
+
+    /// Call str0m for as long as it is due. Its pacer lets one packet go at a time.
+    fn run(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
+        for _ in 0..MAX_ROUNDS {
+            if self.due > self.clock.max(now) {
+                break;
+            }
+            let input = str0m::Input::Timeout(self.tick(now));
+            if self.rtc.handle_input(input).is_err() {
+                self.rtc.disconnect();
+            }
+            self.drain(now, transmits, happened);
+        }
+    }
+
+    /// str0m wants to be called next at this time. If that is for the packet that just left and none
+    /// follows, it can wait for the next packet, or for when it is due otherwise.
+    ///
+    /// What is due otherwise is hidden while a packet has just left: it is what was foreseen before.
+    fn due_at(&mut self, at: Instant) {
+        let reason = self.rtc.last_timeout_reason();
+        if reason == Reason::Pacer(PacerReason::Immediate) {
+            self.packet_left();
+        } else if at > self.clock {
+            self.keeps_books = self.probe_until.is_none() && is_bookkeeping(reason);
+            self.foreseen = if self.keeps_books {
+                self.clock + REST
+            } else {
+                at
+            };
+            self.due = self.foreseen;
+            self.waiting = 0;
+            self.resending = false;
+        } else {
+            self.due = at;
+        }
+    }
+
+    /// A packet has just left, and the pacer waits for the next call.
+    fn packet_left(&mut self) {
+        if self.keeps_books {
+            self.foreseen = self.clock + REST;
+        }
+        let follows = self.waiting > 0 || self.resending || self.probe_until.is_some();
+        let settled = !follows && self.foreseen > self.clock;
+        self.due = if settled { self.foreseen } else { self.clock };
+    }
+
     /// Take everything that str0m has to say, up to when it wants to be called next.
     fn drain(&mut self, now: Instant, transmits: &mut Vec<Transmit>, happened: &mut Vec<Happened>) {
         loop {
             match self.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
-                    return;
-                }
+                Ok(Output::Timeout(at)) => return self.due_at(at),
                 Ok(Output::Transmit(t)) => {
                     let protocol = match t.proto {
                         NetProtocol::Udp => Protocol::Udp,
@@ -819,7 +910,15 @@ impl Transport {
                         None => transmits.push(transmit),
                     }
                 }
-                Ok(Output::Event(Event::RawPacket(raw))) => self.raw(now, *raw, happened),
+                Ok(Output::Event(Event::RawPacket(raw))) => {
+                    let left = matches!(*raw, RawPacket::RtpTx(..));
+                    self.raw(now, *raw, happened);
+                    // A packet is the last that str0m has to say before its next call, and this
+                    // comes after it: to ask once more would take longer than the packet did.
+                    if left && self.probe_until.is_none() && !self.resending {
+                        return self.packet_left();
+                    }
+                }
                 Ok(Output::Event(event)) => self.event(event, happened),
                 Err(_) => {
                     self.rtc.disconnect();
@@ -872,7 +971,12 @@ impl Transport {
         match raw {
             RawPacket::RtpTx(header, bytes) => self.rtp_sent(now, &header, bytes.len()),
             RawPacket::RtcpRx(Rtcp::Twcc(report)) => self.reported(now, report, happened),
-            RawPacket::RtcpRx(Rtcp::Nack(nack)) if !self.hearing_again => self.nacked(now, &nack),
+            RawPacket::RtcpRx(Rtcp::Nack(nack)) => {
+                self.resending = true;
+                if !self.hearing_again {
+                    self.nacked(now, &nack);
+                }
+            }
             _ => {}
         }
     }
@@ -881,6 +985,9 @@ impl Transport {
         let number = header.ext_vals.transport_cc;
         if let Some(number) = number {
             self.estimator.sent(now, number, bytes + AROUND);
+        }
+        if !self.repair_types.contains(&header.payload_type) {
+            self.waiting = self.waiting.saturating_sub(1);
         }
         let pace = match self.put.take() {
             Some(Class::Repair) => &mut self.repairs,
@@ -949,7 +1056,7 @@ impl Transport {
                 break;
             };
             if let Ok(receive) = Receive::new(NetProtocol::Udp, from, to, &bytes) {
-                let input = str0m::Input::Receive(now, receive);
+                let input = str0m::Input::Receive(self.tick(now), receive);
                 // It was taken once already.
                 let _ = self.rtc.handle_input(input);
             }

@@ -175,6 +175,27 @@ fn a_lost_packet_is_sent_again() {
 }
 
 #[test]
+fn the_packets_of_a_picture_leave_in_one_turn() {
+    let mut w = World::new();
+    let ann = w.join(1, &[VIDEO]);
+    let bob = w.join(1, &[SEE]);
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
+    subscribe(&mut w, bob, 0, "TR_v");
+    let pt = w.pt(ann, Codec::Vp8);
+    for picture in 0..20u64 {
+        for sequence in 1 + picture * 8..9 + picture * 8 {
+            // A keyframe's first packet.
+            w.send(ann, 0, pt, sequence, &[0x10, 0x00, 0, 0]);
+        }
+        let before = w.forwarded;
+        w.step();
+        assert_eq!(w.forwarded - before, 8, "picture {picture}");
+        w.run(Duration::from_millis(25));
+    }
+    assert_eq!(w.clients[bob].packets.len(), 160);
+}
+
+#[test]
 fn keyframe_requests_are_throttled_and_reach_the_publisher() {
     let mut w = World::new();
     let ann = w.join(1, &[VIDEO]);

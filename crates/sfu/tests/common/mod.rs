@@ -62,7 +62,13 @@ pub struct World {
     pub tick: Duration,
     /// What clients that join are like beyond the usual.
     pub configure: fn(RtcConfig) -> RtcConfig,
+    /// How the SFU is called: for who counts what that costs.
+    pub handle: Handle,
+    /// RTP packets that the SFU sent.
+    pub forwarded: u64,
 }
+
+type Handle = fn(&mut Sfu, Instant, Input<'_>, &mut Vec<Output>);
 
 /// Paths between clients, by their place, and the server.
 pub trait Network {
@@ -91,6 +97,8 @@ impl World {
             network: None,
             tick: Duration::from_millis(5),
             configure: |config| config,
+            handle: Sfu::handle,
+            forwarded: 0,
         }
     }
 
@@ -209,7 +217,7 @@ impl World {
 
     pub fn input(&mut self, input: Input<'_>) {
         let mut out = vec![];
-        self.sfu.handle(self.now, input, &mut out);
+        (self.handle)(&mut self.sfu, self.now, input, &mut out);
         self.outputs(out);
     }
 
@@ -217,6 +225,7 @@ impl World {
         for output in out {
             match output {
                 Output::Transmit(t) => {
+                    self.forwarded += u64::from(is_rtp(&t.bytes));
                     let Some(at) = self.clients.iter().position(|c| c.seen_as == t.to) else {
                         continue;
                     };
@@ -395,6 +404,11 @@ fn without_feedback() -> ExtensionMap {
     map.set(10, Extension::RtpStreamId);
     map.set(11, Extension::RepairedRtpStreamId);
     map
+}
+
+/// Of RFC 7983 and RFC 5761: neither STUN, DTLS nor RTCP.
+fn is_rtp(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, kind, ..] if first >> 6 == 2 && !(64..96).contains(&(kind & 0x7f)))
 }
 
 type Datagram = (SocketAddr, SocketAddr, Vec<u8>);

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.browser import Browser, joined_page, started_browser
 from tests.e2e.conftest import Ends
+from tests.e2e.door import door_to
 from tests.e2e.people import WITHIN_S, joined
 from tests.media import chirp
 
@@ -115,6 +116,43 @@ async def test_a_page_and_the_python_sdk(
         await ben.expect("data_received", lambda packet: packet.data == b"from the page")
         await ben.me.publish_data(b"from Python", topic="note")
         await ayu.expect("data_received", text="from Python", identity="ben")
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+async def test_a_page_comes_back_at_another_edge(
+    ends: Ends, room: str, browser: Browser, dual: bool
+) -> None:
+    async with (
+        door_to(ends.near) as (door, near),
+        joined_page(browser, near, room, "ayu", dual=dual) as ayu,
+        joined(ends.far, room, "ben") as ben,
+    ):
+        await asyncio.gather(ayu.say(chirp.JAKARTA), ben.say(chirp.FRANKFURT))
+        to_ben = await ben.track_of("ayu")
+        await asyncio.gather(ben.hear(to_ben, chirp.JAKARTA), ayu.hear("ben", chirp.FRANKFURT))
+        bens = len(ben.log)
+        door.lead_to(ends.far)
+        door.cut()
+        await ayu.expect("reconnecting" if dual else "signal_reconnecting")
+        await ben.me.publish_data(b"while you were away", topic="note")
+        await ayu.expect("reconnected")
+        # With two connections it joins anew, with new tracks.
+        to_ben = await ben.track_of("ayu", since=bens if dual else 0)
+        await asyncio.gather(ben.hear(to_ben, chirp.JAKARTA), ayu.hear("ben", chirp.FRANKFURT))
+        await ayu.call("sendData", "end", True, "note")
+        await ben.expect("data_received", lambda packet: packet.data == b"end")
+        await ben.me.publish_data(b"end", topic="note")
+        await ayu.expect("data_received", text="end")
+        anew = {name for name, _ in ben.log[bens:]} & {
+            "participant_connected",
+            "participant_disconnected",
+            "track_unsubscribed",
+        }
+        if not dual:
+            texts = [entry["text"] for entry in await ayu.events("data_received")]
+            assert texts == ["while you were away", "end"]
+            assert not await ayu.events("reconnecting")
+        assert bool(anew) == dual
 
 
 async def test_mute_late_join_and_leave(ends: Ends, room: str, browser: Browser) -> None:

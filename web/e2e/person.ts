@@ -193,7 +193,9 @@ class Person {
       .on(RoomEvent.TrackUnmuted, (_, who) =>
         note({ name: "track_unmuted", identity: who.identity }),
       )
+      .on(RoomEvent.SignalReconnecting, () => note({ name: "signal_reconnecting" }))
       .on(RoomEvent.Reconnecting, () => note({ name: "reconnecting" }))
+      .on(RoomEvent.Reconnected, () => note({ name: "reconnected" }))
       .on(RoomEvent.Disconnected, (reason) =>
         note({ name: "disconnected", text: String(reason ?? "") }),
       )

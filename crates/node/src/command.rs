@@ -95,10 +95,19 @@ pub enum Command {
     AdoptConnection {
         participant: u64,
         channels: [u16; 2],
+        #[serde(default)]
+        here_s: f64,
     },
     ReplayData {
         participant: u64,
         had: Vec<Had>,
+    },
+    HoldData {
+        participant: u64,
+        seconds: f64,
+    },
+    HandOver {
+        participant: u64,
     },
     SendData {
         room: ByteBuf,
@@ -349,6 +358,8 @@ impl Command {
             | Command::ResumeParticipant { participant }
             | Command::AdoptConnection { participant, .. }
             | Command::ReplayData { participant, .. }
+            | Command::HoldData { participant, .. }
+            | Command::HandOver { participant }
             | Command::Restrict { participant, .. }
             | Command::MoveParticipant { participant, .. }
             | Command::Call { participant, .. } => Some(*participant),

@@ -218,13 +218,25 @@ impl Node {
             Command::AdoptConnection {
                 participant,
                 channels,
+                here_s,
             } => self.sfu(
                 now,
                 sfu::Input::Adopt {
                     participant,
                     channels,
+                    here: span(here_s),
                 },
             ),
+            Command::HoldData {
+                participant,
+                seconds,
+            } => {
+                let until = now.checked_add(span(seconds)).unwrap_or(now);
+                self.sfu(now, sfu::Input::Hold { participant, until });
+            }
+            Command::HandOver { participant } => {
+                self.sfu(now, sfu::Input::HandOver { participant });
+            }
             Command::ReplayData { participant, had } => {
                 let had: Vec<_> = had.into_iter().map(|h| (h.publisher, h.sequence)).collect();
                 let had = &had;
@@ -425,6 +437,11 @@ fn node_ids(numbers: Vec<u16>) -> Vec<NodeId> {
 /// Bits in so many kilobits.
 fn bits(kilobits: u32) -> u64 {
     u64::from(kilobits) * 1000
+}
+
+/// Zero of what is no time.
+fn span(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 fn room_key(bytes: &[u8]) -> RoomKey {

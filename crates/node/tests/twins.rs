@@ -153,7 +153,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 30, "one sample of each command");
+    assert_eq!(read, 32, "one sample of each command");
 }
 
 #[test]

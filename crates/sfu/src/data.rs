@@ -92,6 +92,19 @@ fn stamp_user(
     Ok(out)
 }
 
+/// A stamped packet, for one of its receivers alone.
+pub(crate) fn readdress(packet: &[u8], identity: &str) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::with_capacity(packet.len() + identity.len() + 4);
+    for field in fields(packet) {
+        let field = field?;
+        if field.number != DESTINATIONS {
+            out.extend_from_slice(field.whole);
+        }
+    }
+    put(&mut out, DESTINATIONS, identity.as_bytes());
+    Ok(out)
+}
+
 /// Whom a packet is for. Nobody named means everybody.
 #[derive(Debug, Default)]
 pub(crate) struct Destinations<'a> {
@@ -204,6 +217,16 @@ mod tests {
         let to = Destinations::read(&out).expect("read");
         assert!(to.include("bob", "PA_2"));
         assert!(!to.include("eve", "PA_3"));
+    }
+
+    #[test]
+    fn a_packet_for_many_can_be_passed_to_one() {
+        let out = stamp(&user(&["bob", "eve"]), ANN).expect("stamped");
+        let out = readdress(&out, "bob").expect("readdressed");
+        let to = Destinations::read(&out).expect("read");
+        assert!(to.names("bob") && !to.include("eve", "PA_3"));
+        assert_eq!(sender_sid(&out), Some(&b"PA_1"[..]));
+        assert_eq!(readdress(&[0x22, 9], "bob"), Err(Malformed));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wire::{MediaPacket, RoomKey, StreamId};
 
@@ -137,10 +138,24 @@ pub enum Input<'a> {
         participant: u64,
     },
     /// A client's connection was another node's until now: its next offer begins ICE, DTLS and
-    /// SCTP anew. `channels`: ids of its reliable and its lossy channel.
+    /// SCTP anew. `channels`: ids of its reliable and its lossy channel; `here`: since when it is in
+    /// the room.
     Adopt {
         participant: u64,
         channels: [u16; 2],
+        here: Duration,
+    },
+    /// A client comes back here or elsewhere, and will say what it has: what is said meanwhile waits
+    /// for that, until then at most.
+    Hold {
+        participant: u64,
+        until: Instant,
+    },
+    /// A client goes on at another node, which gets what waits for it. What it still sends here is
+    /// taken until it is removed; its connection ends without a goodbye, which would end the
+    /// client's data channels.
+    HandOver {
+        participant: u64,
     },
     /// Send a client again what it missed; of each publisher, the last message that it got.
     Replay {

@@ -3,6 +3,7 @@
 //!
 //! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
 
+mod backlog;
 mod calls;
 mod choosing;
 mod codec;

@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::RoomKey;
 
-use crate::data::{Destinations, Refused, Sender, sender_sid, sequence, stamp};
+use crate::data::{Destinations, Refused, Sender, origin, readdress, sender_sid, sequence, stamp};
 use crate::interface::Output;
 use crate::missed::Reader;
 use crate::sfu::Sfu;
-use crate::transport::Sent;
+use crate::transport::{Sent, Transport};
+
+/// For so long after a client came from another node, that node may pass on what waited for it
+/// there, some of which was heard here.
+const PASSED_ON: Duration = Duration::from_secs(10);
 
 impl Sfu {
     /// A client said something on a data channel.
@@ -77,6 +81,10 @@ impl Sfu {
         bytes: &Arc<[u8]>,
         sender: Option<u64>,
     ) {
+        if sender.is_none() && reliable && self.heard_before(now, room, bytes) {
+            self.count("data_repeated");
+            return;
+        }
         let Some(members) = self.rooms.get(&room) else {
             return;
         };
@@ -93,7 +101,7 @@ impl Sfu {
             .iter()
             .filter(|id| Some(**id) != sender)
             .filter_map(|id| self.participants.get(id))
-            .filter(|p| from != Some(p.info.sid.as_bytes()))
+            .filter(|p| !p.handed_over && from != Some(p.info.sid.as_bytes()))
             .filter(|p| to.include(&p.info.identity, &p.info.sid))
             .map(|p| (p.info.participant, p.data_side()))
             .collect();
@@ -111,6 +119,65 @@ impl Sfu {
         }
         if forgotten > 0 {
             self.count_many("replay_forgotten", forgotten);
+        }
+    }
+
+    /// Whether a message from elsewhere was heard here, where a session is in two places while it
+    /// moves: its client may say a thing at both, and what waits for it comes from its old place.
+    fn heard_before(&mut self, now: Instant, room: RoomKey, bytes: &[u8]) -> bool {
+        let (Some(of), Some(members)) = (origin(bytes), self.rooms.get(&room)) else {
+            return false;
+        };
+        for id in members {
+            let Some(p) = self.participants.get_mut(id) else {
+                continue;
+            };
+            if p.info.sid.as_bytes() == of.sid {
+                if of.sequence <= p.last_sequence {
+                    return true;
+                }
+                p.last_sequence = of.sequence;
+            }
+            let passed_on = p.adopted_at.is_some_and(|at| now < at + PASSED_ON)
+                && Destinations::read(bytes).is_ok_and(|to| to.names(&p.info.identity));
+            let kept = self.missed.get(&room).filter(|_| passed_on);
+            if kept.is_some_and(|kept| kept.has(of)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Keep messages for a client back that is about to say what it has.
+    pub(crate) fn hold(&mut self, participant: u64, until: Instant) {
+        let Some(side) = self.participants.get(&participant).map(|p| p.data_side()) else {
+            return;
+        };
+        if let Some(transport) = self.transport((participant, side)) {
+            transport.hold(until);
+        }
+        self.touched((participant, side));
+    }
+
+    /// Another node has the session now: it gets what waits for its client.
+    pub(crate) fn hand_over(&mut self, participant: u64, out: &mut Vec<Output>) {
+        let Some(p) = self.participants.get_mut(&participant) else {
+            return;
+        };
+        p.handed_over = true;
+        let (room, identity, side) = (p.info.room, p.info.identity.clone(), p.data_side());
+        let transport = p.transport(side);
+        let waiting = transport.map(Transport::take_backlog).unwrap_or_default();
+        for bytes in waiting {
+            let Ok(bytes) = readdress(&bytes, &identity) else {
+                continue;
+            };
+            out.push(Output::Data {
+                room,
+                reliable: true,
+                bytes: bytes.into(),
+            });
+            self.count("data_handed_over");
         }
     }
 
@@ -140,7 +207,13 @@ impl Sfu {
         let kept = self.missed.get(&p.info.room);
         let missed = kept.map_or_else(Vec::new, |kept| kept.missed(now, reader, &had));
         let key = (participant, p.data_side());
-        for bytes in missed {
+        // What is only here nobody numbered, or it is older than what is kept.
+        let mut waiting = self
+            .transport(key)
+            .map(Transport::take_backlog)
+            .unwrap_or_default();
+        waiting.retain(|bytes| !missed.iter().any(|m| Arc::ptr_eq(m, bytes)));
+        for bytes in waiting.into_iter().chain(missed) {
             let sent = self
                 .transport(key)
                 .map(|t| t.send_message(now, true, &bytes));

@@ -1,7 +1,7 @@
 //! Reliable messages that a client may have missed: what a room heard of late, by publisher and
 //! number (livekit.md 1.12), and what of it a client that comes back asks for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,12 @@ impl Missed {
         early
     }
 
+    /// Whether a message was heard here.
+    pub(crate) fn has(&self, of: Origin<'_>) -> bool {
+        let mut origins = self.messages.iter().filter_map(|kept| origin(&kept.bytes));
+        origins.any(|from| from == of)
+    }
+
     /// The highest number heard of a publisher.
     pub(crate) fn last(&self, publisher: &str) -> u32 {
         let origins = self.messages.iter().filter_map(|kept| origin(&kept.bytes));
@@ -89,8 +95,7 @@ impl Missed {
             };
             new && sid != reader.sid.as_bytes() && meant()
         };
-        let missed = self.messages.iter().filter(lacks);
-        missed.map(|kept| Arc::clone(&kept.bytes)).collect()
+        in_order(self.messages.iter().filter(lacks))
     }
 
     fn drop_oldest(&mut self) {
@@ -98,6 +103,24 @@ impl Missed {
             self.bytes -= gone.bytes.len();
         }
     }
+}
+
+/// Each publisher's messages by number: what another node passed on came later than what followed
+/// it, and clients take a lower number for a repetition.
+fn in_order<'a>(messages: impl Iterator<Item = &'a Kept> + Clone) -> Vec<Arc<[u8]>> {
+    let named = messages.filter_map(|kept| Some((origin(&kept.bytes)?, &kept.bytes)));
+    let mut queues: HashMap<&[u8], BTreeMap<u32, &Arc<[u8]>>> = HashMap::new();
+    for (from, bytes) in named.clone() {
+        queues
+            .entry(from.sid)
+            .or_default()
+            .insert(from.sequence, bytes);
+    }
+    let next = |(from, _): (Origin<'_>, _)| queues.get_mut(from.sid)?.pop_first();
+    named
+        .filter_map(next)
+        .map(|(_, bytes)| Arc::clone(bytes))
+        .collect()
 }
 
 #[cfg(test)]
@@ -143,6 +166,17 @@ mod tests {
         assert_eq!(numbers(&missed), [3, 4, 9]);
         assert_eq!(replay.last("PA_1"), 4);
         assert_eq!(replay.last("PA_9"), 0);
+    }
+
+    #[test]
+    fn what_comes_late_takes_its_place() {
+        let now = Instant::now();
+        let mut replay = Missed::default();
+        for (sid, sequence) in [("PA_1", 2), ("PA_3", 7), ("PA_1", 1), ("PA_1", 3)] {
+            replay.keep(now, &message(sid, sequence, "", 10));
+        }
+        let missed = replay.missed(now, reader(now), &HashMap::new());
+        assert_eq!(numbers(&missed), [1, 7, 2, 3]);
     }
 
     #[test]

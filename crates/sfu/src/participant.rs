@@ -23,6 +23,9 @@ pub(crate) struct Participant {
     pub(crate) last_sequence: u32,
     /// Its connection was another node's: the channels for its first offer here.
     pub(crate) adopted: Option<[u16; 2]>,
+    pub(crate) adopted_at: Option<Instant>,
+    /// Another node has it now.
+    pub(crate) handed_over: bool,
     pub(crate) publisher: Option<Transport>,
     pub(crate) subscriber: Option<Transport>,
     /// Estimate toward the client, bits per second.
@@ -51,6 +54,8 @@ impl Participant {
             added: now,
             last_sequence: 0,
             adopted: None,
+            adopted_at: None,
+            handed_over: false,
             publisher: None,
             subscriber: None,
             estimate: None,

@@ -25,6 +25,8 @@ const MAX_ADDRESSES: usize = 16;
 
 /// Ids of the reliable and the lossy channel where both sides know them (livekit.md 1.12).
 const AGREED_CHANNELS: [u16; 2] = [100, 101];
+/// Of an offer with data channels.
+const DATA_SECTION: &str = "m=application";
 
 /// What a participant's transport is known by.
 pub(crate) type TransportKey = (u64, Side);
@@ -268,11 +270,16 @@ impl Sfu {
             Input::Adopt {
                 participant,
                 channels,
+                here,
             } => {
                 if let Some(p) = self.participants.get_mut(&participant) {
                     p.adopted = Some(channels);
+                    p.adopted_at = Some(now);
+                    p.added = now.checked_sub(here).unwrap_or(p.added);
                 }
             }
+            Input::Hold { participant, until } => self.hold(participant, until),
+            Input::HandOver { participant } => self.hand_over(participant, out),
             Input::Replay { participant, had } => self.send_missed(now, participant, had),
             Input::Restrict {
                 participant,
@@ -410,9 +417,11 @@ impl Sfu {
         for key in subscribed.into_iter().flatten() {
             self.end_subscription(participant, key, out);
         }
+        let here = self.participants.get(&participant);
+        let silently = here.is_some_and(|p| p.handed_over);
         for side in [Side::Publisher, Side::Subscriber] {
             let key = (participant, side);
-            if let Some(t) = self.transport(key) {
+            if let Some(t) = self.transport(key).filter(|_| !silently) {
                 t.close(now);
                 // What str0m has to say about its own end is no news: only its packets count.
                 self.drain(now, key);
@@ -484,9 +493,12 @@ impl Sfu {
             Some(_) => Cow::Owned(as_client(sdp)),
             None => Cow::Borrowed(sdp),
         };
-        let answered = self
-            .open(now, participant, side)
-            .and_then(|t| t.accept_offer(now, &sdp, adopted.or(agreed)));
+        let answered = self.open(now, participant, side).and_then(|t| {
+            if adopted.is_some() && sdp.contains(DATA_SECTION) {
+                t.await_channels();
+            }
+            t.accept_offer(now, &sdp, adopted.or(agreed))
+        });
         self.renamed((participant, side));
         out.push(match answered {
             Ok(sdp) => Output::Answered {

@@ -21,6 +21,7 @@ use str0m::rtp::{RawPacket, RtpHeader, RtpPacket, RtpWrite, SeqNo, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Output, PacerReason, Reason, Rtc, RtcConfig};
 use wire::{Format, MediaPacket, StreamId};
 
+use crate::backlog::Backlog;
 use crate::codec::{self, PayloadTypes};
 use crate::estimate::{self, Estimator};
 use crate::figures::Gauge;
@@ -205,8 +206,9 @@ pub(crate) struct Transport {
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     channels_agreed: bool,
-    backlog: VecDeque<Arc<[u8]>>,
-    backlog_bytes: usize,
+    /// A connection that was another node's is up once its channels are, too.
+    awaits_channels: bool,
+    backlog: Backlog,
     created: Instant,
     /// When the client was heard last, whatever it sent.
     pub(crate) heard: Option<Instant>,
@@ -308,8 +310,8 @@ impl Transport {
             reliable: None,
             lossy: None,
             channels_agreed: false,
-            backlog: VecDeque::new(),
-            backlog_bytes: 0,
+            awaits_channels: false,
+            backlog: Backlog::default(),
             created: now,
             heard: None,
             gauge: Gauge::default(),
@@ -735,23 +737,40 @@ impl Transport {
         })
     }
 
+    /// Say that the connection is up only when its channels are open.
+    pub(crate) fn await_channels(&mut self) {
+        self.awaits_channels = !self.established;
+    }
+
+    /// Keep reliable messages back until then.
+    pub(crate) fn hold(&mut self, until: Instant) {
+        self.backlog.hold(until);
+        self.deadline = self.deadline.min(until);
+    }
+
+    /// The reliable messages that wait; they are the caller's now.
+    pub(crate) fn take_backlog(&mut self) -> VecDeque<Arc<[u8]>> {
+        self.backlog.take()
+    }
+
     /// Send a message on a data channel, or keep it for when there is room.
     pub(crate) fn send_message(&mut self, now: Instant, reliable: bool, bytes: &Arc<[u8]>) -> Sent {
-        let (open, limit) = match self.channel_open(reliable) {
-            true => (true, MAX_BACKLOG),
-            false => (false, MAX_HELD),
+        let open = self.channel_open(reliable);
+        // Who comes from another node gets all that it missed at once, before its channels open.
+        let limit = match open || self.awaits_channels {
+            true => MAX_BACKLOG,
+            false => MAX_HELD,
         };
         self.changed(now);
-        if open && (!reliable || self.backlog.is_empty()) && self.write_message(reliable, bytes) {
+        let at_once = !reliable || !self.backlog.delays();
+        if open && at_once && self.write_message(reliable, bytes) {
             return Sent::Taken;
         }
         let too_old = !open && now.saturating_duration_since(self.created) > MAX_HELD_AGE;
-        if !reliable || too_old || self.backlog_bytes + bytes.len() > limit {
-            return Sent::Dropped;
+        match reliable && !too_old && self.backlog.push(bytes, limit) {
+            true => Sent::Taken,
+            false => Sent::Dropped,
         }
-        self.backlog_bytes += bytes.len();
-        self.backlog.push_back(Arc::clone(bytes));
-        Sent::Taken
     }
 
     fn channel_open(&mut self, reliable: bool) -> bool {
@@ -780,12 +799,11 @@ impl Transport {
         transmits: &mut Vec<Transmit>,
         happened: &mut Vec<Happened>,
     ) {
-        while let Some(bytes) = self.backlog.front().cloned() {
+        while let Some(bytes) = self.backlog.next(now) {
             if !self.channel_open(true) || !self.write_message(true, &bytes) {
                 break;
             }
-            self.backlog_bytes -= bytes.len();
-            self.backlog.pop_front();
+            self.backlog.sent();
             self.changed(now);
         }
         self.queued = false;
@@ -800,7 +818,8 @@ impl Transport {
         self.let_go(now, transmits);
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
-        let soonest = [again, self.probe_until, waiting[0], waiting[1]];
+        let held = self.backlog.held_until();
+        let soonest = [again, self.probe_until, waiting[0], waiting[1], held];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
             self.deadline = self.due.min(at.max(now + Duration::from_micros(1)));
@@ -1069,7 +1088,9 @@ impl Transport {
         match event {
             Event::Connected => {
                 (self.established, self.lost) = (true, false);
-                happened.push(Happened::State(TransportState::Connected));
+                if !self.awaits_channels {
+                    happened.push(Happened::State(TransportState::Connected));
+                }
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 self.lost = true;
@@ -1077,7 +1098,7 @@ impl Transport {
             }
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
-            ) if self.established && std::mem::take(&mut self.lost) => {
+            ) if self.established && std::mem::take(&mut self.lost) && !self.awaits_channels => {
                 happened.push(Happened::State(TransportState::Connected));
             }
             Event::RtpPacket(packet) => {
@@ -1097,6 +1118,9 @@ impl Transport {
                     _ => return,
                 }
                 happened.push(Happened::ChannelsOpen);
+                if Some(id) == self.reliable && std::mem::take(&mut self.awaits_channels) {
+                    happened.push(Happened::State(TransportState::Connected));
+                }
             }
             Event::ChannelData(data) => {
                 let reliable = Some(data.id) == self.reliable;

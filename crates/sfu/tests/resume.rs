@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::World;
+use common::{World, packet, say};
 use sfu::{Input, Kind, Output, ParticipantInfo, Section, Side, participant_of_ufrag};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, MediaKind};
@@ -53,20 +53,6 @@ fn states(w: &World, of: u64) -> Vec<sfu::TransportState> {
         _ => None,
     };
     w.events.iter().filter_map(state).collect()
-}
-
-/// DataPacket{user{payload}, sequence}
-fn packet(payload: &[u8], sequence: u8) -> Vec<u8> {
-    let (inner, size) = (payload.len() as u8, payload.len() as u8 + 2);
-    [&[0x12, size, 0x12, inner], payload, &[0x80, 1, sequence]].concat()
-}
-
-fn say(w: &mut World, client: usize, bytes: &[u8]) {
-    let channels = &w.clients[client].channels;
-    let (id, _) = channels.iter().find(|(_, l)| l == "_reliable").unwrap();
-    let id = *id;
-    let mut channel = w.clients[client].rtc.channel(id).unwrap();
-    channel.write(true, bytes).unwrap();
 }
 
 #[test]
@@ -186,6 +172,7 @@ fn a_connection_that_was_another_nodes_is_opened_from_here() {
     w.input(Input::Adopt {
         participant: 1,
         channels: [0, 2],
+        here: Duration::ZERO,
     });
     let mut api = w.clients[ann].rtc.sdp_api();
     api.ice_restart(true);

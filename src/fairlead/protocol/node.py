@@ -178,10 +178,12 @@ class ResumeParticipant(Message, frozen=True):
 
 class AdoptConnection(Message, frozen=True):
     """A client's connection was with another node until now: its next offer begins ICE, DTLS and
-    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel."""
+    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel; ``here_s`` is for how
+    long it is in the room, in seconds. It is connected once its channels are open, too."""
 
     participant: int
     channels: list[int]
+    here_s: float = 0.0
 
 
 class Had(Message, frozen=True):
@@ -337,6 +339,21 @@ class SetEmulation(Message, frozen=True):
     cut: bool = False
 
 
+class HoldData(Message, frozen=True):
+    """A client comes back here or elsewhere, and will say what it has: what is said meanwhile waits
+    for that (`ReplayData`, `HandOver`), for so many seconds at most. Lossy messages don't."""
+
+    participant: int
+    seconds: float
+
+
+class HandOver(Message, frozen=True):
+    """A client goes on at another node: what waits for it here goes there. What it still sends here
+    is taken until `RemoveParticipant`, which then ends its connection without a goodbye."""
+
+    participant: int
+
+
 Command = (
     AddParticipant
     | UpdateParticipant
@@ -368,6 +385,8 @@ Command = (
     | SetProtection
     | SetLink
     | SetEmulation
+    | HoldData
+    | HandOver
 )
 
 

@@ -135,12 +135,13 @@ def _commit(ctx: Context, number: int, state: SyncState) -> None:
     _move_in(ctx, room, remote, session)
     subscribing.review_session(ctx, room, session)
     session.client_lines.keep({m: sid for m, sid in carried.items() if sid in session.wanted})
-    ctx.out.tell(node.AdoptConnection(participant=number, channels=_channels(state)))
+    here = max(0.0, ctx.now - session.joined_at)
+    ctx.out.tell(node.AdoptConnection(participant=number, channels=_channels(state), here_s=here))
     session.absence.moving = True
     session.absence.had = resuming.received(ctx, session, state)
     arriving.refresh_token(ctx, session)
     resuming.expect_ping(ctx, session)
-    ctx.timers.set(("resume", number), ctx.now + defaults.RESUME_TIMEOUT)
+    ctx.timers.set(("resume", number), ctx.now + defaults.ADOPT_TIMEOUT)
     ctx.happened("participant_adopted", room, participant=session.sid)
 
 
@@ -185,6 +186,7 @@ def _move_in(ctx: Context, room: Room, remote: RemoteParticipant, session: Sessi
     # It may have been here a moment ago: its record of then is written over, not taken back.
     ctx.parted.pop(remote.sid, None)
     ctx.timers.drop(("parted", remote.sid))
+    leaving.let_go(ctx, remote.sid)
     ctx.sessions[session.number] = room.sessions[session.number] = session
     room.visited = True
     if room.records.own is None:

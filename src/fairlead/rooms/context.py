@@ -66,6 +66,8 @@ class Context:
         """Websockets on which clients ask for sessions of other edges."""
         self.endings = Endings()
         self.parted: dict[str, ParticipantRecord] = {}
+        self.handed_over: dict[str, int] = {}
+        """Of those, the participants at the node whose clients may still say something here."""
         """Records of sessions that ended a moment ago."""
         self.region_of: dict[int, str] = {settings.node: settings.region}
         """Where each node is that is known."""

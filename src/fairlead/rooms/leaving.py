@@ -48,9 +48,12 @@ def leave(
 
 
 def hand_over(ctx: Context, session: Session) -> None:
-    """Another edge has the session now: here it ends without a word, and its tracks stay."""
-    _end(ctx, session, DisconnectReason.MIGRATION, LeaveRequest.RESUME, tell=False)
+    """Another edge has the session now: here it ends without a word, and its tracks stay. What its
+    client says here before it gets there counts."""
+    _end(ctx, session, DisconnectReason.MIGRATION, LeaveRequest.RESUME, tell=False, moves=True)
     room = ctx.room_of(session)
+    let_go(ctx, session.sid)
+    ctx.handed_over[session.sid] = session.number
     ctx.parted[session.sid] = session.record(session.told, [])
     ctx.timers.set(("parted", session.sid), ctx.now + defaults.HANDOVER_DELAY)
     ctx.happened("participant_moved", room, participant=session.sid)
@@ -63,6 +66,7 @@ def _end(
     action: LeaveRequest.Action,
     tell: bool,
     regions: RegionSettings | None = None,
+    moves: bool = False,
 ) -> None:
     """The session is no more, here and at the node."""
     room = ctx.touch(ctx.room_of(session))
@@ -85,7 +89,8 @@ def _end(
     for publication in session.publications.by_sid.values():
         if publication.mid is not None:
             ctx.out.tell(node.RemoveTrack(track=publication.sid))
-    ctx.out.tell(node.RemoveParticipant(participant=session.number))
+    end = node.HandOver if moves else node.RemoveParticipant
+    ctx.out.tell(end(participant=session.number))
     calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
@@ -168,6 +173,14 @@ def erase(ctx: Context, sid: str) -> None:
     """The other edges had time to hear of a departure: its record goes."""
     ctx.timers.drop(("parted", sid))
     ctx.out.add(DeleteRecord(record=ctx.parted.pop(sid)))
+    let_go(ctx, sid)
+
+
+def let_go(ctx: Context, sid: str) -> None:
+    """Nothing more is taken from the client of a session that another edge has."""
+    number = ctx.handed_over.pop(sid, None)
+    if number is not None:
+        ctx.out.tell(node.RemoveParticipant(participant=number))
 
 
 def forget(ctx: Context, room: Room) -> None:

@@ -37,6 +37,7 @@ def signal_lost(ctx: Context, number: int) -> None:
         return
     session.connected = False
     if session.active and session.parting != DisconnectReason.MEDIA_FAILURE:
+        _hold(ctx, session, defaults.HOLD)
         _wait(ctx, session)
     else:
         leaving.leave(ctx, session, session.parting)
@@ -73,6 +74,7 @@ def check_ping(ctx: Context, session: Session) -> None:
         session.parting = DisconnectReason.CONNECTION_TIMEOUT
         session.connected = False
         ctx.out.add(CloseSession(session=session.number))
+        _hold(ctx, session, defaults.HOLD)
         _wait(ctx, session)
     else:
         leaving.leave(ctx, session, DisconnectReason.CONNECTION_TIMEOUT)
@@ -186,6 +188,7 @@ def send_off(ctx: Context, session: Session, reason: DisconnectReason) -> None:
     session.connected = False
     session.absence.sent_off = True
     session.parting = reason
+    _hold(ctx, session, defaults.SEND_OFF_TIMEOUT)
     _wait(ctx, session)
     ctx.timers.set(("departure", session.number), ctx.now + defaults.SEND_OFF_TIMEOUT)
 
@@ -205,6 +208,12 @@ def _wait(ctx: Context, session: Session) -> None:
         ctx.timers.drop((what, session.number))
     grace = defaults.RESUME_SILENCE if session.absence.silent else defaults.RESUME_LIMIT
     ctx.timers.set(("departure", session.number), ctx.now + grace)
+
+
+def _hold(ctx: Context, session: Session, seconds: float) -> None:
+    """Have messages wait until the client says what it has, here or at another edge."""
+    if ctx.settings.adopt and session.single:
+        ctx.out.tell(node.HoldData(participant=session.number, seconds=seconds))
 
 
 def _reopen(ctx: Context, session: Session) -> None:

@@ -33,6 +33,13 @@ RESUME_LIMIT = 120
 """Seconds that a session stays without a websocket while its media lives."""
 RESUME_TIMEOUT = 30
 """Seconds from a client's return to its media's."""
+HOLD = 5.0
+"""Seconds that messages for a client which lost its websocket wait for it to say what it has: SDKs
+come back within one or two. Where it returns at another edge, what it got here meanwhile would come
+to it again."""
+ADOPT_TIMEOUT = 10.0
+"""Seconds from a client's return at another edge to its media and its data channels; else it joins
+anew."""
 SEND_OFF_TIMEOUT = 10.0
 """Seconds that a client has to go on at the edge that it was sent to."""
 MAX_RECEIVE_STATES = 4096
@@ -89,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     most_audio: int = 0
     """Audio tracks that a participant hears at a time; 0 is no limit."""
     most_video: int = 0
-    adopt: bool = False
+    adopt: bool = True
     """Sessions of other edges may go on here; else their clients join anew."""
     webhooks: bool = False
     """Someone hears of what happens (`fairlead.rooms.outputs.Announced`)."""

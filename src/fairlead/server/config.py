@@ -85,8 +85,8 @@ class RoomSection(Section, frozen=True, kw_only=True):
     subscription_limit_audio: int = 0
     """Tracks that a participant hears at a time; 0 is no limit."""
     subscription_limit_video: int = 0
-    adopt_sessions: bool = False
-    """Clients take sessions of other edges up here, on trial: data channels may not come back."""
+    adopt_sessions: bool = True
+    """Clients go on here with sessions of other edges; else they join anew."""
 
 
 class RuleSection(Section, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ COMMANDS: list[node.Command] = [
     node.Unsubscribe(participant=1, track="TR_a"),
     node.SetQuality(participant=1, track="TR_a", quality=None),
     node.ResumeParticipant(participant=1),
-    node.AdoptConnection(participant=1, channels=[0, 2]),
+    node.AdoptConnection(participant=1, channels=[0, 2], here_s=7.5),
     node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.Restrict(participant=1, kbps=300, tcp_only=True),
@@ -64,6 +64,8 @@ COMMANDS: list[node.Command] = [
     node.SetProtection(share=0.5, kbps=20_000),
     node.SetLink(node=2, capacity_kbps=100_000),
     node.SetEmulation(node=2, delay_ms=80, loss=0.05, rate_kbps=2000),
+    node.HoldData(participant=1, seconds=5.0),
+    node.HandOver(participant=1),
 ]
 
 

@@ -44,7 +44,7 @@ class Call:
     the first."""
 
     def __init__(self) -> None:
-        self.near, self.far, self.third = (Stage(n, adopt=True) for n in (1, 2, 3))
+        self.near, self.far, self.third = (Stage(n) for n in (1, 2, 3))
         self.stages = (self.near, self.far, self.third)
         connect(*self.stages)
         self.ann, self.mic = speaker(self.near, "ann")
@@ -137,7 +137,7 @@ def test_the_packet_path_follows() -> None:
         assert mine[1].layers[0].stream >> 48 == 2
         assert mine[2].participant == listener.number
     [adopted] = commands(call.far, marks[1], node.AdoptConnection)
-    assert adopted == node.AdoptConnection(participant=again.number, channels=[1, 3])
+    assert (adopted.participant, adopted.channels) == (again.number, [1, 3])
     [hears] = [x for x in far if x.track == call.bens]
     assert (hears.participant, type(hears)) == (again.number, node.Subscribe)
 
@@ -177,12 +177,44 @@ def test_what_it_missed_is_asked_for_after_its_first_offer() -> None:
     assert order.index(node.ReplayData) > len(order) - 1 - order[::-1].index(node.AcceptOffer)
 
 
+def test_the_first_edge_listens_a_while_longer() -> None:
+    call = Call()
+    mark = len(call.near.commands)
+    call.move()
+    [ends] = commands(call.near, mark, node.HandOver, node.RemoveParticipant)
+    assert ends == node.HandOver(participant=call.ann.number)
+    call.near.pass_time(defaults.HANDOVER_DELAY + 1)
+    [_, ends] = commands(call.near, mark, node.HandOver, node.RemoveParticipant)
+    assert ends == node.RemoveParticipant(participant=call.ann.number)
+
+
+@pytest.mark.parametrize("adopt", [True, False])
+@pytest.mark.parametrize("single", [True, False])
+def test_messages_wait_for_a_client_that_may_go_on_elsewhere(adopt: bool, single: bool) -> None:
+    stage = Stage(1, adopt=adopt)
+    client = stage.join("ann", *(LAYOUT if single else ()), single=single)
+    stage.connect(client)
+    stage.lose(client)
+    holds = [node.HoldData(participant=client.number, seconds=defaults.HOLD)]
+    assert stage.told(node.HoldData) == (holds if adopt and single else [])
+
+
+def test_how_long_it_is_in_the_room() -> None:
+    call = Call()
+    call.far.pass_time(7)
+    again = call.far.come_back(call.ann)
+    again.say(sync_state=call.state())
+    [adopted] = call.far.told(node.AdoptConnection)
+    assert adopted.here_s == pytest.approx(7, abs=1)
+
+
 def test_it_goes_back_again() -> None:
     call = Call()
     again = call.move()
     call.far.connect(again)
     back = call.near.come_back(again)
     back.say(sync_state=call.state(answer=again.last("answer")))
+    assert call.near.told(node.RemoveParticipant)[-1].participant == call.ann.number
     back.offer(*SPEAKING, offer_id=10)
     for stage in call.stages:
         stage.pass_time(defaults.HANDOVER_DELAY + 1)
@@ -219,6 +251,13 @@ def test_what_can_not_go_on_joins_anew(what: str) -> None:
     assert call.near.rooms.session_count == 2
 
 
+def test_where_that_is_turned_off_clients_join_anew() -> None:
+    near, far = Stage(1), Stage(2, adopt=False)
+    connect(near, far)
+    ann, _ = speaker(near, "ann")
+    assert far.come_back(ann).last("leave").action == LeaveRequest.RECONNECT
+
+
 def test_one_that_goes_before_it_said_what_it_has() -> None:
     call = Call()
     again = call.far.come_back(call.ann)
@@ -252,7 +291,7 @@ def test_one_whose_edge_forgot_it_meanwhile() -> None:
 def test_media_that_does_not_follow() -> None:
     call = Call()
     again = call.move()
-    call.far.pass_time(defaults.RESUME_TIMEOUT + 1)
+    call.far.pass_time(defaults.ADOPT_TIMEOUT + 1)
     assert again.last("leave").action == LeaveRequest.RECONNECT
     assert call.ben.updates()[-1][:2] == ("ann", ParticipantInfo.DISCONNECTED)
 

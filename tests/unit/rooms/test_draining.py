@@ -92,7 +92,7 @@ def test_an_empty_edge_waits_for_nothing() -> None:
 
 
 def test_who_can_goes_on_at_another_edge() -> None:
-    here, there = Stage(1), Stage(2, adopt=True)
+    here, there = Stage(1), Stage(2)
     connect(here, there)
     ann, ben = here.join("ann", *LAYOUT), there.join("ben", *LAYOUT)
     here.connect(ann)

@@ -387,6 +387,21 @@ impl World {
     }
 }
 
+/// DataPacket{user{payload}, sequence}
+pub fn packet(payload: &[u8], sequence: u8) -> Vec<u8> {
+    let (inner, size) = (payload.len() as u8, payload.len() as u8 + 2);
+    [&[0x12, size, 0x12, inner], payload, &[0x80, 1, sequence]].concat()
+}
+
+/// A client says this on its reliable channel.
+pub fn say(w: &mut World, client: usize, bytes: &[u8]) {
+    let channels = &w.clients[client].channels;
+    let (id, _) = channels.iter().find(|(_, l)| l == "_reliable").unwrap();
+    let id = *id;
+    let mut channel = w.clients[client].rtc.channel(id).unwrap();
+    channel.write(true, bytes).unwrap();
+}
+
 /// One packet of a picture.
 pub struct Part<'a> {
     pub sequence: u64,

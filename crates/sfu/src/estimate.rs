@@ -31,6 +31,8 @@ const FORGOTTEN: Duration = Duration::from_secs(3);
 const MAX_SENT: usize = 8_192;
 /// What was delivered is counted over so long (µs).
 const DELIVERED_OVER: i64 = 300_000;
+/// So long a service says how fast it is (µs).
+const BUSY: i64 = 80_000;
 /// The shortest delay of so long is that of an empty queue.
 const BASE_OVER: Duration = Duration::from_secs(15);
 /// Delays apart by more than this are those of a clock that jumped (µs).
@@ -48,9 +50,10 @@ const REST: Duration = Duration::from_millis(250);
 /// Of the estimate: so little cannot wait.
 const MUCH_LESS: f64 = 0.6;
 /// Of what is sent: if so much of it is delivered it passes.
-const PASSES: f64 = 0.9;
+const PASSES: f64 = 0.8;
 /// What a train measured is believed for so long.
 const TRAINED: Duration = Duration::from_millis(300);
+const JUST_NOW: Duration = Duration::from_millis(100);
 /// Of the way down to what trains measure while they queue.
 const TOWARD_TRAIN: f64 = 0.1;
 
@@ -107,6 +110,10 @@ pub(crate) struct Estimator {
     queue: i64,
     /// What arrived of late: when (µs of the client's clock) and bytes.
     delivered: VecDeque<(i64, usize)>,
+    /// Packets of late that waited for the one before to be through: when they arrived, how long after
+    /// it (µs), and bytes.
+    served: VecDeque<(i64, i64, usize)>,
+    last_arrival: Option<i64>,
     /// What was sent of late, by what was heard of it: when (µs) and bytes.
     heard: VecDeque<(i64, usize)>,
     /// What the last train that was spread measured.
@@ -170,6 +177,8 @@ impl Estimator {
             base: Base::default(),
             queue: 0,
             delivered: VecDeque::new(),
+            served: VecDeque::new(),
+            last_arrival: None,
             heard: VecDeque::new(),
             trained: None,
             lost_quickly: 0.0,
@@ -357,7 +366,8 @@ impl Estimator {
             let Some(sent) = sent.get_mut((number - first) as usize) else {
                 return false;
             };
-            if sent.resolved || sent.at > newest {
+            // What left in the same turn may have left behind it.
+            if sent.resolved || sent.at >= newest {
                 return !sent.resolved;
             }
             sent.resolved = true;
@@ -372,18 +382,40 @@ impl Estimator {
     }
 
     fn observe_delays(&mut self, now: Instant, heard: &[Heard]) {
-        let mut came: Vec<(i64, i64, usize)> = heard
-            .iter()
-            .filter_map(|h| Some((h.arrived?, h.sent, h.bytes)))
-            .collect();
+        let mut missing = false;
+        let mut came: Vec<(i64, i64, usize, bool)> = Vec::with_capacity(heard.len());
+        for heard in heard {
+            match heard.arrived {
+                Some(arrived) => {
+                    let behind_missing = std::mem::take(&mut missing);
+                    came.push((arrived, heard.sent, heard.bytes, behind_missing));
+                }
+                None => missing = true,
+            }
+        }
         came.sort_unstable();
         let mut longest = None;
-        for (arrived, sent, bytes) in came {
-            longest = longest.max(Some(self.base.observe(now, arrived - sent)));
+        for (arrived, sent, bytes, behind_missing) in came {
+            let waited = self.base.observe(now, arrived - sent);
+            longest = longest.max(Some(waited));
+            // It would have been here before the one before it was: the way was never idle between.
+            // What is missing may have taken time there too.
+            let last = self
+                .last_arrival
+                .replace(arrived)
+                .filter(|_| !behind_missing);
+            if let Some(last) = last.filter(|last| arrived - waited <= *last && arrived >= *last) {
+                self.served.push_back((arrived, arrived - last, bytes));
+            }
             self.trend.observe(sent, arrived);
             self.delivered.push_back((arrived, bytes));
         }
         self.queue = longest.unwrap_or(self.queue);
+        let last = self.delivered.back().map_or(0, |d| d.0);
+        let old = |s: &(i64, i64, usize)| last - s.0 > DELIVERED_OVER || s.0 - last > JUMP;
+        while self.served.front().is_some_and(old) {
+            self.served.pop_front();
+        }
         let sent = heard.iter().map(|heard| (heard.sent, heard.bytes));
         self.heard.extend(sent);
         for times in [&mut self.delivered, &mut self.heard] {
@@ -415,11 +447,22 @@ impl Estimator {
         rate(&self.delivered)
     }
 
-    /// Whether so much less than the estimate is sent that a queue which stays is not of it: all
-    /// that is sent comes through.
-    fn is_others(&self, delivered: f64) -> bool {
-        let sent = rate(&self.heard).unwrap_or(f64::INFINITY);
-        delivered >= PASSES * sent && delivered < MUCH_LESS * self.rate
+    /// Bits a second that the way took lately while something of ours waited for it; None if nothing
+    /// did for long enough.
+    fn served(&self) -> Option<f64> {
+        let (mut time, mut bytes) = (0, 0);
+        for (_, took, more) in self.served.iter().rev() {
+            (time, bytes) = (time + took, bytes + more);
+            if time >= BUSY {
+                return Some(bytes as f64 * 8e6 / time as f64);
+            }
+        }
+        None
+    }
+
+    /// Whether all that is sent comes through: what was delivered is no more than was asked of the way.
+    fn passes(&self, delivered: f64) -> bool {
+        delivered >= PASSES * rate(&self.heard).unwrap_or(f64::INFINITY)
     }
 
     fn decide(&mut self, now: Instant, measured: &[Measured]) {
@@ -460,11 +503,16 @@ impl Estimator {
         let rests = self
             .reduced_at
             .is_some_and(|at| now < at + REST + self.round_trip);
-        // A train shows what the way carries; what was delivered may be all that was sent.
-        let trained = self.trained.filter(|(at, _)| now < *at + TRAINED);
-        let carried = trained.map(|(_, rate)| rate).or(delivered);
+        // What was delivered may be all that was sent; what was served may be a share of it beside
+        // others, which a train tells.
+        let since = |time| self.trained.filter(|(at, _)| now < *at + time);
+        let measured = match (self.served(), since(JUST_NOW)) {
+            (Some(served), Some((_, trained))) => Some(served.max(trained)),
+            (served, _) => served.or(since(TRAINED).map(|(_, rate)| rate)),
+        };
+        let passes = delivered.is_some_and(|rate| self.passes(rate));
+        let carried = measured.or(delivered);
         let much_less = |carried: &f64| *carried < MUCH_LESS * self.rate;
-        let passes = !ours && delivered.is_some_and(|delivered| self.is_others(delivered));
         let Some(carried) = carried.filter(|c| !rests || (much_less(c) && !passes)) else {
             return;
         };
@@ -475,14 +523,15 @@ impl Estimator {
             self.standing = 0;
             return;
         }
-        if passes {
-            self.reduced_at = Some(now);
-            return;
-        }
-        let reduced = (BACK_OFF * carried).max(BOUNDS.0);
+        let reduced = match passes {
+            // Others fill the queue, or so little is sent that one which stays can't be of it.
+            true if self.others > 0 || (!ours && much_less(&carried)) => self.rate,
+            true => BACK_OFF * carried.max(self.rate),
+            false => BACK_OFF * carried,
+        };
+        self.reduced_at = Some(now);
         if reduced < self.rate {
-            self.rate = reduced;
-            self.reduced_at = Some(now);
+            self.rate = reduced.max(BOUNDS.0);
             self.probe.every = PROBE_EVERY.0;
         }
     }
@@ -491,6 +540,12 @@ impl Estimator {
         let (rate, unspread) = match train {
             Measured::AtLeast(rate) => (rate, true),
             Measured::About(rate) => (rate, false),
+        };
+        // A train that was no more than it says of the way, and not all that it had room for.
+        let rate = if unspread {
+            rate
+        } else {
+            rate.max(self.served().unwrap_or(0.0))
         };
         let found = (OF_TRAIN * rate).min(MAX_STEP * self.rate);
         if !unspread && rate < self.rate && self.queue > SHORT {
@@ -773,12 +828,13 @@ mod tests {
         }
         let report = (first..first + 20).map(|n| (n, came(left).filter(|_| n < first + 10)));
         link.estimator.feedback(left + ms(40), report);
-        let before = link.estimator.lost_quickly;
-        assert!(before > 0.3, "ten of twenty: {before}");
+        assert_eq!(link.estimator.lost_quickly, 0.0, "they may come yet");
         link.estimator
             .sent(left + ms(50), (first + 40) as u16, 1_000);
         let last = (first + 40, came(left + ms(50)));
         link.estimator.feedback(left + ms(90), [last].into_iter());
+        let lost = link.estimator.lost_quickly;
+        assert!(lost > 0.3, "ten of twenty: {lost}");
         assert!(link.estimator.unsure.is_empty());
     }
 

@@ -85,6 +85,24 @@ fn lively_pictures_move_on_a_line_that_narrowed_and_speech_is_in_time() {
 }
 
 #[test]
+fn a_download_that_fills_the_queue_does_not_end_the_picture() {
+    let mut call = Call::new(1);
+    let client = call.viewers[0].client;
+    let shared = line(2_000_000, ms(40), 0.0, ms(300));
+    let at = call.lines.borrow_mut().open(&[client], shared, shared, 11);
+    call.run(SECOND * 4);
+    call.lines.borrow_mut().start_download(at);
+    call.run(SECOND * 6);
+    call.lines.borrow_mut().clear();
+    let from = call.world.now;
+    call.run(SECOND * 10);
+    let f = call.figures(0, at, from, ms(20));
+    assert!(f.fps >= 15.0 && f.stalled <= 1.0, "{f:?}");
+    let [.., download] = f.kilobits;
+    assert!(download > 1_000.0, "nor is it pushed aside: {f:?}");
+}
+
+#[test]
 fn frames_go_on_when_a_line_narrows_and_the_picture_comes_back() {
     let mut call = Call::new(1);
     let client = call.viewers[0].client;

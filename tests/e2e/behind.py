@@ -7,7 +7,6 @@ does. It makes a network namespace for itself and the node, and another one for 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +27,8 @@ GO = 'read line && exec "$@"'
 
 
 def _possible() -> bool:
-    unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
     try:
-        made = subprocess.run([*unshare, "true"], capture_output=True, check=False)
+        made = subprocess.run([*networks.unshare(), "true"], capture_output=True, check=False)
     except OSError:
         return False
     return made.returncode == 0 and Path("/dev/net/tun").exists()

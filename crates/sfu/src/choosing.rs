@@ -49,7 +49,7 @@ impl Sfu {
         if before.is_some_and(|before| (estimate as f64) < before as f64 * FALL) {
             self.shed(now, participant, out);
         } else {
-            self.catch_up(now, participant, out);
+            self.catch_up(now, participant);
         }
         self.begin_again(now, participant, out);
     }
@@ -83,7 +83,7 @@ impl Sfu {
     }
 
     /// The tracks that a participant is subscribed to, and which subscription of each is its.
-    fn subscribed(&self, participant: u64) -> Vec<(TrackKey, usize)> {
+    pub(crate) fn subscribed(&self, participant: u64) -> Vec<(TrackKey, usize)> {
         let keys = self.participants.get(&participant).map(|p| &p.subscribed);
         let own = |s: &Subscription| s.participant == participant;
         let place = |key: &TrackKey| {

@@ -92,6 +92,17 @@ struct Sent {
     waits: bool,
 }
 
+impl Sent {
+    /// What became of it, its time counted from `zero`.
+    fn heard(&self, zero: Instant, arrived: Option<i64>) -> Heard {
+        Heard {
+            sent: self.at.saturating_duration_since(zero).as_micros() as i64,
+            arrived,
+            bytes: self.bytes,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Estimator {
@@ -237,7 +248,7 @@ impl Estimator {
             return u64::MAX;
         }
         let (share, within) = match self.queue {
-            queue if queue > STANDING.max(self.others * 3 / 2) => DRAINING,
+            _ if !self.drained() => DRAINING,
             queue if queue > LONG.max(self.others) => FULL,
             _ => EMPTY,
         };
@@ -336,11 +347,7 @@ impl Estimator {
             sent.resolved = true;
             self.newest = self.newest.max(Some(sent.at));
             self.round_trip = now.saturating_duration_since(sent.at);
-            heard.push(Heard {
-                sent: sent.at.saturating_duration_since(self.zero).as_micros() as i64,
-                arrived,
-                bytes: sent.bytes,
-            });
+            heard.push(sent.heard(self.zero, arrived));
         }
         self.give_up(&mut heard);
         if heard.is_empty() {
@@ -371,11 +378,7 @@ impl Estimator {
                 return !sent.resolved;
             }
             sent.resolved = true;
-            heard.push(Heard {
-                sent: sent.at.saturating_duration_since(zero).as_micros() as i64,
-                arrived: None,
-                bytes: sent.bytes,
-            });
+            heard.push(sent.heard(zero, None));
             false
         });
         heard.sort_by_key(|heard| heard.sent);
@@ -412,19 +415,12 @@ impl Estimator {
         }
         self.queue = longest.unwrap_or(self.queue);
         let last = self.delivered.back().map_or(0, |d| d.0);
-        let old = |s: &(i64, i64, usize)| last - s.0 > DELIVERED_OVER || s.0 - last > JUMP;
-        while self.served.front().is_some_and(old) {
-            self.served.pop_front();
-        }
+        forget_old(&mut self.delivered, last, |d| d.0);
+        forget_old(&mut self.served, last, |s| s.0);
         let sent = heard.iter().map(|heard| (heard.sent, heard.bytes));
         self.heard.extend(sent);
-        for times in [&mut self.delivered, &mut self.heard] {
-            let last = times.back().map_or(0, |d| d.0);
-            let old = |d: &(i64, usize)| last - d.0 > DELIVERED_OVER || d.0 - last > JUMP;
-            while times.front().is_some_and(old) {
-                times.pop_front();
-            }
-        }
+        let last = self.heard.back().map_or(0, |h| h.0);
+        forget_old(&mut self.heard, last, |h| h.0);
     }
 
     fn observe_losses(&mut self, heard: &[Heard]) {
@@ -478,7 +474,7 @@ impl Estimator {
             self.trained = Some((now, narrowest));
         }
         let grows = self.trend.growing() && self.queue > SHORT;
-        let stands = self.queue > STANDING.max(self.others * 3 / 2);
+        let stands = !self.drained();
         let spills = self.overflow > SOME_LOSS && self.queue > LONG;
         if (grows || stands || spills) && !self.probing(now) {
             self.reduce(now, delivered, stands, grows || spills);
@@ -539,13 +535,8 @@ impl Estimator {
     fn learn(&mut self, train: Measured) {
         let (rate, unspread) = match train {
             Measured::AtLeast(rate) => (rate, true),
-            Measured::About(rate) => (rate, false),
-        };
-        // A train that was no more than it says of the way, and not all that it had room for.
-        let rate = if unspread {
-            rate
-        } else {
-            rate.max(self.served().unwrap_or(0.0))
+            // It may have been spread by less than all that there was room for.
+            Measured::About(rate) => (rate.max(self.served().unwrap_or(0.0)), false),
         };
         let found = (OF_TRAIN * rate).min(MAX_STEP * self.rate);
         if !unspread && rate < self.rate && self.queue > SHORT {
@@ -586,6 +577,14 @@ impl Estimator {
         }
         self.probe.sent_at = Some(now);
         Some(wanted.min(PROBE_STEP * self.rate) as u64)
+    }
+}
+
+/// Drop from the front what was longer ago than is counted over, or is of a clock that jumped (µs).
+fn forget_old<T>(times: &mut VecDeque<T>, last: i64, at: impl Fn(&T) -> i64) {
+    let old = |of: &T| last - at(of) > DELIVERED_OVER || at(of) - last > JUMP;
+    while times.front().is_some_and(old) {
+        times.pop_front();
     }
 }
 

@@ -113,8 +113,7 @@ impl Pace {
         self.room = (self.room + gained).min(most);
         let many = self.waiting.len() > self.max_waiting;
         let waited = now.saturating_duration_since(front.since);
-        let late = self.max_wait.map(|most| many || waited > most);
-        if late == Some(true) {
+        if self.max_wait.is_some_and(|most| many || waited > most) {
             return self.take().map(|w| Left::Dropped(w.number));
         }
         if self.room <= 0.0 && !many {

@@ -42,7 +42,10 @@ impl Sfu {
             if let Some(p) = self.participants.get_mut(&participant) {
                 p.shed_at = before;
             }
-            self.select_for(now, participant, out);
+            if before.is_none() {
+                // What was not asked for meanwhile.
+                self.select_for(now, participant, out);
+            }
             return;
         }
         self.forget(participant, &stopped);
@@ -50,7 +53,7 @@ impl Sfu {
 
     /// Pictures that wait for their turn for too long are given up: speech shares their way, and
     /// they would be late for good.
-    pub(crate) fn catch_up(&mut self, now: Instant, participant: u64, out: &mut Vec<Output>) {
+    pub(crate) fn catch_up(&mut self, now: Instant, participant: u64) {
         let Some(p) = self.participants.get_mut(&participant) else {
             return;
         };
@@ -63,7 +66,6 @@ impl Sfu {
         let stopped = self.stop(participant, |_, s| s.forwarder.current().is_some());
         self.count_many("pictures_given_up", stopped.len() as u64);
         self.forget(participant, &stopped);
-        self.begin_again(now, participant, out);
     }
 
     /// Stop those of a participant's pictures of which `which` is true.
@@ -73,12 +75,11 @@ impl Sfu {
         which: impl Fn(&Sfu, &Subscription) -> bool,
     ) -> Vec<(Side, Mid)> {
         let mut stopped = vec![];
-        for key in self.videos(participant) {
-            let found = |s: &Subscription| s.participant == participant && which(self, s);
-            let place = |track: &Track| track.subscriptions.iter().position(found);
-            let Some(at) = self.tracks.get(&key).and_then(place) else {
+        for (key, at) in self.videos(participant) {
+            let chosen = |track: &Track| which(self, &track.subscriptions[at]);
+            if !self.tracks.get(&key).is_some_and(chosen) {
                 continue;
-            };
+            }
             if let Some(track) = self.tracks.get_mut(&key) {
                 let subscription = &mut track.subscriptions[at];
                 subscription.forwarder.pause();
@@ -88,13 +89,14 @@ impl Sfu {
         stopped
     }
 
-    fn videos(&self, participant: u64) -> Vec<TrackKey> {
-        let keys = self.participants.get(&participant).map(|p| &p.subscribed);
-        let video = |key: &&TrackKey| {
+    /// Its subscriptions to pictures, as `subscribed` has them.
+    fn videos(&self, participant: u64) -> Vec<(TrackKey, usize)> {
+        let mut all = self.subscribed(participant);
+        all.retain(|(key, _)| {
             let track = self.tracks.get(key);
             track.is_some_and(|track| track.info.kind == Kind::Video)
-        };
-        keys.into_iter().flatten().filter(video).copied().collect()
+        });
+        all
     }
 
     fn forget(&mut self, participant: u64, stopped: &[(Side, Mid)]) {
@@ -118,12 +120,11 @@ impl Sfu {
         }
         p.shed_at = None;
         let mut needed: Vec<StreamId> = vec![];
-        for key in self.videos(participant) {
-            let own = |s: &&mut Subscription| s.participant == participant;
-            let track = self.tracks.get_mut(&key);
-            let Some(own) = track.and_then(|t| t.subscriptions.iter_mut().find(own)) else {
+        for (key, at) in self.videos(participant) {
+            let Some(track) = self.tracks.get_mut(&key) else {
                 continue;
             };
+            let own = &mut track.subscriptions[at];
             let there = own.forwarder.current();
             if let Some((stream, _)) = own.target
                 && (there != Some(stream) || own.forwarder.filter.waits_for_keyframe())

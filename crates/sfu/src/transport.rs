@@ -923,9 +923,8 @@ impl Transport {
                         bytes,
                     };
                     self.put = class;
-                    match class {
-                        Some(Class::Repair) => self.repairs.push(now, transmit),
-                        Some(Class::Picture) => self.pictures.push(now, transmit),
+                    match self.line(class) {
+                        Some(line) => line.push(now, transmit),
                         None => transmits.push(transmit),
                     }
                 }
@@ -959,6 +958,14 @@ impl Transport {
             return (!probing || !self.pictures.is_empty()).then_some(Class::Picture);
         }
         (!probing && self.repair_types.contains(&kind)).then_some(Class::Repair)
+    }
+
+    /// Where a datagram of this class waits.
+    fn line(&mut self, class: Option<Class>) -> Option<&mut Pace> {
+        Some(match class? {
+            Class::Repair => &mut self.repairs,
+            Class::Picture => &mut self.pictures,
+        })
     }
 
     /// Send what waits, as far as there is room.
@@ -1008,12 +1015,9 @@ impl Transport {
         if !self.repair_types.contains(&header.payload_type) {
             self.waiting = self.waiting.saturating_sub(1);
         }
-        let pace = match self.put.take() {
-            Some(Class::Repair) => &mut self.repairs,
-            Some(Class::Picture) => &mut self.pictures,
-            None => return,
-        };
-        pace.name(number);
+        let class = self.put.take();
+        let Some(line) = self.line(class) else { return };
+        line.name(number);
         number.inspect(|number| self.estimator.waits(*number));
     }
 

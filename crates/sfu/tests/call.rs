@@ -69,6 +69,16 @@ fn speak(world: &mut World, client: usize, from: u64, packets: u64) {
     }
 }
 
+/// One who shows a picture and one who watches it.
+fn watched() -> (World, usize, usize) {
+    let mut w = World::new();
+    let ann = w.join(1, &[VIDEO]);
+    let bob = w.join(1, &[SEE]);
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
+    subscribe(&mut w, bob, 0, "TR_v");
+    (w, ann, bob)
+}
+
 fn heard(world: &World, client: usize) -> Vec<u64> {
     let packets = &world.clients[client].packets;
     let red = world.red(client);
@@ -141,11 +151,7 @@ fn mute_unsubscribe_and_unpublish_stop_the_flow() {
 
 #[test]
 fn a_lost_packet_is_sent_again() {
-    let mut w = World::new();
-    let ann = w.join(1, &[VIDEO]);
-    let bob = w.join(1, &[SEE]);
-    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
-    subscribe(&mut w, bob, 0, "TR_v");
+    let (mut w, ann, bob) = watched();
     let pt = w.pt(ann, Codec::Vp8);
     for sequence in 1..200u64 {
         // A VP8 keyframe's first packet, numbered.
@@ -176,11 +182,7 @@ fn a_lost_packet_is_sent_again() {
 
 #[test]
 fn the_packets_of_a_picture_leave_in_one_turn() {
-    let mut w = World::new();
-    let ann = w.join(1, &[VIDEO]);
-    let bob = w.join(1, &[SEE]);
-    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
-    subscribe(&mut w, bob, 0, "TR_v");
+    let (mut w, ann, bob) = watched();
     let pt = w.pt(ann, Codec::Vp8);
     for picture in 0..20u64 {
         for sequence in 1 + picture * 8..9 + picture * 8 {

@@ -22,6 +22,7 @@ from fairlead.lab.web import answer, plainly, read_body, refuse
 from fairlead.lab.world import World
 from fairlead.policy import tokens
 from fairlead.policy.grants import VideoGrant
+from fairlead.server.pages import DIST
 from fairlead.server.toml import ConfigError
 
 PORT = 7800
@@ -106,10 +107,9 @@ def demo_app(world: World, pages: Path, tasks: anyio.abc.TaskGroup, news: News) 
 
 def find_pages() -> Path:
     """The built pages of this checkout. Raises `ConfigError` if they are not there."""
-    pages = Path(__file__).parents[3] / "web" / "dist"
-    if not (pages / "index.html").is_file():
-        raise ConfigError(f"the demo page is not built ({pages}): run `make demo` in the checkout")
-    return pages.resolve()
+    if not (DIST / "index.html").is_file():
+        raise ConfigError(f"the demo page is not built ({DIST}): run `make demo` in the checkout")
+    return DIST.resolve()
 
 
 def _named(field: str, value: str) -> str:

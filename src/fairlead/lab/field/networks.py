@@ -60,15 +60,19 @@ def enter(arguments: Sequence[str], module: str = "fairlead.cli") -> None:
         raise NoNetworks(f"{', '.join(missing)} can't be found: install {packages}")
     if not Path("/dev/net/tun").exists():
         raise NoNetworks("there is no /dev/net/tun: load the kernel's tun module")
-    unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    tried = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run([*unshare(), "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         raise NoNetworks(
             f"no network namespace can be made ({tried.stderr.strip()}): "
             "run as root, or allow user namespaces"
         )
-    again = [*unshare, "--", sys.executable, "-m", module, *arguments]
+    again = [*unshare(), "--", sys.executable, "-m", module, *arguments]
     os.execvpe(again[0], again, {**os.environ, INSIDE: "1"})
+
+
+def unshare() -> list[str]:
+    """What begins a command that is to run in a network namespace of its own."""
+    return ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
 
 
 def _prepare() -> None:

@@ -320,7 +320,14 @@ impl Sfu {
             return;
         }
         let sees = current.is_some() || subscription.forwarder.sent_within(SEEN, now);
-        if !sees && subscription.replay.is_none() {
+        let holder = self.participants.get(&subscription.participant);
+        let up = holder.is_some_and(|p| p.is_up(subscription.side));
+        let kept = || self.streams.get(&stream).and_then(|s| s.gop.whole());
+        // What is kept by then will do; where nothing is, a keyframe may come meanwhile.
+        if !up && kept().is_some() {
+            return;
+        }
+        if up && !sees && subscription.replay.is_none() {
             if self.begin_replay(now, key, at, stream, layer) {
                 return;
             }

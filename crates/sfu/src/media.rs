@@ -156,6 +156,10 @@ impl Sfu {
         if current == Some(id) || !(packet.keyframe || packet.format.is_audio()) {
             return false;
         }
+        let holder = self.participants.get(&subscription.participant);
+        if !holder.is_some_and(|p| p.is_up(subscription.side)) {
+            return false;
+        }
         let Some(track) = self.tracks.get(&key) else {
             return false;
         };

@@ -98,6 +98,15 @@ impl Participant {
         }
     }
 
+    /// Whether media can be sent on that side. What is sent before waits, and is late for good.
+    pub(crate) fn is_up(&self, side: Side) -> bool {
+        let transport = match side {
+            Side::Publisher => self.publisher.as_ref(),
+            Side::Subscriber => self.subscriber.as_ref(),
+        };
+        transport.is_some_and(Transport::is_established)
+    }
+
     /// Its room has this scene.
     pub(crate) fn play(&mut self, scene: &Scene) {
         self.losses.repeat_at_least(scene.repeats);

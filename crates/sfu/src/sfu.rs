@@ -626,6 +626,7 @@ impl Sfu {
                 side,
                 state,
             }),
+            Happened::Established => self.select_for(now, participant, out),
             Happened::Moved => self.moved(now, key, out),
             Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
             Happened::Unbound => self.count("media_unbound"),

@@ -132,6 +132,8 @@ fn rtp_name(bytes: &[u8]) -> Option<(Ssrc, u16)> {
 #[derive(Debug)]
 pub(crate) enum Happened {
     State(TransportState),
+    /// Media can be sent from now on.
+    Established,
     /// The client is at another address.
     Moved,
     Packet(StreamId, MediaPacket),
@@ -737,6 +739,11 @@ impl Transport {
         })
     }
 
+    /// Whether the client's keys are known: nothing can be sent before.
+    pub(crate) fn is_established(&self) -> bool {
+        self.established
+    }
+
     /// Say that the connection is up only when its channels are open.
     pub(crate) fn await_channels(&mut self) {
         self.awaits_channels = !self.established;
@@ -1092,6 +1099,7 @@ impl Transport {
         match event {
             Event::Connected => {
                 (self.established, self.lost) = (true, false);
+                happened.push(Happened::Established);
                 if !self.awaits_channels {
                     happened.push(Happened::State(TransportState::Connected));
                 }
@@ -1295,6 +1303,8 @@ fn config() -> &'static RtcConfig {
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .set_stats_interval(Some(STATS_INTERVAL))
+            // As often as for pictures: the speaker protects what it says by what it hears of losses.
+            .set_rtcp_report_interval_audio(Duration::from_secs(1))
             .set_extension_map(codec::extensions())
             .enable_opus(true, true)
             .enable_pcmu(true, false)

@@ -125,6 +125,21 @@ impl World {
         rids: &[&str],
         red: bool,
     ) -> usize {
+        let at = self.begin_join(room, lines, rids, red);
+        self.run_until("connected with channels", |w| {
+            w.clients[at].connected && w.clients[at].channels.len() == 2
+        });
+        at
+    }
+
+    /// The same, as far as the answer: it is not connected yet.
+    pub fn begin_join(
+        &mut self,
+        room: u8,
+        lines: &[(MediaKind, Direction)],
+        rids: &[&str],
+        red: bool,
+    ) -> usize {
         let id = self.clients.len() as u64 + 1;
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
@@ -189,9 +204,6 @@ impl World {
         let at = self.adopt(id, rtc, address);
         self.clients[at].mids = mids;
         self.clients[at].answer = answer;
-        self.run_until("connected with channels", |w| {
-            w.clients[at].connected && w.clients[at].channels.len() == 2
-        });
         at
     }
 

@@ -15,6 +15,7 @@ mod filter;
 mod forwarder;
 mod gop;
 mod headroom;
+mod holes;
 mod ids;
 mod interface;
 mod keyframe;

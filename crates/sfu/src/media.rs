@@ -44,6 +44,9 @@ impl Sfu {
                 mime: mime(packet.format),
             });
         }
+        if !packet.format.is_audio() {
+            self.mend(now, stream, &packet, out);
+        }
         let packet = Arc::new(packet);
         let passage = self.passage(now, stream, &packet);
         for packet in self.passing(stream, passage, &packet) {
@@ -54,6 +57,25 @@ impl Sfu {
                 });
             }
             self.spread(now, stream, &packet, out);
+        }
+    }
+
+    /// Ask for a keyframe of a picture that somebody sees and that misses something for good.
+    fn mend(&mut self, now: Instant, id: StreamId, packet: &MediaPacket, out: &mut Vec<Output>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.holes.take(now, packet.sequence, packet.keyframe);
+        let Some(track) = self.tracks.get(&stream.track) else {
+            return;
+        };
+        let publisher = track.info.publisher.and_then(|p| self.participants.get(&p));
+        let round_trip = publisher.and_then(|p| p.round_trip(Side::Publisher));
+        let seen = |s: &Subscription| s.forwarder.current() == Some(id);
+        if stream.holes.given_up(now, round_trip)
+            && (stream.exported || track.subscriptions.iter().any(seen))
+        {
+            self.need_keyframe(now, id, out);
         }
     }
 

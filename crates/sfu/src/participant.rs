@@ -100,11 +100,19 @@ impl Participant {
 
     /// Whether media can be sent on that side. What is sent before waits, and is late for good.
     pub(crate) fn is_up(&self, side: Side) -> bool {
-        let transport = match side {
+        self.on(side).is_some_and(Transport::is_established)
+    }
+
+    /// The round trip to the client on that side, if it was measured.
+    pub(crate) fn round_trip(&self, side: Side) -> Option<Duration> {
+        self.on(side)?.round_trip()
+    }
+
+    fn on(&self, side: Side) -> Option<&Transport> {
+        match side {
             Side::Publisher => self.publisher.as_ref(),
             Side::Subscriber => self.subscriber.as_ref(),
-        };
-        transport.is_some_and(Transport::is_established)
+        }
     }
 
     /// Its room has this scene.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use wire::MediaPacket;
 
 use crate::gop::Gop;
+use crate::holes::Holes;
 use crate::layering::{Layering, View};
 use crate::rates::Rates;
 use crate::redundancy::Voice;
@@ -34,6 +35,8 @@ pub(crate) struct Stream {
     pub(crate) voice: Voice,
     /// Its packets since the last keyframe, if it is a picture.
     pub(crate) gop: Gop,
+    /// What is missing of it, if it is a picture of a client of this worker.
+    pub(crate) holes: Holes,
     pub(crate) rates: Rates,
     layering: Layering,
     keyframe_asked: Option<Instant>,
@@ -52,6 +55,7 @@ impl Stream {
             last_packet: None,
             voice: Voice::default(),
             gop: Gop::default(),
+            holes: Holes::default(),
             rates: Rates::new(now),
             layering: Layering::default(),
             keyframe_asked: None,

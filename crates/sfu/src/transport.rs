@@ -744,6 +744,11 @@ impl Transport {
         self.established
     }
 
+    /// To the client and back, if it was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// Say that the connection is up only when its channels are open.
     pub(crate) fn await_channels(&mut self) {
         self.awaits_channels = !self.established;

@@ -418,3 +418,37 @@ fn strangers_and_forgers_are_counted_and_move_nothing() {
     speak(&mut w, ann, 100, 10);
     assert_eq!(heard(&w, bob).len(), 10);
 }
+
+/// Requests for a keyframe at the publisher after pictures with these numbers, 40 ms each.
+fn shown(w: &mut World, client: usize, numbers: std::ops::Range<u64>, keyframe: bool) -> usize {
+    let pt = w.pt(client, Codec::Vp8);
+    for n in numbers.clone() {
+        // A keyframe begins with a zero bit (RFC 6386 section 9.1).
+        let kind = u8::from(!keyframe || n != numbers.start);
+        let picture = [0x10, kind, 0, 0, 0x9d, 1, 0x2a, 0, 1, 0, 1];
+        w.send(client, 0, pt, n, &picture);
+        w.run(Duration::from_millis(40));
+    }
+    w.clients[client].keyframe_requests.len()
+}
+
+#[test]
+fn a_picture_that_misses_something_for_good_is_mended_unasked() {
+    let (mut w, ann, _) = watched();
+    let before = shown(&mut w, ann, 1..30, true);
+    // 30 was never sent. It is asked for five times, 105 ms apart.
+    assert_eq!(shown(&mut w, ann, 31..42, false), before);
+    assert_eq!(shown(&mut w, ann, 42..48, false), before + 1);
+    assert_eq!(shown(&mut w, ann, 48..60, false), before + 2, "once more");
+    let asked = shown(&mut w, ann, 60..61, true);
+    assert_eq!(shown(&mut w, ann, 61..100, false), asked);
+}
+
+#[test]
+fn what_nobody_sees_is_not_mended() {
+    let mut w = World::new();
+    let ann = w.join(1, &[VIDEO]);
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 5);
+    let before = shown(&mut w, ann, 1..30, true);
+    assert_eq!(shown(&mut w, ann, 31..100, false), before);
+}

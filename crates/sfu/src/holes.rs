@@ -1,0 +1,99 @@
+//! What never came of a picture's stream on the way up: once it is not asked for any more, only a
+//! keyframe helps, and viewers' clients take seconds to ask for one.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Packets that are waited for at most; past it the oldest are forgotten.
+const MAX_MISSING: usize = 256;
+/// str0m asks for a packet so many times, a round trip apart and a little more, or this long where
+/// it knows no round trip.
+const REQUESTS: u32 = 5;
+const MARGIN: Duration = Duration::from_millis(5);
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Holes {
+    newest: Option<u64>,
+    /// By sequence, and since when each is missing.
+    missing: VecDeque<(u64, Instant)>,
+}
+
+impl Holes {
+    /// Take note of a packet. What is missing before a keyframe does not matter any more.
+    pub(crate) fn take(&mut self, now: Instant, sequence: u64, keyframe: bool) {
+        let newest = self.newest.get_or_insert(sequence);
+        if sequence > *newest {
+            let first = (*newest + 1).max(sequence.saturating_sub(MAX_MISSING as u64));
+            self.missing.extend((first..sequence).map(|s| (s, now)));
+            let excess = self.missing.len().saturating_sub(MAX_MISSING);
+            self.missing.drain(..excess);
+            *newest = sequence;
+        } else if let Ok(at) = self.missing.binary_search_by_key(&sequence, |(s, _)| *s) {
+            self.missing.remove(at);
+        }
+        if keyframe {
+            self.missing.retain(|(s, _)| *s > sequence);
+        }
+    }
+
+    /// Whether something will not come any more.
+    pub(crate) fn given_up(&self, now: Instant, round_trip: Option<Duration>) -> bool {
+        let apart = round_trip.unwrap_or_default().max(ROUND_TRIP) + MARGIN;
+        let oldest = self.missing.front();
+        oldest.is_some_and(|(_, since)| now.saturating_duration_since(*since) > REQUESTS * apart)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use super::*;
+
+    const WHILE: Duration = Duration::from_millis(525);
+
+    fn holes(now: Instant, sequences: &[u64]) -> Holes {
+        let mut holes = Holes::default();
+        for sequence in sequences {
+            holes.take(now, *sequence, false);
+        }
+        holes
+    }
+
+    #[test]
+    fn a_hole_is_given_up_when_nobody_asks_for_it_any_more() {
+        let now = Instant::now();
+        let found = holes(now, &[7, 9, 10]);
+        assert!(!found.given_up(now + WHILE, None));
+        let after = now + WHILE + MARGIN;
+        assert!(found.given_up(after, None));
+        let far = Some(Duration::from_millis(300));
+        assert!(!found.given_up(after, far));
+        assert!(found.given_up(now + 3 * WHILE, far));
+    }
+
+    #[test]
+    fn what_came_late_and_what_a_keyframe_follows_is_no_hole() {
+        let now = Instant::now();
+        let after = now + 2 * WHILE;
+        assert!(!holes(now, &[7, 9, 10, 8]).given_up(after, None));
+        assert!(!holes(now, &[9, 7, 8]).given_up(after, None), "before all");
+        let mut found = holes(now, &[7, 9, 12]);
+        found.take(now, 10, true);
+        assert!(found.given_up(after, None), "11 is missing");
+        found.take(now, 13, true);
+        assert!(!found.given_up(after, None));
+    }
+
+    #[test]
+    fn a_jump_is_bounded() {
+        let now = Instant::now();
+        let mut found = holes(now, &[7, 1_000_000]);
+        assert_eq!(found.missing.len(), MAX_MISSING);
+        found.take(now, 1_000_100, false);
+        assert_eq!(found.missing.len(), MAX_MISSING);
+        assert!(found.missing.iter().is_sorted());
+    }
+}

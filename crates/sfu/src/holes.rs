@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Packets that are waited for at most; past it the oldest are forgotten.
 const MAX_MISSING: usize = 256;
-/// str0m asks for a packet so many times, a round trip apart and a little more, or this long where
-/// it knows no round trip.
+/// str0m asks for a packet so many times, a round trip and a little more apart, or this long where
+/// it knows none.
 const REQUESTS: u32 = 5;
 const MARGIN: Duration = Duration::from_millis(5);
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -38,9 +38,9 @@ impl Holes {
         }
     }
 
-    /// Whether something will not come any more.
+    /// Whether something will not come any more, where str0m knows this round trip.
     pub(crate) fn given_up(&self, now: Instant, round_trip: Option<Duration>) -> bool {
-        let apart = round_trip.unwrap_or_default().max(ROUND_TRIP) + MARGIN;
+        let apart = round_trip.unwrap_or(ROUND_TRIP) + MARGIN;
         let oldest = self.missing.front();
         oldest.is_some_and(|(_, since)| now.saturating_duration_since(*since) > REQUESTS * apart)
     }
@@ -69,7 +69,8 @@ mod tests {
         assert!(!found.given_up(now + WHILE, None));
         let after = now + WHILE + MARGIN;
         assert!(found.given_up(after, None));
-        let far = Some(Duration::from_millis(300));
+        let [near, far] = [20, 300].map(Duration::from_millis).map(Some);
+        assert!(found.given_up(now + WHILE / 2, near));
         assert!(!found.given_up(after, far));
         assert!(found.given_up(now + 3 * WHILE, far));
     }

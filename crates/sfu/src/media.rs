@@ -65,14 +65,13 @@ impl Sfu {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.holes.take(now, packet.sequence, packet.keyframe);
         let Some(track) = self.tracks.get(&stream.track) else {
             return;
         };
         let publisher = track.info.publisher.and_then(|p| self.participants.get(&p));
-        let round_trip = publisher.and_then(|p| p.round_trip(Side::Publisher));
+        let round_trip = publisher.and_then(|p| p.repair_round_trip(Side::Publisher));
         let seen = |s: &Subscription| s.forwarder.current() == Some(id);
-        if stream.holes.given_up(now, round_trip)
+        if stream.is_broken(now, packet, round_trip)
             && (stream.exported || track.subscriptions.iter().any(seen))
         {
             self.need_keyframe(now, id, out);

@@ -103,9 +103,9 @@ impl Participant {
         self.on(side).is_some_and(Transport::is_established)
     }
 
-    /// The round trip to the client on that side, if it was measured.
-    pub(crate) fn round_trip(&self, side: Side) -> Option<Duration> {
-        self.on(side)?.round_trip()
+    /// The round trip by which lost packets are asked for again on that side, if it is known.
+    pub(crate) fn repair_round_trip(&self, side: Side) -> Option<Duration> {
+        self.on(side)?.repair_round_trip()
     }
 
     fn on(&self, side: Side) -> Option<&Transport> {

@@ -13,6 +13,9 @@ use crate::track::TrackKey;
 
 /// One keyframe request per stream in this time, however many ask.
 pub(crate) const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// Of one that misses something a request is repeated sooner: the way that lost that loses requests
+/// too. Encoders take what comes within 300 ms for one (libwebrtc).
+const MENDING_INTERVAL: Duration = Duration::from_millis(200);
 /// A stream of few pictures (a screen) has no keyframe sooner than a picture: it has the time of so
 /// many of them, up to the most.
 const KEYFRAME_PICTURES: u32 = 2;
@@ -36,9 +39,11 @@ pub(crate) struct Stream {
     /// Its packets since the last keyframe, if it is a picture.
     pub(crate) gop: Gop,
     /// What is missing of it, if it is a picture of a client of this worker.
-    pub(crate) holes: Holes,
+    holes: Holes,
     pub(crate) rates: Rates,
     layering: Layering,
+    /// It misses something that will not come any more.
+    broken: bool,
     keyframe_asked: Option<Instant>,
     keyframe_due: bool,
     /// Timestamp and arrival of the last picture, and the time between pictures.
@@ -58,6 +63,7 @@ impl Stream {
             holes: Holes::default(),
             rates: Rates::new(now),
             layering: Layering::default(),
+            broken: false,
             keyframe_asked: None,
             keyframe_due: false,
             picture: None,
@@ -72,6 +78,19 @@ impl Stream {
         self.keep_pace(now, packet.timestamp);
         self.rates.observe(now, view.layer, packet.payload.len());
         view
+    }
+
+    /// Note what came of it on its way up. Whether it misses something that will not come any more,
+    /// where str0m knows this round trip to its publisher.
+    pub(crate) fn is_broken(
+        &mut self,
+        now: Instant,
+        packet: &MediaPacket,
+        round_trip: Option<Duration>,
+    ) -> bool {
+        self.holes.take(now, packet.sequence, packet.keyframe);
+        self.broken = self.holes.given_up(now, round_trip);
+        self.broken
     }
 
     fn keep_pace(&mut self, now: Instant, timestamp: u32) {
@@ -90,7 +109,11 @@ impl Stream {
     /// The time that a keyframe is given to come.
     pub(crate) fn keyframe_interval(&self) -> Duration {
         let pictures = self.pace * KEYFRAME_PICTURES;
-        pictures.clamp(KEYFRAME_INTERVAL, MAX_KEYFRAME_INTERVAL)
+        let least = match self.broken {
+            true => MENDING_INTERVAL,
+            false => KEYFRAME_INTERVAL,
+        };
+        pictures.clamp(least, MAX_KEYFRAME_INTERVAL)
     }
 
     /// A keyframe came: who asked for one before has it now.

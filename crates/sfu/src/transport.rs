@@ -200,6 +200,8 @@ pub(crate) struct Transport {
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
     round_trip: Option<Duration>,
+    /// Measured with extended reports (RFC 3611 section 4.5), which not all clients answer.
+    repair_round_trip: Option<Duration>,
     /// How long the client lets pictures wait for what is sent again; None: it was never told.
     repair_wait: Option<Duration>,
     /// The client is too far away for lost sound to come again in time.
@@ -306,6 +308,7 @@ impl Transport {
             bindings: Vec::new(),
             sources: HashMap::new(),
             round_trip: None,
+            repair_round_trip: None,
             repair_wait: None,
             far: false,
             senders: BTreeMap::new(),
@@ -744,9 +747,9 @@ impl Transport {
         self.established
     }
 
-    /// To the client and back, if it was measured.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+    /// The round trip by which str0m asks for lost packets again, if it knows one.
+    pub(crate) fn repair_round_trip(&self) -> Option<Duration> {
+        self.repair_round_trip
     }
 
     /// Say that the connection is up only when its channels are open.
@@ -1188,6 +1191,7 @@ impl Transport {
                 let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
                 let clock = if video { VIDEO_CLOCK } else { SOUND_CLOCK };
                 let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+                self.repair_round_trip = stats.rtt.or(self.repair_round_trip);
                 let key = (stats.mid, stats.rid);
                 self.gauge.received(key, stats.packets, stats.loss, jitter);
             }

@@ -62,6 +62,8 @@ const QUICKLY: f64 = 25.0;
 const SLOWLY: f64 = 100.0;
 /// So many deviations above the slow count, the quick one is believed.
 const SURELY: f64 = 4.0;
+/// Lost packets are followed by others so much more often where they come in bursts.
+const IN_BURSTS: f64 = 0.25;
 /// A share lost so small is no sign of anything.
 const SOME_LOSS: f64 = 0.02;
 
@@ -131,6 +133,9 @@ pub(crate) struct Estimator {
     trained: Option<(Instant, f64)>,
     lost_quickly: f64,
     lost_slowly: f64,
+    /// The share lost of those that left right behind a lost one, and whether the next one does.
+    lost_again: f64,
+    lost_last: bool,
     overflow: f64,
     grown_at: Option<Instant>,
     reduced_at: Option<Instant>,
@@ -194,6 +199,8 @@ impl Estimator {
             trained: None,
             lost_quickly: 0.0,
             lost_slowly: 0.0,
+            lost_again: 0.0,
+            lost_last: false,
             overflow: 0.0,
             grown_at: None,
             reduced_at: None,
@@ -223,6 +230,12 @@ impl Estimator {
             true => self.lost_quickly,
             false => slow,
         }
+    }
+
+    /// Whether what is lost by chance is lost several in a row: after a lost packet the next is lost
+    /// more often than any.
+    pub(crate) fn loses_in_bursts(&self) -> bool {
+        self.lost_again > self.lost_slowly + IN_BURSTS
     }
 
     /// Bits a second that retransmissions may take: little while the queue is long.
@@ -433,6 +446,10 @@ impl Estimator {
             if lost > by_chance {
                 continue;
             }
+            if self.lost_last {
+                self.lost_again += (by_chance - self.lost_again) / QUICKLY;
+            }
+            self.lost_last = lost > 0.0;
             self.lost_quickly += (by_chance - self.lost_quickly) / QUICKLY;
             self.lost_slowly += (by_chance - self.lost_slowly) / SLOWLY;
         }
@@ -625,6 +642,9 @@ mod tests {
         rate: f64,
         queue: f64,
         loss: f64,
+        /// Packets lost in a row, on average; and whether the last one was.
+        run: f64,
+        losing: bool,
         free: f64,
         number: u64,
         arrivals: Vec<(u64, Option<i64>)>,
@@ -641,6 +661,8 @@ mod tests {
                 rate,
                 queue: 0.3,
                 loss: 0.0,
+                run: 0.0,
+                losing: false,
                 free: 0.0,
                 number: 0,
                 arrivals: vec![],
@@ -667,7 +689,7 @@ mod tests {
             self.estimator.sent(self.now, self.number as u16, 1_000);
             let starts = self.free.max(at);
             let spilt = starts - at > self.queue;
-            let lost = spilt || self.rng.f64() < self.loss;
+            let lost = spilt || self.loses();
             if !spilt {
                 self.free = starts + 8e3 / self.rate;
             }
@@ -678,9 +700,45 @@ mod tests {
             self.number += 1;
         }
 
+        /// By chance, or in runs (Gilbert's model).
+        fn loses(&mut self) -> bool {
+            let chance = match (self.run > 0.0, self.losing) {
+                (false, _) => self.loss,
+                (true, true) => 1.0 - 1.0 / self.run,
+                (true, false) => self.loss / (1.0 - self.loss) / self.run,
+            };
+            self.losing = self.rng.f64() < chance;
+            self.losing
+        }
+
         fn report(&mut self) {
             let arrivals = std::mem::take(&mut self.arrivals);
             self.estimator.feedback(self.now, arrivals.into_iter());
+        }
+    }
+
+    #[test]
+    fn losses_in_a_row_are_told_from_others() {
+        for (loss, run, bursts) in [
+            (0.0, 0.0, false),
+            (0.05, 0.0, false),
+            (0.3, 0.0, false),
+            (0.5, 0.0, false),
+            (0.1, 4.0, true),
+            (0.2, 8.0, true),
+        ] {
+            let mut link = Link::new(20e6);
+            (link.loss, link.run) = (loss, run);
+            let mut found = 0;
+            for _ in 0..40 {
+                link.send(4e5, 1.0);
+                found += usize::from(link.estimator.loses_in_bursts());
+            }
+            let most = if bursts { 30..=40 } else { 0..=4 };
+            assert!(
+                most.contains(&found),
+                "{loss} in runs of {run}: {found} of 40"
+            );
         }
     }
 

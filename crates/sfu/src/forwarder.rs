@@ -50,6 +50,8 @@ struct Last {
 pub(crate) struct Placed {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
+    /// When it passed, or would have if it is not late: what sender reports date its timestamp by.
+    pub(crate) at: Instant,
 }
 
 /// What becomes of a packet.
@@ -205,6 +207,15 @@ impl Forwarder {
             current.timestamp_shift
         });
         let timestamp = packet.timestamp.wrapping_add(shift);
+        let at = match &self.last {
+            Some(last) if sequence <= last.sequence => {
+                let ticks = (last.timestamp.wrapping_sub(timestamp) as i32).max(0);
+                let clock = f64::from(codec::clock(packet.format));
+                let before = Duration::from_secs_f64(f64::from(ticks) / clock);
+                last.at.checked_sub(before).unwrap_or(now)
+            }
+            _ => now,
+        };
         if self.last.as_ref().is_none_or(|l| sequence > l.sequence) {
             self.last = Some(Last {
                 sequence,
@@ -215,6 +226,7 @@ impl Forwarder {
         Placed {
             sequence,
             timestamp,
+            at,
         }
     }
 }
@@ -263,6 +275,22 @@ mod tests {
         assert_eq!(place(&mut f, 70_003), Some(FIRST_SEQUENCE + 3));
         assert_eq!(place(&mut f, 70_001), Some(FIRST_SEQUENCE + 1));
         assert_eq!(place(&mut f, 69_999), None);
+    }
+
+    #[test]
+    fn what_comes_late_is_dated_as_if_it_had_not() {
+        let now = Instant::now();
+        let mut f = Forwarder::default();
+        start(&mut f, now, 1, &sound(10, 1_000));
+        let mut at = |sequence, timestamp, after| {
+            let step = f.pass(now + after, &sound(sequence, timestamp), View::default());
+            sent(step).expect("sent").placed.at - now
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(at(10, 1_000, ms(0)), ms(0));
+        assert_eq!(at(12, 4_600, ms(40)), ms(40));
+        assert_eq!(at(11, 2_800, ms(150)), ms(20));
+        assert_eq!(at(13, 6_400, ms(160)), ms(160));
     }
 
     #[test]

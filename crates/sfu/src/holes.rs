@@ -38,6 +38,10 @@ impl Holes {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+    }
+
     /// Whether something will not come any more, where str0m knows this round trip.
     pub(crate) fn given_up(&self, now: Instant, round_trip: Option<Duration>) -> bool {
         let apart = round_trip.unwrap_or(ROUND_TRIP) + MARGIN;

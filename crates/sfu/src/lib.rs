@@ -40,6 +40,7 @@ mod scene;
 mod selection;
 mod sfu;
 mod shed;
+mod spare;
 mod stream;
 mod track;
 mod train;

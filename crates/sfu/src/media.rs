@@ -68,8 +68,8 @@ impl Sfu {
         let Some(track) = self.tracks.get(&stream.track) else {
             return;
         };
-        let publisher = track.info.publisher.and_then(|p| self.participants.get(&p));
-        let round_trip = publisher.and_then(|p| p.repair_round_trip(Side::Publisher));
+        let publisher = || self.participants.get(&track.info.publisher?);
+        let round_trip = || publisher()?.repair_round_trip(Side::Publisher);
         let seen = |s: &Subscription| s.forwarder.current() == Some(id);
         if stream.is_broken(now, packet, round_trip)
             && (stream.exported || track.subscriptions.iter().any(seen))
@@ -442,15 +442,28 @@ impl Sfu {
     /// A client came over another access: pictures were lost on the way both ways.
     pub(crate) fn moved(&mut self, now: Instant, key: TransportKey, out: &mut Vec<Output>) {
         self.count("clients_moved");
-        let moves = |t: &Track| t.info.kind == Kind::Video && !t.muted;
-        let seen = self.subscriptions_of(key).filter(|(t, _)| moves(t));
-        let mut streams: Vec<StreamId> = seen.filter_map(|(_, s)| s.shown()).collect();
         let own = |t: &&Track| t.info.publisher.map(|p| (p, Side::Publisher)) == Some(key);
         let own = self.tracks.values().filter(own).filter(|t| moves(t));
-        streams.extend(own.flat_map(|t| t.info.layers.iter().map(|l| l.stream)));
+        let own = own.flat_map(|t| t.info.layers.iter().map(|l| l.stream));
+        let streams: Vec<StreamId> = own.chain(self.shown_to(key)).collect();
         for stream in streams {
             self.need_keyframe(now, stream, out);
         }
+    }
+
+    /// A client fell silent and is sent to over other ways: it can't ask for what was lost.
+    pub(crate) fn strayed(&mut self, now: Instant, key: TransportKey, out: &mut Vec<Output>) {
+        self.count("clients_strayed");
+        let streams: Vec<StreamId> = self.shown_to(key).collect();
+        for stream in streams {
+            self.need_keyframe(now, stream, out);
+        }
+    }
+
+    /// The pictures that a transport carries to its client.
+    fn shown_to(&self, key: TransportKey) -> impl Iterator<Item = StreamId> {
+        let seen = self.subscriptions_of(key).filter(|(t, _)| moves(t));
+        seen.filter_map(|(_, s)| s.shown())
     }
 
     /// What a transport carries to its client, with the track of each.
@@ -553,6 +566,11 @@ fn rewritten(packet: &MediaPacket, sent: &Rewritten) -> Option<MediaPacket> {
         dependency_descriptor: descriptor.or_else(|| packet.dependency_descriptor.clone()),
         ..packet.clone()
     })
+}
+
+/// Whether a track has pictures to show now.
+fn moves(track: &Track) -> bool {
+    track.info.kind == Kind::Video && !track.muted
 }
 
 /// A packet that takes the place of one and says nothing.

@@ -1,7 +1,8 @@
 //! Redundant audio toward each subscriber, as much as its losses ask for (RFC 2198).
 //!
-//! How far apart the repeated frames are follows what was measured of browsers' decoders: at 30 %
-//! loss four frames spaced over 160 ms leave less than one frame in a hundred.
+//! A listener's jitter buffer waits some 80 ms for a copy: of packets lost one by one, those right
+//! behind each frame bring back the most. What loses several in a row needs copies further apart,
+//! although some of them come too late.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +10,21 @@ use std::time::{Duration, Instant};
 
 use wire::{Block, Format, MAX_BLOCKS, MediaPacket, put_red, red_blocks};
 
-/// From this share lost on, packets repeat the frames so many before theirs.
-const LADDER: [(f32, &[u64]); 5] = [
-    (0.0, &[1]),
-    (0.05, &[1, 3]),
-    (0.15, &[1, 3, 5]),
-    (0.30, &[2, 4, 6, 8]),
-    (0.45, &[1, 2, 3, 4, 5, 6, 7, 8]),
+/// From a share lost on, packets repeat the frames so many before theirs.
+#[derive(Debug)]
+struct Rung {
+    from: f32,
+    /// Where packets are lost one by one, and where several in a row are.
+    singly: &'static [u64],
+    in_bursts: &'static [u64],
+}
+
+const LADDER: [Rung; 5] = [
+    rung(0.0, &[1], &[1]),
+    rung(0.05, &[1, 2], &[1, 3]),
+    rung(0.15, &[1, 2, 3], &[1, 3, 5]),
+    rung(0.25, &[1, 2, 3, 4], &[2, 4, 6, 8]),
+    rung(0.45, &[1, 2, 3, 4, 5, 6, 7, 8], &[1, 2, 3, 4, 5, 6, 7, 8]),
 ];
 /// Bits a second of a voice each time that it is sent; no more than half of what is carried.
 const VOICE: u64 = 40_000;
@@ -32,10 +41,28 @@ const KEPT: usize = 24;
 /// The most bytes of a payload: whole packets stay below what any path takes.
 const MAX_PAYLOAD: usize = 1_100;
 
+const fn rung(from: f32, singly: &'static [u64], in_bursts: &'static [u64]) -> Rung {
+    Rung {
+        from,
+        singly,
+        in_bursts,
+    }
+}
+
+/// What was lost of late toward one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lost {
+    /// Of all packets, 0 to 1.
+    pub(crate) share: f32,
+    /// Several in a row, or nobody knows.
+    pub(crate) in_bursts: bool,
+}
+
 /// What of the packets toward one subscriber is lost.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
     share: f32,
+    in_bursts: bool,
     rung: usize,
     /// The lowest rung that the room's scene allows.
     floor: usize,
@@ -49,15 +76,16 @@ pub(crate) struct Losses {
 impl Losses {
     /// From now on packets repeat so many frames or more, however little is lost.
     pub(crate) fn repeat_at_least(&mut self, frames: usize) {
-        let reached = LADDER.iter().position(|(_, rung)| rung.len() >= frames);
+        let reached = LADDER.iter().position(|rung| rung.singly.len() >= frames);
         self.floor = reached.unwrap_or(LADDER.len() - 1);
     }
 
-    /// Take the share (0 to 1) that was lost of late.
-    pub(crate) fn observe(&mut self, now: Instant, share: f32) {
+    /// Take what was lost of late.
+    pub(crate) fn observe(&mut self, now: Instant, Lost { share, in_bursts }: Lost) {
         if !share.is_finite() {
             return;
         }
+        self.in_bursts = in_bursts;
         let step = share.clamp(0.0, 1.0) - self.share;
         if step <= 0.0 {
             if self.fell_at.is_some_and(|at| now < at + FALL_EVERY) {
@@ -66,10 +94,9 @@ impl Losses {
             self.fell_at = Some(now);
         }
         self.share += step * if step > 0.0 { RISE } else { FALL };
-        let reached = LADDER.iter().rposition(|(from, _)| self.share >= *from);
+        let reached = LADDER.iter().rposition(|rung| self.share >= rung.from);
         let reached = reached.unwrap_or(0);
-        let (from, _) = LADDER[self.rung];
-        if reached > self.rung || self.share < STAY * from {
+        if reached > self.rung || self.share < STAY * LADDER[self.rung].from {
             self.rung = reached;
         }
     }
@@ -95,12 +122,13 @@ impl Losses {
             return &[];
         }
         let half = self.carried.map_or(u64::MAX, |carried| carried / 2);
-        let fits = |rung: &usize| VOICE * (1 + LADDER[*rung].1.len() as u64) <= half;
-        LADDER[(0..=self.rung.max(self.floor))
-            .rev()
-            .find(fits)
-            .unwrap_or(0)]
-        .1
+        let fits = |rung: &usize| VOICE * (1 + LADDER[*rung].singly.len() as u64) <= half;
+        let highest = self.rung.max(self.floor);
+        let rung = &LADDER[(0..=highest).rev().find(fits).unwrap_or(0)];
+        match self.in_bursts {
+            true => rung.in_bursts,
+            false => rung.singly,
+        }
     }
 }
 
@@ -292,6 +320,13 @@ mod tests {
 
     use super::*;
 
+    fn singly(share: f32) -> Lost {
+        Lost {
+            share,
+            in_bursts: false,
+        }
+    }
+
     fn packet(format: Format, sequence: u64, payload: &[u8]) -> MediaPacket {
         MediaPacket {
             format,
@@ -341,27 +376,27 @@ mod tests {
         let mut after = |losses: &mut Losses, share: f32, seconds: usize| {
             for _ in 0..seconds * 10 {
                 now += Duration::from_millis(100);
-                losses.observe(now, share);
+                losses.observe(now, singly(share));
             }
             losses.distances()
         };
         assert_eq!(losses.distances(), [1]);
         assert_eq!(after(&mut losses, 0.04, 60), [1]);
-        assert_eq!(after(&mut losses, 0.10, 5), [1, 3]);
-        assert_eq!(after(&mut losses, 0.35, 5), [2, 4, 6, 8]);
+        assert_eq!(after(&mut losses, 0.10, 5), [1, 2]);
+        assert_eq!(after(&mut losses, 0.35, 5), [1, 2, 3, 4]);
         assert_eq!(
-            after(&mut losses, 0.25, 120),
-            [2, 4, 6, 8],
+            after(&mut losses, 0.20, 120),
+            [1, 2, 3, 4],
             "not yet much better"
         );
-        assert_eq!(after(&mut losses, 0.0, 1), [2, 4, 6, 8]);
+        assert_eq!(after(&mut losses, 0.0, 1), [1, 2, 3, 4]);
         assert_eq!(after(&mut losses, 0.0, 60), [1]);
-        losses.observe(now, f32::NAN);
-        losses.observe(now, 7.0);
-        losses.observe(now, 7.0);
+        losses.observe(now, singly(f32::NAN));
+        losses.observe(now, singly(7.0));
+        losses.observe(now, singly(7.0));
         assert_eq!(losses.distances().len(), 8);
         losses.limit(500_000);
-        assert_eq!(losses.distances(), [2, 4, 6, 8], "half of it");
+        assert_eq!(losses.distances(), [1, 2, 3, 4], "half of it");
         losses.limit(100_000);
         assert_eq!(losses.distances(), [1], "at least the last one");
         losses.spare(true);
@@ -375,21 +410,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_in_a_row_is_repeated_further_apart() {
+        let mut losses = Losses::default();
+        let now = Instant::now();
+        let mut observe = |share, in_bursts| {
+            for n in 0..20 {
+                losses.observe(now + n * FALL_EVERY, Lost { share, in_bursts });
+            }
+            losses.distances()
+        };
+        assert_eq!(observe(0.1, true), [1, 3]);
+        assert_eq!(observe(0.1, false), [1, 2]);
+        assert_eq!(observe(0.3, true), [2, 4, 6, 8]);
+        assert_eq!(observe(0.3, false), [1, 2, 3, 4]);
+    }
+
+    #[test]
     fn a_scene_may_ask_for_more_than_losses_do_and_never_for_less() {
         let mut losses = Losses::default();
         losses.repeat_at_least(2);
-        assert_eq!(losses.distances(), [1, 3]);
+        assert_eq!(losses.distances(), [1, 2]);
         let mut now = Instant::now();
         let mut observe = |losses: &mut Losses, share, times| {
             for _ in 0..times {
                 now += FALL_EVERY;
-                losses.observe(now, share);
+                losses.observe(now, singly(share));
             }
         };
         observe(&mut losses, 0.35, 5);
-        assert_eq!(losses.distances(), [2, 4, 6, 8]);
+        assert_eq!(losses.distances(), [1, 2, 3, 4]);
         observe(&mut losses, 0.0, 60);
-        assert_eq!(losses.distances(), [1, 3]);
+        assert_eq!(losses.distances(), [1, 2]);
         losses.repeat_at_least(99);
         assert_eq!(losses.distances().len(), 8);
         losses.repeat_at_least(0);

@@ -628,6 +628,7 @@ impl Sfu {
             }),
             Happened::Established => self.select_for(now, participant, out),
             Happened::Moved => self.moved(now, key, out),
+            Happened::Strayed => self.strayed(now, key, out),
             Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
             Happened::Unbound => self.count("media_unbound"),
             Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),
@@ -635,11 +636,11 @@ impl Sfu {
                 self.message(now, participant, reliable, &bytes, out);
             }
             Happened::ChannelsOpen => self.touched(key),
-            Happened::Lost(share) => {
+            Happened::Lost(lost) => {
                 if let Some(p) = self.participants.get_mut(&participant)
                     && p.data_side() == side
                 {
-                    p.losses.observe(now, share);
+                    p.losses.observe(now, lost);
                     let share = p.losses.share();
                     if let Some(transport) = p.transport(side) {
                         transport.set_losses(share);

@@ -86,10 +86,10 @@ impl Stream {
         &mut self,
         now: Instant,
         packet: &MediaPacket,
-        round_trip: Option<Duration>,
+        round_trip: impl FnOnce() -> Option<Duration>,
     ) -> bool {
         self.holes.take(now, packet.sequence, packet.keyframe);
-        self.broken = self.holes.given_up(now, round_trip);
+        self.broken = !self.holes.is_empty() && self.holes.given_up(now, round_trip());
         self.broken
     }
 

@@ -28,9 +28,10 @@ use crate::figures::Gauge;
 use crate::forwarder::Placed;
 use crate::pace::{Left, Pace};
 use crate::packet::{extension_values, media_packet, set_playout};
-use crate::redundancy::Voice;
+use crate::redundancy::{Lost, Voice};
 use crate::repair::{APART, Repeats};
 use crate::restart::Names;
+use crate::spare::{Place, Spares};
 use crate::values::{Kind, Protocol, Section, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
@@ -136,6 +137,8 @@ pub(crate) enum Happened {
     Established,
     /// The client is at another address.
     Moved,
+    /// The client is not heard any more; it gets copies over other ways.
+    Strayed,
     Packet(StreamId, MediaPacket),
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
@@ -147,7 +150,7 @@ pub(crate) enum Happened {
     ChannelsOpen,
     Estimate(u64),
     /// The share of what an m-line sent of late that did not arrive.
-    Lost(f32),
+    Lost(Lost),
 }
 
 /// How a message for a client's data channel went.
@@ -156,9 +159,6 @@ pub(crate) enum Sent {
     Taken,
     Dropped,
 }
-
-/// An address of ours and one of the client's.
-type Place = (SocketAddr, SocketAddr);
 
 pub(crate) struct Transport {
     rtc: Rtc,
@@ -192,6 +192,7 @@ pub(crate) struct Transport {
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
     place: Option<Place>,
+    spares: Spares,
     /// A media packet that came from elsewhere: the client is there if it turns out to be its.
     knock: Option<(Ssrc, u16, Place)>,
     placed_at: Instant,
@@ -301,6 +302,7 @@ impl Transport {
             scene_playout: None,
             addresses: VecDeque::new(),
             place: None,
+            spares: Spares::default(),
             knock: None,
             placed_at: now,
             moved: false,
@@ -371,7 +373,15 @@ impl Transport {
         bytes: &[u8],
     ) -> Result<(), ()> {
         if protocol == Protocol::Udp {
-            self.follow(now, (to, from), bytes);
+            let place = (to, from);
+            self.follow(now, place, bytes);
+            if self.place == Some(place) {
+                self.spares.heard();
+            }
+            // Who checks from a known address proved before who it is.
+            if is_binding_request(bytes) && self.addresses.contains(&from) {
+                self.spares.checked(now, place);
+            }
             self.hearing = is_rtcp(bytes).then(|| Feedback {
                 from,
                 to,
@@ -677,7 +687,7 @@ impl Transport {
         if let Some(playout) = playout {
             set_playout(&mut values, playout);
         }
-        let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, now, payload)
+        let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, placed.at, payload)
             .marker(packet.marker)
             .nackable(true)
             .ext_vals(values);
@@ -822,6 +832,7 @@ impl Transport {
             self.changed(now);
         }
         self.queued = false;
+        let before = transmits.len();
         // What came in before this call is heard now; what it asks for may be heard once more.
         if std::mem::take(&mut self.received) {
             self.drain(now, transmits, happened);
@@ -831,6 +842,13 @@ impl Transport {
         self.probe(now);
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
+        if let Some(place) = self.place {
+            let round_trip = self.round_trip.unwrap_or_default();
+            let leaving = &transmits[before..];
+            let (copies, first) = self.spares.copy(now, place, round_trip, leaving);
+            transmits.extend(copies);
+            happened.extend(first.then_some(Happened::Strayed));
+        }
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let held = self.backlog.held_until();
@@ -1062,7 +1080,10 @@ impl Transport {
         happened.push(Happened::Estimate(self.estimator.usable()));
         if self.loss_told.is_none_or(|at| now >= at + LOSS_EVERY) {
             self.loss_told = Some(now);
-            happened.push(Happened::Lost(self.estimator.loss() as f32));
+            happened.push(Happened::Lost(Lost {
+                share: self.estimator.loss() as f32,
+                in_bursts: self.estimator.loses_in_bursts(),
+            }));
         }
     }
 
@@ -1178,7 +1199,11 @@ impl Transport {
                 }
                 let known = |at: Instant| stats.timestamp < at + LOSS_KNOWN;
                 if !self.reported.is_some_and(known) {
-                    happened.extend(stats.loss.map(Happened::Lost));
+                    let lost = |share| Lost {
+                        share,
+                        in_bursts: true,
+                    };
+                    happened.extend(stats.loss.map(lost).map(Happened::Lost));
                 }
             }
             // The way can be measured; until it was, it is taken to be as at first.

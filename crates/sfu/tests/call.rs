@@ -362,6 +362,41 @@ fn a_client_that_comes_from_another_address_is_answered_there() {
 }
 
 #[test]
+fn a_client_that_falls_silent_is_sent_to_where_it_checked_too() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    speak(&mut w, ann, 100, 50);
+    let (wifi, lte) = (w.clients[bob].seen_as, "10.0.9.1:7".parse().unwrap());
+    // It was seen over its other access, and is back.
+    for (place, from) in [(lte, 150), (wifi, 400)] {
+        w.clients[bob].seen_as = place;
+        speak(&mut w, ann, from, 250);
+    }
+    assert_eq!(heard(&w, bob).last(), Some(&649));
+    let before = heard(&w, bob).len();
+    // The first access dies: nothing that it says arrives, and only what goes to the other.
+    w.clients[bob].seen_as = lte;
+    w.loses = Box::new(move |client, toward| client == bob && !toward);
+    speak(&mut w, ann, 650, 100);
+    let since = heard(&w, bob)[before..].to_vec();
+    assert!((676..690).contains(&since[0]), "again from {}", since[0]);
+    assert_eq!(since, (since[0]..750).collect::<Vec<_>>());
+    assert_eq!(w.count("clients_strayed"), 1);
+    // It comes back where it was: nothing is sent twice any more.
+    w.loses = Box::new(|_, _| false);
+    w.clients[bob].seen_as = wifi;
+    speak(&mut w, ann, 750, 50);
+    w.clients[bob].seen_as = lte;
+    let before = heard(&w, bob).len();
+    w.loses = Box::new(move |client, toward| client == bob && !toward);
+    speak(&mut w, ann, 800, 20);
+    assert_eq!(heard(&w, bob).len(), before);
+}
+
+#[test]
 fn strangers_and_forgers_are_counted_and_move_nothing() {
     let mut w = World::new();
     let ann = w.join(1, &[AUDIO]);

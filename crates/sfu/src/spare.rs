@@ -1,0 +1,171 @@
+//! Other ways to a client whose own fell silent. A client that lost its Wi-Fi goes over to its
+//! other access only after seconds (libwebrtc: 3.5 s), but takes at once what comes over it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::values::{Protocol, Transmit};
+
+/// An address of ours and one of the client's.
+pub(crate) type Place = (SocketAddr, SocketAddr);
+
+/// A client that gets media answers several times in this, beside a round trip.
+const SILENT: Duration = Duration::from_millis(500);
+/// A way that was checked so lately may still be open: libwebrtc checks those that it does not use
+/// each 25 s.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// Ways that are remembered; the one checked longest ago is forgotten.
+const MAX_SPARES: usize = 3;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Spares {
+    /// Ways that the client checked, and when last; the latest is last.
+    checked: Vec<(Place, Instant)>,
+    /// Since when the client gets something and is not heard.
+    unanswered: Option<Instant>,
+    used: bool,
+}
+
+impl Spares {
+    /// The client checked a way.
+    pub(crate) fn checked(&mut self, now: Instant, place: Place) {
+        self.checked.retain(|(known, _)| *known != place);
+        self.checked.push((place, now));
+        // One of them is the way that is used.
+        if self.checked.len() > MAX_SPARES + 1 {
+            self.checked.remove(0);
+        }
+    }
+
+    /// The client was heard where it is taken to be.
+    pub(crate) fn heard(&mut self) {
+        self.unanswered = None;
+        self.used = false;
+    }
+
+    /// Copies over the other ways of what leaves for the client's place, if that fell silent. True
+    /// with the first: what was sent of late is lost.
+    pub(crate) fn copy(
+        &mut self,
+        now: Instant,
+        place: Place,
+        round_trip: Duration,
+        leaving: &[Transmit],
+    ) -> (Vec<Transmit>, bool) {
+        let mut leaving = leaving
+            .iter()
+            .filter(|t| t.protocol == Protocol::Udp && (t.from, t.to) == place)
+            .peekable();
+        if leaving.peek().is_none() {
+            return (Vec::new(), false);
+        }
+        let since = *self.unanswered.get_or_insert(now);
+        if now.saturating_duration_since(since) <= SILENT + round_trip {
+            return (Vec::new(), false);
+        }
+        let fresh = |(other, at): &&(Place, Instant)| {
+            *other != place && now.saturating_duration_since(*at) < MAX_AGE
+        };
+        let others: Vec<Place> = self.checked.iter().filter(fresh).map(|(p, _)| *p).collect();
+        let to = |t: &Transmit, (from, to): Place| Transmit {
+            from,
+            to,
+            ..t.clone()
+        };
+        let copies = leaving.flat_map(|t| others.iter().map(move |place| to(t, *place)));
+        let copies: Vec<Transmit> = copies.collect();
+        let first = !copies.is_empty() && !std::mem::replace(&mut self.used, true);
+        (copies, first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(40);
+
+    fn place(n: u8) -> Place {
+        let address = |s: String| s.parse().unwrap();
+        (
+            address("10.0.0.1:7882".into()),
+            address(format!("10.0.1.{n}:5000")),
+        )
+    }
+
+    fn transmit(n: u8) -> Transmit {
+        let (from, to) = place(n);
+        Transmit {
+            protocol: Protocol::Udp,
+            from,
+            to,
+            bytes: vec![0x80],
+        }
+    }
+
+    /// Where copies go of what is sent each 20 ms for this long, and how often a loss is told.
+    fn copied(spares: &mut Spares, from: Instant, time: Duration) -> (Vec<SocketAddr>, usize) {
+        let (mut to, mut told, mut now) = (vec![], 0, from);
+        while now < from + time {
+            let (copies, first) = spares.copy(now, place(1), ROUND_TRIP, &[transmit(1)]);
+            to.extend(copies.iter().map(|t| t.to));
+            told += usize::from(first);
+            now += Duration::from_millis(20);
+        }
+        (to, told)
+    }
+
+    #[test]
+    fn who_is_silent_is_reached_over_every_way_that_was_checked() {
+        let now = Instant::now();
+        let mut spares = Spares::default();
+        for n in [1, 2, 3] {
+            spares.checked(now, place(n));
+        }
+        let (to, told) = copied(&mut spares, now, SILENT + ROUND_TRIP);
+        assert_eq!((to.len(), told), (0, 0));
+        let later = now + SILENT + ROUND_TRIP + Duration::from_millis(1);
+        let (to, told) = copied(&mut spares, later, Duration::from_millis(60));
+        assert_eq!((to.len(), told), (6, 1));
+        assert!(to.contains(&place(2).1) && to.contains(&place(3).1));
+        spares.heard();
+        let (to, _) = copied(&mut spares, later, SILENT);
+        assert!(to.is_empty());
+    }
+
+    #[test]
+    fn without_another_way_or_with_old_ones_nothing_is_copied() {
+        let now = Instant::now();
+        let mut spares = Spares::default();
+        spares.checked(now, place(1));
+        assert_eq!(copied(&mut spares, now, 4 * SILENT).0, []);
+        spares.checked(now, place(2));
+        assert_eq!(copied(&mut spares, now + MAX_AGE, 4 * SILENT).0, []);
+    }
+
+    #[test]
+    fn ways_are_bounded_and_the_oldest_goes() {
+        let now = Instant::now();
+        let mut spares = Spares::default();
+        for n in 0..200 {
+            spares.checked(now, place(n));
+        }
+        let kept: Vec<Place> = spares.checked.iter().map(|(p, _)| *p).collect();
+        assert_eq!(kept, [196, 197, 198, 199].map(place));
+    }
+
+    #[test]
+    fn what_goes_elsewhere_waits_for_no_answer() {
+        let now = Instant::now();
+        let mut spares = Spares::default();
+        spares.checked(now, place(2));
+        for n in 0..100 {
+            let at = now + Duration::from_millis(20) * n;
+            let (copies, _) = spares.copy(at, place(1), ROUND_TRIP, &[transmit(7)]);
+            assert!(copies.is_empty());
+        }
+    }
+}

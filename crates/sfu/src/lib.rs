@@ -41,6 +41,7 @@ mod selection;
 mod sfu;
 mod shed;
 mod spare;
+mod stale;
 mod stream;
 mod track;
 mod train;

@@ -25,11 +25,15 @@ impl Sfu {
         packet: MediaPacket,
         out: &mut Vec<Output>,
     ) {
-        let Some(state) = self.streams.get(&stream) else {
+        let Some(state) = self.streams.get_mut(&stream) else {
             self.count("media_unbound");
             return;
         };
         let exported = state.exported;
+        if packet.format.is_audio() && state.stale.is_stale(now, &packet) {
+            self.count("media_stale");
+            return;
+        }
         let Some(track) = self.tracks.get_mut(&state.track) else {
             return;
         };
@@ -451,9 +455,15 @@ impl Sfu {
         }
     }
 
-    /// A client fell silent and is sent to over other ways: it can't ask for what was lost.
-    pub(crate) fn strayed(&mut self, now: Instant, key: TransportKey, out: &mut Vec<Output>) {
-        self.count("clients_strayed");
+    /// A client lost much of what was sent, and can't ask for it, or not in time.
+    pub(crate) fn renew(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        why: &'static str,
+        out: &mut Vec<Output>,
+    ) {
+        self.count(why);
         let streams: Vec<StreamId> = self.shown_to(key).collect();
         for stream in streams {
             self.need_keyframe(now, stream, out);

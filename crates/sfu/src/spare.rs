@@ -11,11 +11,16 @@ pub(crate) type Place = (SocketAddr, SocketAddr);
 
 /// A client that gets media answers several times in this, beside a round trip.
 const SILENT: Duration = Duration::from_millis(500);
+/// So much is missing after that long that sending it again would take longer than a keyframe.
+const GONE: Duration = Duration::from_secs(1);
+/// A client that does not move in so long has no other way; and whoever checks in somebody else's
+/// name (a forged source address) has nothing sent there for longer.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// A way that was checked so lately may still be open: libwebrtc checks those that it does not use
 /// each 25 s.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// Ways that are remembered; the one checked longest ago is forgotten.
-const MAX_SPARES: usize = 3;
+const MAX_SPARES: usize = 2;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -38,10 +43,11 @@ impl Spares {
         }
     }
 
-    /// The client was heard where it is taken to be.
-    pub(crate) fn heard(&mut self) {
-        self.unanswered = None;
-        self.used = false;
+    /// The client was heard where it is taken to be. True: nothing reached it for a while.
+    pub(crate) fn heard(&mut self, now: Instant) -> bool {
+        let used = std::mem::take(&mut self.used);
+        let since = self.unanswered.take();
+        !used && since.is_some_and(|since| now.saturating_duration_since(since) > GONE)
     }
 
     /// Copies over the other ways of what leaves for the client's place, if that fell silent. True
@@ -61,7 +67,8 @@ impl Spares {
             return (Vec::new(), false);
         }
         let since = *self.unanswered.get_or_insert(now);
-        if now.saturating_duration_since(since) <= SILENT + round_trip {
+        let silence = now.saturating_duration_since(since);
+        if silence <= SILENT + round_trip || silence > MAX_SILENCE {
             return (Vec::new(), false);
         }
         let fresh = |(other, at): &&(Place, Instant)| {
@@ -131,9 +138,19 @@ mod tests {
         let (to, told) = copied(&mut spares, later, Duration::from_millis(60));
         assert_eq!((to.len(), told), (6, 1));
         assert!(to.contains(&place(2).1) && to.contains(&place(3).1));
-        spares.heard();
+        assert!(!spares.heard(later), "it got the copies");
         let (to, _) = copied(&mut spares, later, SILENT);
         assert!(to.is_empty());
+    }
+
+    #[test]
+    fn who_stays_silent_is_given_up() {
+        let now = Instant::now();
+        let mut spares = Spares::default();
+        spares.checked(now, place(2));
+        let (to, told) = copied(&mut spares, now, 2 * MAX_SILENCE);
+        let most = (MAX_SILENCE - SILENT - ROUND_TRIP).as_millis() as usize / 20;
+        assert_eq!((to.len(), told), (most, 1));
     }
 
     #[test]
@@ -142,7 +159,10 @@ mod tests {
         let mut spares = Spares::default();
         spares.checked(now, place(1));
         assert_eq!(copied(&mut spares, now, 4 * SILENT).0, []);
+        assert!(spares.heard(now + 4 * SILENT), "nothing reached it");
         spares.checked(now, place(2));
+        assert_eq!(copied(&mut spares, now + MAX_AGE, SILENT).0, []);
+        assert!(!spares.heard(now + MAX_AGE + SILENT), "not for long");
         assert_eq!(copied(&mut spares, now + MAX_AGE, 4 * SILENT).0, []);
     }
 
@@ -154,7 +174,7 @@ mod tests {
             spares.checked(now, place(n));
         }
         let kept: Vec<Place> = spares.checked.iter().map(|(p, _)| *p).collect();
-        assert_eq!(kept, [196, 197, 198, 199].map(place));
+        assert_eq!(kept, [197, 198, 199].map(place));
     }
 
     #[test]

@@ -139,6 +139,8 @@ pub(crate) enum Happened {
     Moved,
     /// The client is not heard any more; it gets copies over other ways.
     Strayed,
+    /// Nothing reached the client for a while; now something does.
+    Returned,
     Packet(StreamId, MediaPacket),
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
@@ -193,6 +195,8 @@ pub(crate) struct Transport {
     /// Where the client is, over UDP.
     place: Option<Place>,
     spares: Spares,
+    /// Nothing reached the client for a while, and it is heard again.
+    gone: bool,
     /// A media packet that came from elsewhere: the client is there if it turns out to be its.
     knock: Option<(Ssrc, u16, Place)>,
     placed_at: Instant,
@@ -303,6 +307,7 @@ impl Transport {
             addresses: VecDeque::new(),
             place: None,
             spares: Spares::default(),
+            gone: false,
             knock: None,
             placed_at: now,
             moved: false,
@@ -376,7 +381,7 @@ impl Transport {
             let place = (to, from);
             self.follow(now, place, bytes);
             if self.place == Some(place) {
-                self.spares.heard();
+                self.gone |= self.spares.heard(now);
             }
             // Who checks from a known address proved before who it is.
             if is_binding_request(bytes) && self.addresses.contains(&from) {
@@ -431,6 +436,8 @@ impl Transport {
         self.place = Some(place);
         self.placed_at = now;
         self.knock = None;
+        // A move has keyframes asked for by itself.
+        self.spares.heard(now);
     }
 
     /// Answer an offer. Err: a sentence for the log.
@@ -842,12 +849,16 @@ impl Transport {
         self.probe(now);
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
-        if let Some(place) = self.place {
+        // Who tells nothing of what arrives may be silent for long.
+        if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let round_trip = self.round_trip.unwrap_or_default();
             let leaving = &transmits[before..];
             let (copies, first) = self.spares.copy(now, place, round_trip, leaving);
             transmits.extend(copies);
             happened.extend(first.then_some(Happened::Strayed));
+        }
+        if std::mem::take(&mut self.gone) {
+            happened.push(Happened::Returned);
         }
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);

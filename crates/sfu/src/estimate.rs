@@ -62,6 +62,8 @@ const QUICKLY: f64 = 25.0;
 const SLOWLY: f64 = 100.0;
 /// So many deviations above the slow count, the quick one is believed.
 const SURELY: f64 = 4.0;
+/// Nothing came through for so long (µs): a network that was gone says nothing of what it loses.
+const OUTAGE: i64 = 1_000_000;
 /// Lost packets are followed by others so much more often where they come in bursts.
 const IN_BURSTS: f64 = 0.25;
 /// A share lost so small is no sign of anything.
@@ -439,7 +441,12 @@ impl Estimator {
     fn observe_losses(&mut self, heard: &[Heard]) {
         // Beside a long queue it overflowed; half of the longest seen is long.
         let beside = self.queue > LONG.max(self.others);
-        for packet in heard {
+        let outage = |run: &[Heard]| {
+            let [first, .., last] = run else { return false };
+            first.arrived.is_none() && last.sent - first.sent > OUTAGE
+        };
+        let runs = heard.chunk_by(|a, b| a.arrived.is_none() == b.arrived.is_none());
+        for packet in runs.filter(|run| !outage(run)).flatten() {
             let lost = f64::from(u8::from(packet.arrived.is_none()));
             let (by_chance, spilt) = if beside { (0.0, lost) } else { (lost, 0.0) };
             self.overflow += (spilt - self.overflow) / QUICKLY;
@@ -740,6 +747,24 @@ mod tests {
                 "{loss} in runs of {run}: {found} of 40"
             );
         }
+    }
+
+    #[test]
+    fn a_network_that_was_gone_for_a_while_is_not_one_that_loses_much() {
+        let mut link = Link::new(20e6);
+        link.send(1e6, 5.0);
+        link.loss = 1.0;
+        link.send(1e6, 3.0);
+        link.loss = 0.0;
+        link.send(1e6, 0.2);
+        let usable = link.estimator.usable();
+        assert!(usable >= 2_700_000, "{usable}");
+        // Half a second may be chance.
+        link.loss = 1.0;
+        link.send(1e6, 0.5);
+        link.loss = 0.0;
+        link.send(1e6, 0.1);
+        assert!(link.estimator.loss() > 0.3);
     }
 
     #[test]

@@ -43,9 +43,10 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
 
-/// A lost packet of sound is asked for again up to this round trip; beyond, its place in the
-/// playout is past.
-const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// A lost packet of sound is asked for again up to this round trip. Beyond, it comes too late for
+/// listeners' jitter buffers, and hides from the speaker's Opus encoder that frames need protection:
+/// of 10 % lost at 40 ms, 1 % stays lost with requests and 0.1 % without.
+const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(30);
 /// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
 /// less than the other is lost.
 const PLAYOUT_FROM: f32 = 0.02;

@@ -132,3 +132,22 @@ fn frames_go_on_when_a_line_narrows_and_the_picture_comes_back() {
         "the full picture is back after five seconds"
     );
 }
+
+#[test]
+fn after_three_seconds_of_nothing_the_picture_is_back_at_once() {
+    let good = line(20_000_000, ms(40), 0.0, ms(150));
+    let dead = line(20_000_000, ms(40), 1.0, ms(150));
+    let mut call = Call::new(1);
+    let viewer = call.viewers[0].client;
+    let way = call.lines.borrow_mut().open(&[viewer], good, good, 7);
+    call.run(SECOND * 8);
+    let now = call.world.now;
+    call.lines.borrow_mut().change(now, way, dead, dead);
+    call.run(SECOND * 3);
+    let back = call.world.now;
+    call.lines.borrow_mut().change(back, way, good, good);
+    call.run(SECOND * 6);
+    let found = call.figures(0, way, back, ms(500));
+    assert!(found.longest <= 0.5 && found.layers[2] > 0.9, "{found:?}");
+    assert_eq!(call.world.count("clients_returned"), 1);
+}

@@ -41,7 +41,6 @@ mod selection;
 mod sfu;
 mod shed;
 mod spare;
-mod stale;
 mod stream;
 mod track;
 mod train;

@@ -25,15 +25,11 @@ impl Sfu {
         packet: MediaPacket,
         out: &mut Vec<Output>,
     ) {
-        let Some(state) = self.streams.get_mut(&stream) else {
+        let Some(state) = self.streams.get(&stream) else {
             self.count("media_unbound");
             return;
         };
         let exported = state.exported;
-        if packet.format.is_audio() && state.stale.is_stale(now, &packet) {
-            self.count("media_stale");
-            return;
-        }
         let Some(track) = self.tracks.get_mut(&state.track) else {
             return;
         };

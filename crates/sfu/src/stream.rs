@@ -9,7 +9,6 @@ use crate::holes::Holes;
 use crate::layering::{Layering, View};
 use crate::rates::Rates;
 use crate::redundancy::Voice;
-use crate::stale::Stale;
 use crate::track::TrackKey;
 
 /// One keyframe request per stream in this time, however many ask.
@@ -37,7 +36,6 @@ pub(crate) struct Stream {
     pub(crate) last_packet: Option<Instant>,
     /// Its latest frames, if it is sound.
     pub(crate) voice: Voice,
-    pub(crate) stale: Stale,
     /// Its packets since the last keyframe, if it is a picture.
     pub(crate) gop: Gop,
     /// What is missing of it, if it is a picture of a client of this worker.
@@ -61,7 +59,6 @@ impl Stream {
             wanted_since: None,
             last_packet: None,
             voice: Voice::default(),
-            stale: Stale::default(),
             gop: Gop::default(),
             holes: Holes::default(),
             rates: Rates::new(now),

@@ -491,33 +491,6 @@ fn what_nobody_sees_is_not_mended() {
 }
 
 #[test]
-fn speech_that_was_held_and_comes_all_at_once_is_heard_in_time() {
-    let mut w = World::new();
-    let ann = w.join(1, &[AUDIO]);
-    let bob = w.join(1, &[HEAR]);
-    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
-    subscribe(&mut w, bob, 0, "TR_a");
-    speak(&mut w, ann, 100, 100);
-    // A second and a half is said while nothing leaves; then all of it does.
-    let pt = w.pt(ann, Codec::Opus);
-    w.run(Duration::from_millis(1_500));
-    for sequence in 200..275u64 {
-        w.send(ann, 0, pt, sequence, &sequence.to_be_bytes());
-    }
-    w.run(Duration::from_millis(20));
-    speak(&mut w, ann, 276, 50);
-    let came = heard(&w, bob);
-    let held: Vec<u64> = came
-        .iter()
-        .filter(|n| (200..275).contains(*n))
-        .copied()
-        .collect();
-    assert!(held.len() <= 8 && held.ends_with(&[274]), "{held:?}");
-    assert!(came.ends_with(&(276..326).collect::<Vec<_>>()));
-    assert_eq!(w.count("media_stale"), 75 - held.len() as u64);
-}
-
-#[test]
 fn who_comes_back_from_a_dead_network_sees_a_new_picture_unasked() {
     let (mut w, ann, bob) = watched();
     shown(&mut w, ann, 1..50, true);

@@ -152,7 +152,7 @@ pub(crate) enum Happened {
     },
     ChannelsOpen,
     Estimate(u64),
-    /// The share of what an m-line sent of late that did not arrive.
+    /// What of all that was sent of late did not arrive.
     Lost(Lost),
 }
 

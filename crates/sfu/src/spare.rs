@@ -10,9 +10,9 @@ use crate::values::{Protocol, Transmit};
 pub(crate) type Place = (SocketAddr, SocketAddr);
 
 /// A client that gets media answers several times in this, beside a round trip.
-const SILENT: Duration = Duration::from_millis(500);
+const SILENT: Duration = Duration::from_millis(900);
 /// So much is missing after that long that sending it again would take longer than a keyframe.
-const GONE: Duration = Duration::from_secs(1);
+const GONE: Duration = Duration::from_millis(1_500);
 /// A client that does not move in so long has no other way; and whoever checks in somebody else's
 /// name (a forged source address) has nothing sent there for longer.
 const MAX_SILENCE: Duration = Duration::from_secs(10);

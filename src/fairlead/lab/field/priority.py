@@ -22,9 +22,10 @@ def come_first() -> None:
     group = PROC / "self/autogroup"
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
-        before = group.read_text().rsplit(maxsplit=1)[-1]
-        group.write_text(str(NICE))
-        atexit.register(_put_back, group, before)
+        # A session without a group (init's, before setsid) has an empty file, and no nice value.
+        if told := group.read_text().split():
+            group.write_text(str(NICE))
+            atexit.register(_put_back, group, told[-1])
 
 
 def children_first() -> None:

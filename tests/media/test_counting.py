@@ -71,6 +71,15 @@ def test_a_swallowed_syllable_is_missed(swallowed: float) -> None:
     assert told.missing == [98]
 
 
+def test_a_word_before_a_gap_that_fits_what_follows_it_dates_nothing() -> None:
+    """Of 024 the nought is heard, then 030 but for its own: together they are the longest run."""
+    said = np.concatenate([spoken(number) for number in range(60)])
+    said[samples(24 * NUMBER_S + 0.13) : samples(30 * NUMBER_S + 0.13)] = 0
+    told = account(transcribe(said), SAID_FROM_NOUGHT)
+    assert (told.first, told.last, told.words) == (0, 59, 180 - 18)
+    assert told.jump < 0.001
+
+
 @pytest.mark.parametrize("silent", [0.08, 0.15])
 def test_a_silenced_syllable_is_missed(silent: float) -> None:
     said = sound()

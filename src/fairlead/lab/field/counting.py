@@ -283,7 +283,9 @@ def _aligned(heard: list[Word], sent: list[int]) -> dict[int, int]:
     run = matcher.find_longest_match(0, len(heard), 0, len(sent))
     if not run.size:
         return {}
-    late = heard[run.a].at - said_at(run.b)
+    # Its first word may stand before a gap, and happen to fit what follows.
+    ahead = [heard[run.a + n].at - said_at(run.b + n) for n in range(run.size)]
+    late = float(np.median(ahead))
     chains: list[list[_Link]] = []
     for row, word in enumerate(heard):
         links = []

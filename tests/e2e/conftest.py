@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from tests.e2e.worlds import Edge, World, named_world, started_world
@@ -21,11 +22,47 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:The HMAC key is"))
 
 
+BEFORE = pytest.StashKey[dict[str, dict[str, int]]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the nodes counted meanwhile is told of a call that fails."""
+    report = yield
+    arguments = item.funcargs.values() if isinstance(item, pytest.Function) else ()
+    for ends in arguments:
+        if not isinstance(ends, Ends):
+            continue
+        if report.when == "setup":
+            item.stash[BEFORE] = _counted(ends.world)
+        elif report.failed:
+            for region, counts in _counted(ends.world).items():
+                before = item.stash[BEFORE].get(region, {})
+                grown = {name: n - before.get(name, 0) for name, n in counts.items()}
+                told = "\n".join(f"{name} {n}" for name, n in grown.items() if n)
+                report.sections.append((f"{region} counted", told))
+    return report
+
+
+def _counted(world: World) -> dict[str, dict[str, int]]:
+    """What each node counted until a second ago, by region; nothing where servers tell nothing."""
+    if world.admin is None:
+        return {}
+    try:
+        nodes = httpx.get(f"{world.admin}/nodes").json()
+    except httpx.HTTPError:
+        return {}
+    return {region: node["counters"] for region, node in nodes.items()}
+
+
 class Ends(NamedTuple):
     """The two edges of a call."""
 
     near: Edge
     far: Edge
+    world: World
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +96,7 @@ def relay_world() -> Iterator[World]:
 @pytest.fixture
 def ends(world: World) -> Ends:
     """A call over the direct link."""
-    return Ends(world["jakarta"], world["frankfurt"])
+    return Ends(world["jakarta"], world["frankfurt"], world)
 
 
 @pytest.fixture(params=["direct", "relayed"])
@@ -67,7 +104,7 @@ def both_ends(request: pytest.FixtureRequest) -> Ends:
     """A call over the direct link, then one through the relay."""
     name = "world" if request.param == "direct" else "relay_world"
     world: World = request.getfixturevalue(name)
-    return Ends(world["jakarta"], world["frankfurt"])
+    return Ends(world["jakarta"], world["frankfurt"], world)
 
 
 @pytest.fixture

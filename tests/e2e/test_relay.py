@@ -63,7 +63,7 @@ async def risen(world: World, region: str, name: str, wanted: int) -> int:
 
 
 async def test_the_relay_carries_the_call(relay_world: World, room: str) -> None:
-    ends = Ends(relay_world["jakarta"], relay_world["frankfurt"])
+    ends = Ends(relay_world["jakarta"], relay_world["frankfurt"], relay_world)
     before = await counter(relay_world, "singapore", "mesh_relayed")
     async with joined(ends.near, room, "ayu") as ayu, joined(ends.far, room, "ben") as ben:
         await ayu.say(chirp.JAKARTA)

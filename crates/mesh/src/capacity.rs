@@ -2,15 +2,16 @@
 //!
 //! Loss alone is no congestion: a queue is. A queue that stands while less comes than was sent, or
 //! that keeps growing, means that what comes is all the way takes. A delay that only stepped up
-//! (the way was moved) is neither: as much comes as before, and it grows no further. What is learnt
-//! is planned a little lower, so that the queue drains, and grows again without one: slowly where it
-//! stood before, faster beyond (after TCP CUBIC's plateau, RFC 9438).
+//! (the way was moved) is neither: as much comes as before, and it grows no further; less may come
+//! then because less is sent, but not evenly. What is learnt is planned a little lower, so that the
+//! queue drains (if it does not, it is not ours, and nothing was learnt), and grows again without one:
+//! slowly where it stood before, faster beyond (after TCP CUBIC's plateau, RFC 9438).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A queue on the way that stands for longer than this is congestion.
-pub(crate) const STANDING: Duration = Duration::from_millis(25);
+pub(crate) const STANDING: Duration = Duration::from_millis(15);
 /// What the peer says is looked at in steps of this.
 const WINDOW_US: u32 = 200_000;
 /// A step in which nothing was heard for so long says nothing.
@@ -20,19 +21,25 @@ const COMPARED: usize = 3;
 const KEPT: usize = 16;
 /// Less than this share of what was sent came while a queue stood.
 const SHORT: f64 = 0.9;
+/// What comes of a full way is even: so much of its mean.
+const EVEN: std::ops::Range<f64> = 0.8..1.25;
 /// A queue that grew in so many of the last steps, by at least so much in each.
 const RISING: usize = 4;
 const RISE: Duration = Duration::from_millis(2);
 /// The share of what came that is planned with, and the share of that while the queue drains.
 const PLANNED: f64 = 0.95;
 const DRAIN: f64 = 0.9;
+/// A queue of ours shrinks by so much once less is sent than comes; where it does not, nothing is learnt
+/// for so many steps.
+const DRAINED: Duration = Duration::from_millis(8);
+const IDLE: usize = 25;
 /// Growth in a second without a queue: where it stood before, and elsewhere.
 const NEAR: f64 = 0.01;
 const FAR: f64 = 0.1;
 /// What counts as near, as shares of what came when a queue last stood, and for how long.
 const PLATEAU: std::ops::Range<f64> = 0.9..1.05;
 const PLATEAU_STEPS: u32 = 50;
-/// Never learnt to be less than this, in bits per second: a queue may be somebody else's.
+/// Never learnt to be less than this, in bits per second, nor from less: a queue may be somebody else's.
 const LEAST: f64 = 100e3;
 /// What takes more than this is as good as unknown.
 const MOST: f64 = 1e9;
@@ -74,8 +81,9 @@ pub(crate) struct Capacity {
     /// What came when a queue last stood, and how many steps ago that was.
     ceiling: f64,
     clear: u32,
-    /// Steps until what was changed shows.
+    /// Steps until what was changed shows, and the queue before.
     settling: usize,
+    stood: Duration,
     standing: bool,
 }
 
@@ -138,6 +146,11 @@ impl Capacity {
             return;
         };
         self.standing = last.queue > STANDING;
+        if self.settling == 1 && self.learnt.is_some() && last.queue + DRAINED > self.stood {
+            // Not our queue: less was sent, and it stands.
+            self.learnt = None;
+            self.settling = IDLE;
+        }
         self.settling = self.settling.saturating_sub(1);
         self.clear = self.clear.saturating_add(1);
         if self.standing {
@@ -153,22 +166,29 @@ impl Capacity {
 
     fn learn(&mut self, last: Step, behind: usize) {
         let before = self.steps.iter().rev().nth(1).map_or(last.came, |s| s.came);
-        self.ceiling = ((last.came + before) / 2.0).max(LEAST);
-        self.learnt = Some((self.ceiling * PLANNED).max(LEAST));
+        let came = (last.came + before) / 2.0;
+        if came < LEAST {
+            return;
+        }
+        self.ceiling = came;
+        self.learnt = Some((came * PLANNED).max(LEAST));
         self.clear = 0;
+        self.stood = last.queue;
         self.settling = behind + COMPARED;
     }
 
-    /// Less came than was sent, as long as a queue stood.
+    /// Less came than was sent, as long as a queue stood; whatever part of a round trip ago it was
+    /// sent, for who falls silent sends less than what still comes, or the other way round.
     fn falls_short(&self, behind: usize) -> bool {
         let recent = |skip: usize| self.steps.iter().rev().skip(skip).take(COMPARED);
         if recent(behind).count() < COMPARED {
             return false;
         }
         let came: f64 = recent(0).map(|step| step.came).sum();
-        let sent: f64 = recent(behind).map(|step| step.sent).sum();
+        let sent = |skip| recent(skip).map(|step| step.sent).sum::<f64>();
         let stood = self.steps.iter().rev().take(2).all(|s| s.queue > STANDING);
-        stood && came < SHORT * sent
+        let even = |step: &Step| EVEN.contains(&(step.came * COMPARED as f64 / came));
+        stood && recent(0).all(even) && (0..=behind).all(|skip| came < SHORT * sent(skip))
     }
 
     fn rises(&self) -> bool {
@@ -198,6 +218,8 @@ mod tests {
         sent: f64,
         received: f64,
         worst_ms: f64,
+        /// What the peer told that is still on its way.
+        told: VecDeque<Told>,
     }
 
     impl Way {
@@ -213,6 +235,7 @@ mod tests {
                 sent: 0.0,
                 received: f64::from(u32::MAX) - 50_000.0,
                 worst_ms: 0.0,
+                told: VecDeque::new(),
             }
         }
 
@@ -232,13 +255,16 @@ mod tests {
                 self.now_us = self.now_us.wrapping_add(20_000);
                 let queue_ms = self.longer + self.waiting / self.takes * 1e3;
                 self.worst_ms = self.worst_ms.max(queue_ms);
-                let told = Told {
+                self.told.push_back(Told {
                     clock: self.now_us,
                     received: self.received as u64 as u32,
                     queue: Duration::from_secs_f64(queue_ms / 1e3),
-                };
-                let round = Duration::from_millis(80);
-                self.capacity.on_told(told, self.sent as u64, round);
+                });
+                if self.told.len() > 4 {
+                    let told = self.told.pop_front().expect("some");
+                    let round = Duration::from_millis(80);
+                    self.capacity.on_told(told, self.sent as u64, round);
+                }
             }
         }
 
@@ -276,6 +302,29 @@ mod tests {
         way.longer = 60.0;
         way.run(30.0, |_| 4e6);
         assert_eq!(way.share(), None);
+    }
+
+    #[test]
+    fn a_way_that_got_longer_is_no_queue_for_those_who_pause() {
+        for seed in 0..50 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let turns = 65 * 50;
+            // Somebody speaks or a picture moves, for 0.1 to 2 s at a time.
+            let mut load = Vec::new();
+            while load.len() < turns {
+                let rate = [5e3, 27e3, 240e3, 2e6][rng.usize(..4)] * (0.9 + 0.2 * rng.f64());
+                load.extend(std::iter::repeat_n(rate, rng.usize(5..100)));
+            }
+            let mut way = Way::new(20e6, 150.0);
+            way.run(5.0, |turn| load[turn as usize]);
+            way.longer = 60.0;
+            let mut held = 0;
+            for second in 5..65 {
+                way.run(1.0, |turn| load[(second * 50 + turn) as usize]);
+                held += usize::from(way.share().is_some());
+            }
+            assert!(held <= 2, "seed {seed}: {held} of 60 s");
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ struct Transit {
     first: u32,
     last: i32,
     smooth: f32,
+    /// The least since the peer was told of its queue.
+    least: Option<i32>,
     floor: Floor,
 }
 
@@ -95,6 +97,8 @@ pub(crate) struct Measure {
     past: VecDeque<Window>,
     loss: (f32, f32),
     burst: f32,
+    /// As told last.
+    queue: u16,
     peer: PeerReport,
     pub(crate) sent_packets: u64,
     pub(crate) received_packets: u64,
@@ -138,6 +142,18 @@ impl Measure {
         change.unwrap_or_default()
     }
 
+    /// The queue on the way from the peer, in units of 100 us: what even the quickest datagram since
+    /// the last report waited (CoDel, RFC 8289). A machine that is late now and then is no queue.
+    fn queue(&mut self) -> u16 {
+        if let Some(transit) = &mut self.transit
+            && let (Some(least), Some(floor)) = (transit.least.take(), transit.floor.get())
+        {
+            let units = least.saturating_sub(floor).max(0) / 100;
+            self.queue = units.min(u16::MAX.into()) as u16;
+        }
+        self.queue
+    }
+
     /// Above the least delay on the way to the peer, as it reports.
     pub(crate) fn peer_queue(&self) -> Duration {
         us_to(u32::from(self.peer.queue) * 100)
@@ -154,14 +170,13 @@ impl Measure {
     }
 
     /// What we tell the peer.
-    pub(crate) fn report(&self) -> PeerReport {
+    pub(crate) fn report(&mut self) -> PeerReport {
         let (loss, residual) = self.loss();
         let share = |part: f32| (part * f32::from(u16::MAX)) as u16;
-        let queue = (self.delay_change().as_micros() / 100).min(u128::from(u16::MAX));
         PeerReport {
             loss: share(loss),
             residual: share(residual),
-            queue: queue as u16,
+            queue: self.queue(),
             received: self.received_bytes,
         }
     }
@@ -219,6 +234,7 @@ impl Measure {
             first: raw,
             last: 0,
             smooth: 0.0,
+            least: None,
             floor: Floor::default(),
         });
         let value = raw.wrapping_sub(transit.first) as i32;
@@ -234,6 +250,7 @@ impl Measure {
         self.spread.put(value.abs_diff(transit.last));
         transit.last = value;
         transit.smooth += (value as f32 - transit.smooth) / 8.0;
+        transit.least = Some(transit.least.map_or(value, |least| least.min(value)));
         transit.floor.put(value);
         true
     }

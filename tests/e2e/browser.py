@@ -152,6 +152,12 @@ class PagePerson:
         assert watched["unread"] <= count // 10, f"{watched['unread']} unreadable pictures"
         return [(one["width"], one["height"]) for one in pictures]
 
+    async def pace(self, identity: str, count: int) -> float:
+        """How many pictures were drawn for each one that comes, of so many."""
+        watched = await self.call("watch", identity, count)
+        numbers = [one["number"] for one in watched["pictures"]]
+        return float((numbers[-1] - numbers[0]) / (len(numbers) - 1))
+
     async def events(self, name: str) -> list[dict[str, str]]:
         """The events of a name so far, as `web/e2e/person.ts` notes them."""
         return [entry for entry in await self.call("events") if entry["name"] == name]

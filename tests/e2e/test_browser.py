@@ -86,6 +86,24 @@ async def test_simulcast_brings_the_top_layer(ends: Ends, room: str, browser: Br
             *_, seen = await ben.watch("ayu", AYU, count=20, within=2 * WITHIN_S)
 
 
+async def test_fewer_pictures_come_where_fewer_are_asked_for(
+    ends: Ends, room: str, browser: Browser
+) -> None:
+    async with (
+        joined_page(browser, ends.near, room, "ayu") as ayu,
+        joined_page(browser, ends.far, room, "ben") as ben,
+    ):
+        await ayu.show(AYU, simulcast=True)
+        await ben.watch("ayu", AYU, count=15)
+        for fps, step in [(4, range(3, 6)), (0, range(1, 2))]:
+            await ben.call("slow", "ayu", fps)
+            end = time.monotonic() + WITHIN_S
+            seen = -1.0
+            while round(seen) not in step:
+                assert time.monotonic() < end, f"each {seen:.1f}th picture of those drawn"
+                seen = await ben.pace("ayu", count=10)
+
+
 @pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
 async def test_codec(ends: Ends, room: str, browser: Browser, codec: str) -> None:
     async with (

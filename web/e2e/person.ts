@@ -124,6 +124,13 @@ class Person {
     return watch((await this.track(identity, Track.Kind.Video)).mediaStreamTrack, count);
   }
 
+  /** Asks for fewer pictures a second of another participant's camera; 0 for all. */
+  async slow(identity: string, fps: number): Promise<void> {
+    await this.track(identity, Track.Kind.Video);
+    const camera = this.room.remoteParticipants.get(identity)?.getTrackPublication(Track.Source.Camera);
+    camera?.setVideoFPS(fps);
+  }
+
   async sendData(text: string, reliable: boolean, topic: string): Promise<void> {
     const payload = new TextEncoder().encode(text);
     await this.room.localParticipant.publishData(payload, { reliable, topic });

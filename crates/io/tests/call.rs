@@ -115,6 +115,7 @@ impl Client {
                 single: true,
                 negotiated_channels: false,
                 allow_pause: false,
+                packet_trailers: false,
             })
             .unwrap();
         let sdp = offer.to_sdp_string();

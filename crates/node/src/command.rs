@@ -21,6 +21,7 @@ pub enum Command {
         single: bool,
         negotiated_channels: bool,
         allow_pause: bool,
+        packet_trailers: bool,
     },
     UpdateParticipant {
         participant: u64,
@@ -88,6 +89,7 @@ pub enum Command {
         track: String,
         quality: Option<u8>,
         priority: u8,
+        fps: u8,
     },
     ResumeParticipant {
         participant: u64,

@@ -26,6 +26,7 @@ impl Node {
                 single,
                 negotiated_channels,
                 allow_pause,
+                packet_trailers,
             } => self.sfu(
                 now,
                 sfu::Input::AddParticipant(ParticipantInfo {
@@ -39,6 +40,7 @@ impl Node {
                     single,
                     negotiated_channels,
                     allow_pause,
+                    packet_trailers,
                 }),
             ),
             Command::UpdateParticipant {
@@ -203,6 +205,7 @@ impl Node {
                 track,
                 quality,
                 priority,
+                fps,
             } => self.sfu(
                 now,
                 sfu::Input::SetQuality {
@@ -210,6 +213,7 @@ impl Node {
                     track: &track,
                     quality,
                     priority,
+                    fps,
                 },
             ),
             Command::ResumeParticipant { participant } => {

@@ -245,6 +245,7 @@ impl World {
                 single: true,
                 negotiated_channels: false,
                 allow_pause: false,
+                packet_trailers: false,
             },
         );
         let sdp = offer.to_sdp_string();

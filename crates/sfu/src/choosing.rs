@@ -20,6 +20,8 @@ const VOICE: u64 = 48_000;
 const SEEN: Duration = Duration::from_secs(2);
 /// A subscriber that waits for a keyframe asks again this often.
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
+/// So much of the pictures a second that are asked for is enough.
+const NEARLY: f64 = 0.8;
 /// An estimate that falls below this share of the last one changes pictures at once.
 const FALL: f64 = 0.9;
 
@@ -177,7 +179,7 @@ impl Sfu {
             .is_some_and(|p| p.info.allow_pause);
         let rungs = match asked.quality {
             None => Vec::new(),
-            Some(best) => ladder(up_to(self.rungs(now, track), best)),
+            Some(best) => ladder(up_to(self.rungs(now, track, asked.fps), best)),
         };
         let shown = subscription.target.and_then(|(stream, layer)| {
             let quality = track.quality(stream)?;
@@ -196,8 +198,8 @@ impl Sfu {
         }
     }
 
-    /// Every way to show a track.
-    fn rungs(&self, now: Instant, track: &Track) -> Vec<Rung> {
+    /// Every way to show a track; none with more pictures than another that shows `fps` a second.
+    fn rungs(&self, now: Instant, track: &Track, fps: u8) -> Vec<Rung> {
         let local = track.info.publisher.is_some();
         let single = track.info.layers.len() == 1;
         let mut rungs = Vec::new();
@@ -215,7 +217,10 @@ impl Sfu {
                 alive,
             };
             if stream.alive(now, local) && !measured.is_empty() {
-                let own = measured.iter().map(|(id, bits)| Rung {
+                let needed = |(id, _): &&(LayerId, u64)| {
+                    fps == 0 || !is_shown_below(*id, &measured, stream.fps(), fps)
+                };
+                let own = measured.iter().filter(needed).map(|(id, bits)| Rung {
                     layer: open_ended(*id, &measured),
                     ..rung(*id, *bits, true)
                 });
@@ -568,6 +573,17 @@ fn open_ended(id: LayerId, measured: &[(LayerId, u64)]) -> LayerId {
             id.temporal
         },
     }
+}
+
+/// Whether the layers below in time show so many pictures a second as are asked for, of `shown` that
+/// come: each layer doubles them.
+fn is_shown_below(id: LayerId, measured: &[(LayerId, u64)], shown: f64, asked: u8) -> bool {
+    let same = measured.iter().map(|(at, _)| at);
+    let times = same
+        .filter(|at| at.spatial == id.spatial)
+        .map(|at| at.temporal);
+    let above = times.max().unwrap_or(0) + 1 - id.temporal;
+    id.temporal > 0 && shown / f64::from(1 << above) >= f64::from(asked) * NEARLY
 }
 
 /// The rungs up to a quality; the lowest if all are better.

@@ -109,6 +109,8 @@ pub enum Input<'a> {
         track: &'a str,
         quality: Option<u8>,
         priority: u8,
+        /// Pictures a second that are enough; 0 is all that come.
+        fps: u8,
     },
     /// Take a client to have no more room than this (bits per second), and offer its next
     /// connections over TCP alone.

@@ -10,6 +10,8 @@ use crate::codec::DescriptorBytes;
 use crate::descriptor;
 use crate::keyframe::starts_keyframe;
 
+/// The length and the mark at the end of a packet trailer.
+const TRAILER_END: usize = 5;
 const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 /// What goes on from a packet of a client's.
@@ -30,6 +32,17 @@ pub(crate) fn media_packet(format: Format, rtp: RtpPacket) -> MediaPacket {
         dependency_descriptor: descriptor.map(|d| Arc::clone(&d.0)),
         payload: rtp.payload,
     }
+}
+
+/// The last payload of a picture without what its publisher appended to it for other clients, None if
+/// nothing was: (type, length, value)s, the XORed length of all, and a mark (LiveKit's packet trailers).
+pub(crate) fn without_trailer(payload: &[u8]) -> Option<&[u8]> {
+    let [.., length, b'L', b'K', b'T', b'S'] = payload else {
+        return None;
+    };
+    let length = usize::from(length ^ 0xff);
+    let kept = payload.len().checked_sub(length)?;
+    (length >= TRAILER_END && kept > 0).then(|| &payload[..kept])
 }
 
 /// The header extensions of a packet for a client.
@@ -73,4 +86,22 @@ fn unix(ntp: u64) -> Option<AbsCaptureTime> {
         capture_time: SystemTime::UNIX_EPOCH.checked_add(since)?,
         clock_offset: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trailer_is_found_at_the_end() {
+        let end = |length: u8| [&[1, 2, 3, 4][..], &[!length, b'L', b'K', b'T', b'S']].concat();
+        assert_eq!(without_trailer(&end(5)), Some(&[1, 2, 3, 4][..]));
+        assert_eq!(without_trailer(&end(8)), Some(&[1][..]));
+        for wrong in [0, 4, 9, 10, 255] {
+            assert_eq!(without_trailer(&end(wrong)), None, "{wrong}");
+        }
+        assert_eq!(without_trailer(b"LKTS"), None);
+        assert_eq!(without_trailer(&[]), None);
+        assert_eq!(without_trailer(&end(5)[..8]), None);
+    }
 }

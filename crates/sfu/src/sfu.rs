@@ -259,8 +259,13 @@ impl Sfu {
                 track,
                 quality,
                 priority,
+                fps,
             } => {
-                let asked = Asked { quality, priority };
+                let asked = Asked {
+                    quality,
+                    priority,
+                    fps,
+                };
                 self.set_quality(now, participant, track, asked, out);
             }
             Input::Resume { participant } => out.push(Output::Resumed {
@@ -469,7 +474,8 @@ impl Sfu {
         if slot.is_none() {
             let prefix = ufrag(participant, side, "");
             let udp: &[SocketAddr] = if p.tcp_only { &[] } else { &self.config.udp };
-            *slot = Some(Transport::new(now, udp, &self.config.tcp, prefix));
+            let transport = slot.insert(Transport::new(now, udp, &self.config.tcp, prefix));
+            transport.packet_trailers = p.info.packet_trailers;
         }
         slot.as_mut().ok_or_else(|| "no transport".into())
     }

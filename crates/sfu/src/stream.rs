@@ -106,6 +106,12 @@ impl Stream {
         self.picture = Some((timestamp, now));
     }
 
+    /// Pictures a second that come, 0 until that is known.
+    pub(crate) fn fps(&self) -> f64 {
+        let pace = self.pace.as_secs_f64();
+        if pace > 0.0 { 1.0 / pace } else { 0.0 }
+    }
+
     /// The time that a keyframe is given to come.
     pub(crate) fn keyframe_interval(&self) -> Duration {
         let pictures = self.pace * KEYFRAME_PICTURES;

@@ -59,6 +59,8 @@ pub(crate) struct Asked {
     pub(crate) quality: Option<u8>,
     /// Greater is served first.
     pub(crate) priority: u8,
+    /// Pictures a second that are enough; 0 is all that come.
+    pub(crate) fps: u8,
 }
 
 impl Subscription {
@@ -71,6 +73,7 @@ impl Subscription {
             asked: Asked {
                 quality: Some(2),
                 priority: 0,
+                fps: 0,
             },
             target: None,
             wish: None,

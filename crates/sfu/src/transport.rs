@@ -27,7 +27,7 @@ use crate::estimate::{self, Estimator};
 use crate::figures::Gauge;
 use crate::forwarder::Placed;
 use crate::pace::{Left, Pace};
-use crate::packet::{extension_values, media_packet, set_playout};
+use crate::packet::{extension_values, media_packet, set_playout, without_trailer};
 use crate::redundancy::{Lost, Voice};
 use crate::repair::{APART, Repeats};
 use crate::restart::Names;
@@ -192,6 +192,8 @@ pub(crate) struct Transport {
     pub(crate) queued: bool,
     /// How long the scene lets pictures wait at the client, at least and at most.
     pub(crate) scene_playout: Option<(Duration, Duration)>,
+    /// The client takes what publishers append to their pictures.
+    pub(crate) packet_trailers: bool,
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
     place: Option<Place>,
@@ -305,6 +307,7 @@ impl Transport {
             received: false,
             queued: false,
             scene_playout: None,
+            packet_trailers: true,
             addresses: VecDeque::new(),
             place: None,
             spares: Spares::default(),
@@ -730,7 +733,10 @@ impl Transport {
             return redundant.or_else(|| Some((opus, voice.plain(packet.sequence)?)));
         }
         if let Some(pt) = pt(packet.format) {
-            return Some((pt, Arc::clone(&packet.payload)));
+            let known = self.packet_trailers || !packet.marker;
+            let shorter = without_trailer(&packet.payload).filter(|_| !known);
+            let payload = shorter.map_or_else(|| Arc::clone(&packet.payload), Arc::from);
+            return Some((pt, payload));
         }
         match packet.format {
             // A client without RED gets the primary block alone.

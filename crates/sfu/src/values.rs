@@ -59,6 +59,8 @@ pub struct ParticipantInfo {
     pub negotiated_channels: bool,
     /// Its client is told of pictures that pause for lack of room.
     pub allow_pause: bool,
+    /// Its client takes what publishers append to their pictures (packet trailers).
+    pub packet_trailers: bool,
 }
 
 /// Audio or video.

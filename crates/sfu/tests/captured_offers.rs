@@ -42,6 +42,7 @@ fn answer(offer: &str) -> Result<String, String> {
         single: true,
         negotiated_channels: false,
         allow_pause: false,
+        packet_trailers: false,
     };
     sfu.handle(now, Input::AddParticipant(info), &mut out);
     let accept = Input::AcceptOffer {

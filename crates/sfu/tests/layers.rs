@@ -133,11 +133,16 @@ fn subscribe(world: &mut World, at: usize) {
 }
 
 fn quality(world: &mut World, viewer: usize, quality: u8) {
+    ask(world, viewer, quality, 0);
+}
+
+fn ask(world: &mut World, viewer: usize, quality: u8, fps: u8) {
     world.input(Input::SetQuality {
         participant: world.clients[viewer].id,
         track: "TR_v",
         quality: Some(quality),
         priority: 0,
+        fps,
     });
 }
 
@@ -249,6 +254,32 @@ fn an_estimate_that_wavers_changes_the_picture_a_few_times_in_a_minute() {
 }
 
 #[test]
+fn who_asks_for_fewer_pictures_gets_fewer_of_the_same_size() {
+    let mut w = world();
+    let mut film = Film::new(&mut w);
+    let (bob, eve) = (viewer(&mut w), viewer(&mut w));
+    film.run(&mut w, 3 * S);
+    let (all, fewer) = (
+        [0, 1, 2],
+        [(12, 2), (6, 1), (1, 1), (13, 2), (20, 3), (0, 3)],
+    );
+    for (fps, layers_of_time) in fewer {
+        ask(&mut w, bob, 2, fps);
+        film.run(&mut w, 4 * S);
+        let (bobs, eves) = (count(&w, bob), count(&w, eve));
+        film.run(&mut w, 2 * S);
+        assert_eq!(
+            temporal(&w, bob, bobs),
+            all[..layers_of_time],
+            "{fps} a second"
+        );
+        assert_eq!(layers(&w, bob, bobs), [2], "{fps} a second");
+        assert_eq!(temporal(&w, eve, eves), all);
+    }
+    seamless(&w, bob);
+}
+
+#[test]
 fn one_weak_viewer_lowers_nobody_else() {
     let mut w = world();
     let mut film = Film::new(&mut w);
@@ -313,6 +344,7 @@ fn below_the_floor_the_picture_pauses_and_who_takes_that_is_told() {
     for told in [true, false] {
         let mut w = World {
             allow_pause: told,
+            packet_trailers: false,
             ..world()
         };
         let mut film = Film::new(&mut w);

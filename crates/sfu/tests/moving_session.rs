@@ -61,6 +61,7 @@ fn tell(w: &mut World, messages: &[Arc<[u8]>]) {
 fn asks(w: &mut World, here: Duration) {
     w.input(Input::AddParticipant(ParticipantInfo {
         allow_pause: false,
+        packet_trailers: false,
         participant: 100,
         room: ROOM,
         sid: "PA_3".into(),

@@ -94,6 +94,7 @@ fn a_server_offer_restarts_the_subscriber_connection() {
     let mut w = World::new();
     w.input(Input::AddParticipant(ParticipantInfo {
         allow_pause: false,
+        packet_trailers: false,
         participant: 9,
         room: RoomKey([1; 16]),
         sid: "PA_9".into(),
@@ -159,6 +160,7 @@ fn a_connection_that_was_another_nodes_is_opened_from_here() {
     w.sfu = sfu::Sfu::new(config, w.now);
     w.input(Input::AddParticipant(ParticipantInfo {
         allow_pause: false,
+        packet_trailers: false,
         participant: 1,
         room: RoomKey([1; 16]),
         sid: "PA_1".into(),

@@ -99,6 +99,7 @@ fn the_best_layer_and_a_seamless_change() {
         track: "TR_v",
         quality: Some(0),
         priority: 0,
+        fps: 0,
     });
     film(&mut w, ann, 100, 40, &[0, 1, 2]);
     // Whether one more picture of the old layer comes first depends on who is served first.
@@ -110,6 +111,7 @@ fn the_best_layer_and_a_seamless_change() {
         track: "TR_v",
         quality: Some(2),
         priority: 0,
+        fps: 0,
     });
     film(&mut w, ann, 140, 40, &[0, 1, 2]);
     assert!([&[2][..], &[0, 2]].contains(&layers_seen(&w, bob, before).as_slice()));
@@ -124,6 +126,7 @@ fn the_best_layer_and_a_seamless_change() {
         track: "TR_v",
         quality: None,
         priority: 0,
+        fps: 0,
     });
     let paused = w.clients[bob].packets.len();
     film(&mut w, ann, 340, 10, &[0, 1, 2]);

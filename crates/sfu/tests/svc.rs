@@ -105,6 +105,7 @@ fn a_spatial_layer_is_left_at_once_and_entered_at_a_keyframe() {
             track: "TR_v",
             quality: Some(quality),
             priority: 0,
+            fps: 0,
         });
     };
     for wanted in [1u8, 0] {

@@ -62,6 +62,7 @@ fn the_server_offers_tracks_and_data() {
         single: false,
         negotiated_channels: false,
         allow_pause: false,
+        packet_trailers: false,
     }));
     let mut rtc = Rtc::builder()
         .set_rtp_mode(true)

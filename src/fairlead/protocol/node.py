@@ -38,6 +38,8 @@ class AddParticipant(Message, frozen=True):
     """Data channels have the agreed ids 100 and 101 (client protocol 18 on, single connection)."""
     allow_pause: bool = False
     """Its client takes `StreamState`: pictures may pause for lack of room."""
+    packet_trailers: bool = False
+    """Its client takes what publishers append to their pictures; else that is cut off."""
 
 
 class UpdateParticipant(Message, frozen=True):
@@ -168,6 +170,8 @@ class SetQuality(Message, frozen=True):
     quality: int | None
     priority: int = 0
     """0 to 255: where room is short, the greater is served first and gets more."""
+    fps: int = 0
+    """Pictures a second that are enough, up to 255; 0 is all that come."""
 
 
 class ResumeParticipant(Message, frozen=True):

@@ -24,7 +24,7 @@ from fairlead.rooms.publication import Publication
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
-from fairlead.rooms.settings import negotiated_channels
+from fairlead.rooms.settings import negotiated_channels, takes_trailers
 
 MAX_CHANNEL = 65_534
 """RFC 8832 section 6."""
@@ -59,6 +59,7 @@ def begin(ctx: Context, number: int, grants: Grants, request: Join) -> bool:
             single=True,
             negotiated_channels=negotiated_channels(request.client, single=True),
             allow_pause=request.allow_pause,
+            packet_trailers=takes_trailers(request.client),
         )
     )
     ctx.out.tell(node.ResumeParticipant(participant=number))

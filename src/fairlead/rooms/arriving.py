@@ -36,7 +36,12 @@ from fairlead.rooms.ice_servers import ice_servers
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
-from fairlead.rooms.settings import negotiated_channels, publish_codecs, server_info
+from fairlead.rooms.settings import (
+    negotiated_channels,
+    publish_codecs,
+    server_info,
+    takes_trailers,
+)
 
 
 def verdict(ctx: Context, grants: Grants, join: Join) -> Grants:
@@ -179,6 +184,7 @@ def _tell_node(ctx: Context, room: Room, session: Session) -> None:
             single=session.single,
             negotiated_channels=negotiated_channels(session.join.client, session.single),
             allow_pause=session.join.allow_pause,
+            packet_trailers=takes_trailers(session.join.client),
         )
     )
 

@@ -15,7 +15,7 @@ from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, Tra
 from fairlead.policy.devices import DeviceClass
 from fairlead.policy.grants import Grants
 from fairlead.protocol.join import Join
-from fairlead.protocol.node import TransportName
+from fairlead.protocol.node import SetQuality, TransportName
 from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.absence import Absence
 from fairlead.rooms.grading import Grade
@@ -42,6 +42,8 @@ class PictureSetting(msgspec.Struct, frozen=True, kw_only=True):
     """None is nothing."""
     priority: int = 0
     """The client's own number, 1 first; 0 leaves it to the server."""
+    fps: int = 0
+    """Pictures a second that are enough for it; 0 is all that come."""
 
 
 class ClientOffers:
@@ -133,8 +135,8 @@ class Session:
         """Tracks that it asked for, or asked to be spared."""
         self.picture_settings: dict[str, PictureSetting] = {}
         """How it shows the pictures that it hears, where it said so."""
-        self.pictures_told: dict[str, tuple[int | None, int]] = {}
-        """The best layer of each and its priority, as the node was last told."""
+        self.pictures_told: dict[str, SetQuality] = {}
+        """What the node was last told of each."""
         self.missing: dict[str, float] = {}
         """Tracks that it asked for and that are not there, and until when they are waited for."""
         self.over_limit = False

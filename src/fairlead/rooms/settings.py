@@ -144,6 +144,11 @@ def negotiated_channels(client: ClientInfo, single: bool) -> bool:
     return single and agreed >= NEGOTIATED_CHANNELS_PROTOCOL
 
 
+def takes_trailers(client: ClientInfo) -> bool:
+    """Whether it knows what publishers append to their pictures."""
+    return ClientInfo.CAP_PACKET_TRAILER in client.capabilities
+
+
 def publish_codecs(mimes: Iterable[str] = PUBLISH_CODECS) -> list[Codec]:
     """Codecs as messages."""
     return [Codec(mime=mime) for mime in mimes]

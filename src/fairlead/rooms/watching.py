@@ -13,10 +13,9 @@ from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import PictureSetting, Session
 from fairlead.rooms.timers import Key
 
-USUAL = (BEST, 0)
-"""Quality and priority that the node gives a track unless told otherwise."""
 SPEAKER_PRIORITY = 1
 SCREEN_PRIORITY = 2
+MAX_FPS = 255
 CLIENT_PRIORITY = 255
 """Less the client's own number for a track, of which 1 is the first."""
 SPEAKER_HOLD = 5.0
@@ -32,13 +31,15 @@ def ask(ctx: Context, session: Session, update: UpdateTrackSettings) -> None:
         if track is None or sid not in session.heard or track.kind != "video":
             continue
         quality = None if update.disabled else _quality(track, update)
-        session.picture_settings[sid] = PictureSetting(quality=quality, priority=update.priority)
+        session.picture_settings[sid] = PictureSetting(
+            quality=quality, priority=update.priority, fps=min(update.fps, MAX_FPS)
+        )
         _tell(ctx, room, session, track)
 
 
 def begin(ctx: Context, room: Room, session: Session, track: Track) -> None:
     """The node begins to send a track to a session: what was asked for it before holds."""
-    session.pictures_told[track.sid] = USUAL
+    session.pictures_told[track.sid] = _usual(session, track)
     _tell_news(ctx, room, session, track)
 
 
@@ -100,27 +101,34 @@ def _tell_all(ctx: Context, room: Room, person: str) -> None:
 
 
 def _tell_news(ctx: Context, room: Room, session: Session, track: Track) -> None:
-    told = session.pictures_told.get(track.sid, USUAL)
+    told = session.pictures_told.get(track.sid) or _usual(session, track)
     if track.kind == "video" and _due(room, session, track) != told:
         _tell(ctx, room, session, track)
 
 
 def _tell(ctx: Context, room: Room, session: Session, track: Track) -> None:
-    quality, priority = session.pictures_told[track.sid] = _due(room, session, track)
-    ctx.out.tell(
-        node.SetQuality(
-            participant=session.number, track=track.sid, quality=quality, priority=priority
-        )
-    )
+    session.pictures_told[track.sid] = due = _due(room, session, track)
+    ctx.out.tell(due)
 
 
-def _due(room: Room, session: Session, track: Track) -> tuple[int | None, int]:
-    """The quality and the priority that a session should have of a track."""
+def _usual(session: Session, track: Track) -> node.SetQuality:
+    """What the node does unless told otherwise."""
+    return node.SetQuality(participant=session.number, track=track.sid, quality=BEST)
+
+
+def _due(room: Room, session: Session, track: Track) -> node.SetQuality:
+    """What a session should have of a track."""
     asked = session.picture_settings.get(track.sid, PictureSetting())
     quality = asked.quality
     if quality is not None:
         quality = min(quality, cap(room, session, track))
-    return quality, _priority(room, asked, track)
+    return node.SetQuality(
+        participant=session.number,
+        track=track.sid,
+        quality=quality,
+        priority=_priority(room, asked, track),
+        fps=asked.fps,
+    )
 
 
 def _priority(room: Room, asked: PictureSetting, track: Track) -> int:

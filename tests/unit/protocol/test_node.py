@@ -42,7 +42,7 @@ COMMANDS: list[node.Command] = [
     node.SetMuted(track="TR_a", muted=True),
     node.Subscribe(participant=1, transport="publisher", mid="0", track="TR_a"),
     node.Unsubscribe(participant=1, track="TR_a"),
-    node.SetQuality(participant=1, track="TR_a", quality=None),
+    node.SetQuality(participant=1, track="TR_a", quality=None, fps=7),
     node.ResumeParticipant(participant=1),
     node.AdoptConnection(participant=1, channels=[0, 2], here_s=7.5),
     node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),

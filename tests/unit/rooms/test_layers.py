@@ -139,6 +139,14 @@ def test_speakers_and_screens_come_first_and_a_client_may_say_otherwise() -> Non
     assert priorities(stage)[-1] > watching.SCREEN_PRIORITY
 
 
+def test_fewer_pictures_a_second_are_asked_for() -> None:
+    stage = Stage()
+    _, ben, sid = shown(stage)
+    for fps in (7, 0, 2**32 - 1):
+        ben.say(track_setting={"track_sids": [sid], "quality": 2, "fps": fps})
+    assert [told.fps for told in stage.told(node.SetQuality)] == [7, 0, watching.MAX_FPS]
+
+
 def test_a_screen_comes_first_from_the_start() -> None:
     stage = Stage()
     shown(stage, TrackSource.SCREEN_SHARE)

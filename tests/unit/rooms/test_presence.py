@@ -56,6 +56,8 @@ def test_the_client_is_mirrored() -> None:
     assert list(info.capabilities) == [ClientInfo.CAP_PACKET_TRAILER]
     assert info.kind == ParticipantInfo.AGENT
     assert info.permission.agent
+    told = {one.identity: one.packet_trailers for one in stage.told(node.AddParticipant)}
+    assert told == {"ann": False, "ben": True}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ pub struct World {
     pub feedback: bool,
     /// Whether they take stream states.
     pub allow_pause: bool,
+    /// Of who joins from now on.
+    pub packet_trailers: bool,
     /// Whether a datagram is lost on its way to (true) or from a client, by its place.
     pub loses: Box<dyn FnMut(usize, bool) -> bool>,
     /// What carries datagrams to and from some clients; without it all arrive at once.
@@ -93,6 +95,7 @@ impl World {
             exported: vec![],
             feedback: true,
             allow_pause: false,
+            packet_trailers: false,
             loses: Box::new(|_, _| false),
             network: None,
             tick: Duration::from_millis(5),
@@ -181,6 +184,7 @@ impl World {
             single: true,
             negotiated_channels: false,
             allow_pause: self.allow_pause,
+            packet_trailers: self.packet_trailers,
         }));
         let sdp = offer.to_sdp_string();
         self.input(Input::AcceptOffer {

@@ -72,7 +72,7 @@ async def _behind(order: Order) -> int:
         server.stdin.close()
         if not server.stdout.readline():
             return 1
-        held = ["unshare", "--net", "--", "sh", "-c", GO, "sh", *order.command]
+        held = [*networks.unshare(), "--", "sh", "-c", GO, "sh", *order.command]
         client = subprocess.Popen(held, stdin=subprocess.PIPE)
         assert client.stdin is not None
         await await_namespace(client.pid)

@@ -1,7 +1,8 @@
 //! Which packet goes to whom: transports, tracks, subscriptions and data of the clients of one
 //! worker. No socket, thread or clock; time and packets come in, packets and events go out.
 //!
-//! Only `transport.rs`, with its tables in `codec.rs` and its packets in `packet.rs`, drives str0m.
+//! Only `transport.rs` and its modules, with the tables in `codec.rs` and the packets in `packet.rs`,
+//! drive str0m.
 
 mod backlog;
 mod calls;

@@ -17,6 +17,7 @@ import anyio.abc
 import msgspec
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from fairlead.lab.field.networks import unshare
 from fairlead.lab.field.servers import RunFailed
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ async def started(
 ) -> AsyncIterator[Person]:
     """A client, in a network namespace of its own if ``apart``; ended with the block."""
     if apart:
-        command = ["unshare", "--net", "--", *command]
+        command = [*unshare(), "--", *command]
     environment = {**os.environ, "TMPDIR": str(folder)}
     complaints = folder / f"{name}.log"
     with complaints.open("wb") as log:  # a pipe that nobody reads would stop who fills it

@@ -1,0 +1,175 @@
+//! What str0m tells of a connection.
+
+use std::time::{Duration, Instant};
+
+use str0m::bwe::BweKind;
+use str0m::media::MediaKind;
+use str0m::rtp::{RtpPacket, Ssrc};
+use str0m::{Event, IceConnectionState};
+
+use super::{Happened, LOSSY, RELIABLE, Transport};
+use crate::packet::media_packet;
+use crate::redundancy::Lost;
+use crate::values::TransportState;
+
+/// A lost packet of sound is asked for again up to this round trip. Beyond, it comes too late for
+/// listeners' jitter buffers, and hides from the speaker's Opus encoder that frames need protection:
+/// of 10 % lost at 40 ms, 1 % stays lost with requests and 0.1 % without.
+const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(30);
+/// Receiver reports tell of losses only where for so long nothing else did.
+const LOSS_KNOWN: Duration = Duration::from_secs(3);
+/// RTP clocks, Hz (RFC 3551, RFC 7587).
+const VIDEO_CLOCK: u32 = 90_000;
+const SOUND_CLOCK: u32 = 48_000;
+
+impl Transport {
+    pub(super) fn event(&mut self, event: Event, happened: &mut Vec<Happened>) {
+        match event {
+            Event::Connected => {
+                (self.established, self.lost) = (true, false);
+                happened.push(Happened::Established);
+                if !self.awaits_channels {
+                    happened.push(Happened::State(TransportState::Connected));
+                }
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.lost = true;
+                happened.push(Happened::State(TransportState::Disconnected));
+            }
+            Event::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) if self.established && std::mem::take(&mut self.lost) && !self.awaits_channels => {
+                happened.push(Happened::State(TransportState::Connected));
+            }
+            Event::RtpPacket(packet) => {
+                let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
+                if let Some((.., place)) = self.knock.filter(|k| (k.0, k.1) == (ssrc, sequence)) {
+                    self.settle(packet.timestamp, place);
+                }
+                happened.push(self.packet(packet));
+            }
+            Event::KeyframeRequest(request) => {
+                happened.push(Happened::KeyframeRequest(request.mid));
+            }
+            Event::ChannelOpen(id, label) => {
+                match label.as_str() {
+                    RELIABLE => self.reliable = Some(id),
+                    LOSSY => self.lossy = Some(id),
+                    _ => return,
+                }
+                happened.push(Happened::ChannelsOpen);
+                if Some(id) == self.reliable && std::mem::take(&mut self.awaits_channels) {
+                    happened.push(Happened::State(TransportState::Connected));
+                }
+            }
+            Event::ChannelData(data) => {
+                let reliable = Some(data.id) == self.reliable;
+                if reliable || Some(data.id) == self.lossy {
+                    happened.push(Happened::Message {
+                        reliable,
+                        bytes: data.data,
+                    });
+                }
+            }
+            Event::ChannelClose(id) => {
+                // A client that re-opens its channels (protocol 17 against agreed ids) gets new ids.
+                if Some(id) == self.reliable {
+                    self.reliable = None;
+                }
+                if Some(id) == self.lossy {
+                    self.lossy = None;
+                }
+            }
+            Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair;
+                if let Some(time) = pair
+                    .and_then(|pair| pair.current_round_trip_time)
+                    .or(stats.rtt)
+                {
+                    self.on_round_trip(time);
+                }
+            }
+            // What the client's receiver reports say (RFC 3550), where nothing else tells it.
+            Event::MediaEgressStats(stats) => {
+                self.gauge
+                    .sent((stats.mid, stats.rid), stats.packets, stats.loss);
+                if let Some(time) = stats.rtt {
+                    self.gauge.on_round_trip(time);
+                }
+                let known = |at: Instant| stats.timestamp < at + LOSS_KNOWN;
+                if !self.reported.is_some_and(known) {
+                    let lost = |share| Lost {
+                        share,
+                        in_bursts: true,
+                    };
+                    happened.extend(stats.loss.map(lost).map(Happened::Lost));
+                }
+            }
+            // The way can be measured; until it was, it is taken to be as at first.
+            Event::EgressBitrateEstimate(BweKind::Twcc {
+                can_probe: true, ..
+            }) if self.reported.is_none() => {
+                happened.push(Happened::Estimate(self.estimator.usable()));
+            }
+            Event::MediaIngressStats(stats) => {
+                let video = self.rtc.media(stats.mid).map(|m| m.kind()) == Some(MediaKind::Video);
+                let clock = if video { VIDEO_CLOCK } else { SOUND_CLOCK };
+                let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
+                self.repair_round_trip = stats.rtt.or(self.repair_round_trip);
+                let key = (stats.mid, stats.rid);
+                self.gauge.received(key, stats.packets, stats.loss, jitter);
+            }
+            _ => {}
+        }
+    }
+
+    /// A round trip to the client was measured.
+    pub(super) fn on_round_trip(&mut self, round_trip: Duration) {
+        self.gauge.on_round_trip(round_trip);
+        self.round_trip = Some(round_trip);
+        let far = round_trip > MAX_AUDIO_ROUND_TRIP;
+        if far != self.far {
+            self.far = far;
+            // Each is looked at anew with its next packet.
+            self.sources.clear();
+        }
+    }
+
+    /// Ask for what is lost of a source if it is sound, or not where it would come too late. Left to
+    /// itself, str0m asks only where retransmissions have a payload type of their own, which sound
+    /// has not.
+    pub(super) fn ask_again(&mut self, ssrc: Ssrc) {
+        let mid = self.rtc.direct_api().stream_rx(&ssrc).map(|rx| rx.mid());
+        let media = mid.and_then(|mid| self.rtc.media(mid));
+        if media.is_some_and(|media| media.kind() == MediaKind::Audio)
+            && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc)
+        {
+            rx.suppress_nack(self.far);
+        }
+    }
+
+    pub(super) fn packet(&mut self, rtp: RtpPacket) -> Happened {
+        let ssrc = rtp.header.ssrc;
+        let stream = match self.sources.get(&ssrc) {
+            Some(stream) => *stream,
+            None => {
+                let mut api = self.rtc.direct_api();
+                let Some(rx) = api.stream_rx(&ssrc) else {
+                    return Happened::Unbound;
+                };
+                let (mid, rid) = (rx.mid(), rx.rid());
+                self.ask_again(ssrc);
+                let exact = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
+                let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
+                let stream = exact.or_else(whole).map(|(_, _, s)| *s);
+                self.sources.insert(ssrc, stream);
+                stream
+            }
+        };
+        let format = self.types.format(rtp.header.payload_type);
+        match (stream, format) {
+            (Some(stream), Some(format)) => Happened::Packet(stream, media_packet(format, rtp)),
+            _ => Happened::Unbound,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Offers and answers, as str0m makes them and as clients need them.
+
+use std::time::Instant;
+
+use str0m::Candidate;
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::media::{Direction, MediaKind};
+
+use super::setup::channel;
+use super::{LOSSY, Mid, RELIABLE, Transport};
+use crate::values::{Kind, Section};
+
+impl Transport {
+    /// Answer an offer. Err: a sentence for the log.
+    pub(crate) fn accept_offer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        agreed_channels: Option<[u16; 2]>,
+    ) -> Result<String, String> {
+        let sdp = without_snap(sdp);
+        let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
+        let before = self.rtc.direct_api().local_ice_credentials();
+        let answer = self
+            .rtc
+            .sdp_api()
+            .accept_offer(offer)
+            .map_err(|e| e.to_string())?;
+        let answer = answer.to_sdp_string();
+        let (answer, restarted) = self.names.answer(&mut self.rtc, &before, &answer);
+        self.restarted(restarted);
+        self.changed(now);
+        self.negotiated();
+        if let Some([reliable, lossy]) = agreed_channels
+            && !self.channels_agreed
+        {
+            self.channels_agreed = true;
+            let mut api = self.rtc.direct_api();
+            self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(reliable))));
+            self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(lossy))));
+        }
+        Ok(ask_for_lost_sound(&answer))
+    }
+
+    /// Make an offer with exactly these sections after the data section. Err: nothing to offer.
+    pub(crate) fn create_offer(
+        &mut self,
+        now: Instant,
+        id: u32,
+        sections: &[Section],
+        restart_ice: bool,
+    ) -> Result<(String, Vec<String>), String> {
+        let first = self.reliable.is_none();
+        let mut api = self.rtc.sdp_api();
+        if first {
+            self.reliable = Some(api.add_channel_with_config(channel(RELIABLE, None)));
+            self.lossy = Some(api.add_channel_with_config(channel(LOSSY, None)));
+        }
+        let mut mids = Vec::with_capacity(sections.len());
+        for section in sections {
+            let direction = match section.active {
+                true => Direction::SendOnly,
+                false => Direction::Inactive,
+            };
+            let mid = match &section.mid {
+                Some(mid) => {
+                    let mid = Mid::from(mid.as_str());
+                    api.set_direction(mid, direction);
+                    mid
+                }
+                None => {
+                    let kind = match section.kind {
+                        Kind::Audio => MediaKind::Audio,
+                        Kind::Video => MediaKind::Video,
+                    };
+                    api.add_media(kind, direction, None, None, None)
+                }
+            };
+            mids.push(mid.to_string());
+        }
+        let restart = restart_ice.then(|| api.ice_restart(true));
+        let Some((offer, pending)) = api.apply() else {
+            return Err("the offer would change nothing".into());
+        };
+        self.changed(now);
+        self.offer = Some((id, pending));
+        self.named = true;
+        Ok((self.names.offer(restart, offer.to_sdp_string()), mids))
+    }
+
+    /// Take the answer to the offer `id` (0: whichever is open).
+    pub(crate) fn accept_answer(&mut self, now: Instant, id: u32, sdp: &str) -> Result<(), String> {
+        match &self.offer {
+            Some((open, _)) if id == 0 || id == *open => {}
+            Some((open, _)) => return Err(format!("answer {id} is not for offer {open}")),
+            None => return Err(format!("answer {id} comes without an offer")),
+        }
+        let answer = SdpAnswer::from_sdp_string(&without_snap(sdp)).map_err(|e| e.to_string())?;
+        let Some((_, pending)) = self.offer.take() else {
+            return Err(format!("answer {id} comes without an offer"));
+        };
+        self.changed(now);
+        let before = self.rtc.direct_api().local_ice_credentials();
+        self.rtc
+            .sdp_api()
+            .accept_answer(pending, answer)
+            .map_err(|e| e.to_string())?;
+        let restarted = self.names.answered(&mut self.rtc, &before);
+        self.restarted(restarted);
+        self.negotiated();
+        Ok(())
+    }
+
+    /// A restarted connection says so when it is back; its packets go the old way until then.
+    pub(super) fn restarted(&mut self, restarted: bool) {
+        self.named |= restarted;
+        self.lost |= restarted;
+    }
+
+    /// Learn what the last negotiation agreed on.
+    pub(super) fn negotiated(&mut self) {
+        self.types.learn(self.rtc.codec_config());
+        let repairs = self.rtc.codec_config().iter().filter_map(|p| p.resend());
+        self.repair_types = repairs.map(|pt| *pt).collect();
+        let all = self.rtc.codec_config().iter();
+        let pictures = all.filter(|p| p.spec().codec.is_video());
+        self.picture_types = pictures.map(|p| *p.pt()).collect();
+        self.senders.clear();
+        self.sources.clear();
+    }
+
+    /// Take a trickled candidate; false if it can't be used (an mDNS name, say).
+    pub(crate) fn add_candidate(&mut self, now: Instant, candidate: &str) -> bool {
+        match Candidate::from_sdp_string(candidate) {
+            Ok(candidate) => {
+                self.rtc.add_remote_candidate(candidate);
+                self.changed(now);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// SDKs offer SNAP (`a=sctp-init`), which the protocol's servers leave unanswered.
+pub(super) fn without_snap(sdp: &str) -> String {
+    sdp.lines()
+        .filter(|l| !l.starts_with("a=sctp-init"))
+        .flat_map(|l| [l, "\r\n"])
+        .collect()
+}
+
+/// An answer that has the client send lost Opus packets again (RFC 4585 section 4.2), on the
+/// m-lines where it only sends.
+pub(super) fn ask_for_lost_sound(sdp: &str) -> String {
+    let mut answer = String::with_capacity(sdp.len() + 64);
+    let lines: Vec<&str> = sdp.lines().collect();
+    for section in lines.chunk_by(|_, next| !next.starts_with("m=")) {
+        let speaks = section[0].starts_with("m=audio") && section.contains(&"a=recvonly");
+        for line in section {
+            answer.extend([line, "\r\n"]);
+            let opus = line.strip_prefix("a=rtpmap:").filter(|_| speaks);
+            if let Some((pt, _)) = opus.and_then(|map| map.split_once(" opus/48000")) {
+                answer.extend(["a=rtcp-fb:", pt, " nack\r\n"]);
+            }
+        }
+    }
+    answer
+}

@@ -1,0 +1,164 @@
+//! Media on its way to the client: payload types, header extensions, what is kept to be sent again.
+
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::media::Pt;
+use str0m::rtp::{RtpWrite, SeqNo};
+use wire::{Format, MediaPacket};
+
+use super::{Mid, Transport};
+use crate::codec;
+use crate::forwarder::Placed;
+use crate::packet::{extension_values, set_playout, without_trailer};
+use crate::redundancy::Voice;
+
+/// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
+/// less than the other is lost.
+const PLAYOUT_FROM: f32 = 0.02;
+const PLAYOUT_STAY: f32 = 0.01;
+/// How long, in round trips, and at least and at most; speech is held back with the picture.
+const PLAYOUT_TRIPS: f64 = 1.3;
+const MIN_PLAYOUT: Duration = Duration::from_millis(20);
+const MAX_PLAYOUT: Duration = Duration::from_millis(400);
+/// The most that a client may let them wait by itself, which is its own default.
+const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
+/// Packets kept to be sent again, for so long; retransmissions take this share of all bytes at most.
+/// At half lost, with everything asked for sent twice more, they are six in ten.
+const REPAIR_PACKETS: usize = 2_000;
+const REPAIR_AGE: Duration = Duration::from_secs(3);
+const REPAIR_SHARE: f32 = 0.7;
+
+impl Transport {
+    /// What was sent on an m-line is not worth sending again, nor what waits worth sending.
+    pub(crate) fn forget_repairs(&mut self, mid: Mid) {
+        let forgotten = self.repairs.clear().chain(self.pictures.clear());
+        forgotten.for_each(|number| self.estimator.dropped(number));
+        self.again.clear();
+        // Set up anew with the next packet.
+        self.repaired.remove(&mid);
+    }
+
+    /// Have the client keep pictures back until what is lost of them came again, if it loses this
+    /// share: some more than a round trip, told with each packet (the playout-delay extension).
+    pub(crate) fn set_losses(&mut self, share: f32) {
+        let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
+        let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
+        let delay = self.round_trip.filter(|_| share >= from);
+        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS));
+        let delay = delay.map(|delay| delay.clamp(MIN_PLAYOUT, MAX_PLAYOUT));
+        // Who was told once goes on by that until it is told otherwise.
+        if delay.is_some() || waits {
+            self.repair_wait = Some(delay.unwrap_or_default());
+        }
+    }
+
+    /// How long the client is to let pictures wait, at least and at most: what the scene says, and
+    /// what repair takes.
+    pub(super) fn playout(&self) -> Option<(Duration, Duration)> {
+        if self.scene_playout.is_none() && self.repair_wait.is_none() {
+            return None;
+        }
+        let (least, most) = self
+            .scene_playout
+            .unwrap_or((Duration::ZERO, PLAYOUT_LIMIT));
+        let least = least.max(self.repair_wait.unwrap_or_default());
+        Some((least, most.max(least)))
+    }
+
+    /// Queue a packet for the client; it leaves with the next `poll`. False: the m-line has no
+    /// payload type for it.
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        mid: Mid,
+        packet: &MediaPacket,
+        placed: Placed,
+        voice: Option<(&mut Voice, &'static [u64])>,
+        vp8: Option<str0m::rtp::Vp8Patch>,
+    ) -> bool {
+        let Some((pt, payload)) = self.payload(mid, packet, voice) else {
+            return false;
+        };
+        let playout = self.playout().filter(|_| !packet.format.is_audio());
+        let mut api = self.rtc.direct_api();
+        let Some(tx) = api.stream_tx_by_mid(mid, None) else {
+            return false;
+        };
+        if self.repaired.insert(mid) {
+            tx.set_rtx_cache(REPAIR_PACKETS, REPAIR_AGE, Some(REPAIR_SHARE));
+        }
+        let sequence = SeqNo::from(placed.sequence);
+        let mut values = extension_values(packet);
+        if let Some(playout) = playout {
+            set_playout(&mut values, playout);
+        }
+        let mut rtp = RtpWrite::new(pt, sequence, placed.timestamp, placed.at, payload)
+            .marker(packet.marker)
+            .nackable(true)
+            .ext_vals(values);
+        if let Some(patch) = vp8 {
+            rtp = rtp.vp8_patch(patch);
+        }
+        // It is paced here, by another estimate.
+        tx.set_unpaced(true);
+        tx.write_rtp(rtp);
+        self.waiting += 1;
+        self.changed(now);
+        true
+    }
+
+    /// The payload type and payload with which this m-line takes a packet: sound from its `voice`,
+    /// with the frames so many before it where the m-line takes them.
+    pub(super) fn payload(
+        &mut self,
+        mid: Mid,
+        packet: &MediaPacket,
+        voice: Option<(&mut Voice, &'static [u64])>,
+    ) -> Option<(Pt, Arc<[u8]>)> {
+        let types = self.sending(mid)?;
+        let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
+        if let Some((voice, distances)) = voice {
+            let opus = pt(Format::Opus)?;
+            let red = pt(Format::Red).filter(|_| !distances.is_empty());
+            let redundant = red.and_then(|red| {
+                let payload = voice.redundant(packet.sequence, *opus, distances)?;
+                Some((red, payload))
+            });
+            return redundant.or_else(|| Some((opus, voice.plain(packet.sequence)?)));
+        }
+        if let Some(pt) = pt(packet.format) {
+            let known = self.packet_trailers || !packet.marker;
+            let shorter = without_trailer(&packet.payload).filter(|_| !known);
+            let payload = shorter.map_or_else(|| Arc::clone(&packet.payload), Arc::from);
+            return Some((pt, payload));
+        }
+        match packet.format {
+            // A client without RED gets the primary block alone.
+            Format::Red => {
+                let blocks = wire::red_blocks(&packet.payload).ok()?;
+                Some((pt(Format::Opus)?, blocks.last()?.bytes.into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an m-line takes redundant sound.
+    pub(crate) fn takes_red(&mut self, mid: Mid) -> bool {
+        let types = self.sending(mid).unwrap_or_default();
+        types.iter().any(|(format, _)| *format == Format::Red)
+    }
+
+    /// The payload types under which an m-line takes each format.
+    pub(super) fn sending(&mut self, mid: Mid) -> Option<&[(Format, Pt)]> {
+        Some(match self.senders.entry(mid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let media = self.rtc.media(mid)?;
+                let types = codec::sending_types(self.rtc.codec_config(), media.remote_pts());
+                place.insert(types)
+            }
+        })
+    }
+}

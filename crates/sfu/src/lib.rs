@@ -47,6 +47,7 @@ mod track;
 mod train;
 mod transport;
 mod trend;
+mod twofold;
 mod values;
 mod vp8;
 mod vp9;

@@ -27,6 +27,7 @@ use crate::redundancy::Lost;
 use crate::repair::Repeats;
 use crate::restart::Names;
 use crate::spare::{Place, Spares};
+use crate::twofold::Twofold;
 use crate::values::{Protocol, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
@@ -159,6 +160,7 @@ pub(crate) struct Transport {
     /// Where the client is, over UDP.
     place: Option<Place>,
     spares: Spares,
+    told: Twofold,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
     /// A media packet that came from elsewhere: the client is there if it turns out to be its.
@@ -272,6 +274,7 @@ impl Transport {
             addresses: VecDeque::new(),
             place: None,
             spares: Spares::default(),
+            told: Twofold::default(),
             gone: false,
             knock: None,
             placed_at: now,
@@ -416,6 +419,7 @@ impl Transport {
     pub(crate) fn unbind(&mut self, stream: StreamId) {
         self.bindings.retain(|(_, _, s)| *s != stream);
         self.sources.clear();
+        self.told.forget(stream);
     }
 
     /// Ask the publisher for a keyframe of a stream.
@@ -509,6 +513,7 @@ impl Transport {
         self.probe(now);
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
+        transmits.extend(self.told.due(now));
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let round_trip = self.round_trip.unwrap_or_default();
@@ -523,7 +528,8 @@ impl Transport {
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let held = self.backlog.held_until();
-        let soonest = [again, self.probe_until, waiting[0], waiting[1], held];
+        let told = self.told.deadline();
+        let soonest = [again, self.probe_until, waiting[0], waiting[1], held, told];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
             self.deadline = self.due.min(at.max(now + Duration::from_micros(1)));
@@ -626,6 +632,9 @@ impl Transport {
                         to,
                         bytes,
                     };
+                    if !self.bindings.is_empty() && is_rtcp(&transmit.bytes) {
+                        self.told.sent(now, &transmit);
+                    }
                     self.put = class;
                     match self.line(class) {
                         Some(line) => line.push(now, transmit),

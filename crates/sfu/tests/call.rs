@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +179,33 @@ fn a_lost_packet_is_sent_again() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_lost_both_ways_is_asked_for_often_enough() {
+    let (mut w, ann, bob) = watched();
+    let mut random = fastrand::Rng::with_seed(5);
+    w.loses = Box::new(move |client, _| client == ann && random.f64() < 0.3);
+    let pt = w.pt(ann, Codec::Vp8);
+    let mid = w.clients[ann].mids[0];
+    let mut api = w.clients[ann].rtc.direct_api();
+    let tx = api.stream_tx_by_mid(mid, None).unwrap();
+    tx.set_rtx_cache(2_000, Duration::from_secs(3), None);
+    let sent = 6_000u64;
+    for sequence in 1..=sent {
+        let mut payload = vec![0x10, 0x00];
+        payload.extend(sequence.to_be_bytes());
+        w.send(ann, 0, pt, sequence, &payload);
+        w.run(Duration::from_millis(10));
+    }
+    w.run(Duration::from_secs(1));
+    let numbers: BTreeSet<u64> = w.clients[bob]
+        .packets
+        .iter()
+        .map(|p| u64::from_be_bytes(p.payload[2..10].try_into().unwrap()))
+        .collect();
+    let missing = sent as usize - numbers.len();
+    assert!(missing <= 20, "{missing} of {sent}");
 }
 
 #[test]

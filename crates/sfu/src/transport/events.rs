@@ -166,6 +166,9 @@ impl Transport {
                 stream
             }
         };
+        if let Some(stream) = stream {
+            self.told.came(stream, *rtp.seq_no);
+        }
         let format = self.types.format(rtp.header.payload_type);
         match (stream, format) {
             (Some(stream), Some(format)) => Happened::Packet(stream, media_packet(format, rtp)),

@@ -8,6 +8,7 @@
 )]
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Client {
     /// Asked for again of what it sent.
     pub nacks: u64,
     sent: Vec<Datagram>,
+    /// RTCP that it got: what comes a second time is a replay.
+    heard: HashSet<Vec<u8>>,
 }
 
 pub struct World {
@@ -227,6 +230,7 @@ impl World {
             answer: String::new(),
             nacks: 0,
             sent: vec![],
+            heard: HashSet::new(),
         });
         self.clients.len() - 1
     }
@@ -262,6 +266,9 @@ impl World {
 
     fn deliver(&mut self, at: usize, from: SocketAddr, bytes: &[u8]) {
         let client = &mut self.clients[at];
+        if is_rtcp(bytes) && !client.heard.insert(bytes.to_vec()) {
+            return; // str0m itself takes them (RFC 3711 section 3.3.2)
+        }
         let proto = str0m::net::Protocol::Udp;
         if let Ok(r) = Receive::new(proto, from, client.address, bytes) {
             let input = str0m::Input::Receive(self.now, r);
@@ -439,7 +446,11 @@ fn without_feedback() -> ExtensionMap {
 
 /// Of RFC 7983 and RFC 5761: neither STUN, DTLS nor RTCP.
 fn is_rtp(bytes: &[u8]) -> bool {
-    matches!(bytes, [first, kind, ..] if first >> 6 == 2 && !(64..96).contains(&(kind & 0x7f)))
+    matches!(bytes, [first, ..] if first >> 6 == 2) && !is_rtcp(bytes)
+}
+
+fn is_rtcp(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
 }
 
 type Datagram = (SocketAddr, SocketAddr, Vec<u8>);

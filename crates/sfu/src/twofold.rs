@@ -1,0 +1,153 @@
+//! What the edge tells a publisher (what is lost, what came, that a keyframe is due) told more than
+//! once where the way loses: a request that is lost costs as much time as the packet it asked for.
+//! The copies are the same SRTCP packets; who got one drops the others (RFC 3711 section 3.3.2).
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use wire::StreamId;
+
+use crate::repair::APART;
+use crate::values::{Protocol, Transmit};
+
+/// From this share of what the publisher sends lost on, each is sent once more, or twice more.
+const ONCE_MORE: f32 = 0.02;
+const TWICE_MORE: f32 = 0.1;
+/// Over so many packets the share is counted; of a hole so many count at most, for an outage is no
+/// share.
+const COUNTED: f32 = 100.0;
+const MAX_HOLE: u64 = 10;
+/// Copies that wait; a client that is told so much needs no more of it.
+const MAX_WAITING: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Twofold {
+    newest: HashMap<StreamId, u64>,
+    /// The share of what was sent that was missing when a later one came.
+    share: f32,
+    waiting: VecDeque<(Instant, Transmit)>,
+}
+
+impl Twofold {
+    /// A packet of a stream of the client's came, for the first time or again.
+    pub(crate) fn came(&mut self, stream: StreamId, sequence: u64) {
+        let newest = self.newest.entry(stream).or_insert(sequence);
+        let Some(ahead) = sequence.checked_sub(*newest).filter(|ahead| *ahead > 0) else {
+            return;
+        };
+        *newest = sequence;
+        for _ in 1..ahead.min(MAX_HOLE) {
+            self.share += (1.0 - self.share) / COUNTED;
+        }
+        self.share -= self.share / COUNTED;
+    }
+
+    /// A stream has ended.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        self.newest.remove(&stream);
+    }
+
+    /// RTCP leaves for the client. TCP loses nothing.
+    pub(crate) fn sent(&mut self, now: Instant, transmit: &Transmit) {
+        if transmit.protocol == Protocol::Tcp {
+            return;
+        }
+        let times = [ONCE_MORE, TWICE_MORE]
+            .iter()
+            .filter(|from| self.share >= **from);
+        for n in 1..=times.count() as u32 {
+            if self.waiting.len() < MAX_WAITING {
+                self.waiting.push_back((now + APART * n, transmit.clone()));
+            }
+        }
+    }
+
+    /// The copies that are due.
+    pub(crate) fn due(&mut self, now: Instant) -> impl Iterator<Item = Transmit> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (due, later): (VecDeque<_>, _) = waiting.into_iter().partition(|(at, _)| *at <= now);
+        self.waiting = later;
+        due.into_iter().map(|(_, transmit)| transmit)
+    }
+
+    /// When the next copy is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waiting.iter().map(|(at, _)| *at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+    use super::*;
+
+    fn transmit(byte: u8) -> Transmit {
+        let address = "10.0.0.1:7882".parse().unwrap();
+        Transmit {
+            protocol: Protocol::Udp,
+            from: address,
+            to: address,
+            bytes: vec![byte],
+        }
+    }
+
+    /// How many copies leave of one packet, and when.
+    fn copies(told: &mut Twofold, now: Instant) -> Vec<Duration> {
+        told.sent(now, &transmit(1));
+        let mut at = Vec::new();
+        while let Some(next) = told.deadline() {
+            at.extend(told.due(next).map(|_| next - now));
+        }
+        at
+    }
+
+    /// So many packets, one in `lost` missing.
+    fn come(told: &mut Twofold, from: u64, lost: u64) -> u64 {
+        let to = from + 600;
+        for sequence in (from..to).filter(|n| n % lost != 0) {
+            told.came(StreamId(1), sequence);
+        }
+        to
+    }
+
+    #[test]
+    fn it_is_told_as_often_as_the_way_loses() {
+        let now = Instant::now();
+        let mut told = Twofold::default();
+        let next = come(&mut told, 0, 1_000);
+        assert!(copies(&mut told, now).is_empty());
+        let next = come(&mut told, next, 20);
+        assert_eq!(copies(&mut told, now), [APART]);
+        let next = come(&mut told, next, 3);
+        assert_eq!(copies(&mut told, now), [APART, 2 * APART]);
+        come(&mut told, next, 1_000);
+        assert!(copies(&mut told, now).is_empty());
+    }
+
+    #[test]
+    fn what_comes_late_or_again_and_an_outage_are_no_share() {
+        let now = Instant::now();
+        let mut told = Twofold::default();
+        let next = come(&mut told, 0, 1_000);
+        for sequence in (0..next).rev() {
+            told.came(StreamId(1), sequence);
+        }
+        assert!(copies(&mut told, now).is_empty());
+        told.came(StreamId(1), next + 1_000_000);
+        assert!(copies(&mut told, now).len() < 2);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let now = Instant::now();
+        let mut told = Twofold::default();
+        come(&mut told, 0, 2);
+        for _ in 0..1_000 {
+            told.sent(now, &transmit(2));
+        }
+        assert_eq!(told.due(now + APART * 2).count(), MAX_WAITING);
+        assert_eq!(told.deadline(), None);
+    }
+}

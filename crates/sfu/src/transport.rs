@@ -632,7 +632,7 @@ impl Transport {
                         to,
                         bytes,
                     };
-                    if !self.bindings.is_empty() && is_rtcp(&transmit.bytes) {
+                    if !self.bindings.is_empty() {
                         self.told.sent(now, &transmit);
                     }
                     self.put = class;

@@ -1,9 +1,9 @@
-//! What the edge tells a publisher (what is lost, what came, that a keyframe is due) told more than
-//! once where the way loses: a request that is lost costs as much time as the packet it asked for.
-//! The copies are the same SRTCP packets; who got one drops the others (RFC 3711 section 3.3.2).
+//! What the edge asks of a publisher (lost packets, keyframes) asked more than once where the way
+//! loses: a request that is lost costs as much time as the packet it asked for. The copies are the
+//! same SRTCP packets; who got one drops the others (RFC 3711 section 3.3.2).
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wire::StreamId;
 
@@ -48,9 +48,9 @@ impl Twofold {
         self.newest.remove(&stream);
     }
 
-    /// RTCP leaves for the client. TCP loses nothing.
+    /// A datagram leaves for the client. TCP loses nothing.
     pub(crate) fn sent(&mut self, now: Instant, transmit: &Transmit) {
-        if transmit.protocol == Protocol::Tcp {
+        if transmit.protocol == Protocol::Tcp || !asks(&transmit.bytes) {
             return;
         }
         let times = [ONCE_MORE, TWICE_MORE]
@@ -77,9 +77,17 @@ impl Twofold {
     }
 }
 
+/// Whether it is a request for packets (generic NACK, RFC 4585 section 6.2.1) or a keyframe (6.3).
+/// SRTCP encrypts what follows the first header.
+fn asks(datagram: &[u8]) -> bool {
+    matches!(datagram, [0x81, 205, ..] | [_, 206, ..])
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -89,13 +97,14 @@ mod tests {
             protocol: Protocol::Udp,
             from: address,
             to: address,
-            bytes: vec![byte],
+            bytes: vec![0x81, byte],
         }
     }
 
     /// How many copies leave of one packet, and when.
     fn copies(told: &mut Twofold, now: Instant) -> Vec<Duration> {
-        told.sent(now, &transmit(1));
+        told.sent(now, &transmit(200));
+        told.sent(now, &transmit(205));
         let mut at = Vec::new();
         while let Some(next) = told.deadline() {
             at.extend(told.due(next).map(|_| next - now));
@@ -145,7 +154,7 @@ mod tests {
         let mut told = Twofold::default();
         come(&mut told, 0, 2);
         for _ in 0..1_000 {
-            told.sent(now, &transmit(2));
+            told.sent(now, &transmit(206));
         }
         assert_eq!(told.due(now + APART * 2).count(), MAX_WAITING);
         assert_eq!(told.deadline(), None);

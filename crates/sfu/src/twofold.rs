@@ -17,6 +17,8 @@ const TWICE_MORE: f32 = 0.1;
 /// share.
 const COUNTED: f32 = 100.0;
 const MAX_HOLE: u64 = 10;
+/// So far behind the newest, a stream began anew.
+const ANEW: u64 = 1_000;
 /// Copies that wait; a client that is told so much needs no more of it.
 const MAX_WAITING: usize = 64;
 
@@ -33,6 +35,9 @@ impl Twofold {
     /// A packet of a stream of the client's came, for the first time or again.
     pub(crate) fn came(&mut self, stream: StreamId, sequence: u64) {
         let newest = self.newest.entry(stream).or_insert(sequence);
+        if sequence + ANEW < *newest {
+            *newest = sequence;
+        }
         let Some(ahead) = sequence.checked_sub(*newest).filter(|ahead| *ahead > 0) else {
             return;
         };
@@ -146,6 +151,15 @@ mod tests {
         assert!(copies(&mut told, now).is_empty());
         told.came(StreamId(1), next + 1_000_000);
         assert!(copies(&mut told, now).len() < 2);
+    }
+
+    #[test]
+    fn a_stream_that_begins_anew_is_counted_on() {
+        let now = Instant::now();
+        let mut told = Twofold::default();
+        come(&mut told, 50_000, 1_000_000);
+        come(&mut told, 7, 3);
+        assert_eq!(copies(&mut told, now).len(), 2);
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub(crate) struct Transport {
     /// Where the client is, over UDP.
     place: Option<Place>,
     spares: Spares,
-    told: Twofold,
+    requests: Twofold,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
     /// A media packet that came from elsewhere: the client is there if it turns out to be its.
@@ -274,7 +274,7 @@ impl Transport {
             addresses: VecDeque::new(),
             place: None,
             spares: Spares::default(),
-            told: Twofold::default(),
+            requests: Twofold::default(),
             gone: false,
             knock: None,
             placed_at: now,
@@ -419,7 +419,7 @@ impl Transport {
     pub(crate) fn unbind(&mut self, stream: StreamId) {
         self.bindings.retain(|(_, _, s)| *s != stream);
         self.sources.clear();
-        self.told.forget(stream);
+        self.requests.forget(stream);
     }
 
     /// Ask the publisher for a keyframe of a stream.
@@ -513,7 +513,7 @@ impl Transport {
         self.probe(now);
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
-        transmits.extend(self.told.due(now));
+        transmits.extend(self.requests.due(now));
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let round_trip = self.round_trip.unwrap_or_default();
@@ -528,8 +528,15 @@ impl Transport {
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let held = self.backlog.held_until();
-        let told = self.told.deadline();
-        let soonest = [again, self.probe_until, waiting[0], waiting[1], held, told];
+        let requests = self.requests.deadline();
+        let soonest = [
+            again,
+            self.probe_until,
+            waiting[0],
+            waiting[1],
+            held,
+            requests,
+        ];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
             self.deadline = self.due.min(at.max(now + Duration::from_micros(1)));
@@ -633,7 +640,7 @@ impl Transport {
                         bytes,
                     };
                     if !self.bindings.is_empty() {
-                        self.told.sent(now, &transmit);
+                        self.requests.sent(now, &transmit);
                     }
                     self.put = class;
                     match self.line(class) {

@@ -7,60 +7,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{SERVER, World};
-use sfu::{Input, Kind, Layer, Output, Protocol, Side, TrackInfo};
+use common::{SERVER, World, publish, subscribe, track};
+use sfu::{Input, Kind, Output, Protocol};
 use str0m::format::Codec;
 use str0m::ice::{StunMessage, TransId};
 use str0m::media::{Direction, MediaKind};
 use str0m::rtp::RtpPacket;
-use wire::{Format, MediaPacket, RoomKey, StreamId};
+use wire::{Format, MediaPacket, StreamId};
 
 const AUDIO: (MediaKind, Direction) = (MediaKind::Audio, Direction::SendOnly);
 const VIDEO: (MediaKind, Direction) = (MediaKind::Video, Direction::SendOnly);
 const HEAR: (MediaKind, Direction) = (MediaKind::Audio, Direction::RecvOnly);
 const SEE: (MediaKind, Direction) = (MediaKind::Video, Direction::RecvOnly);
-
-fn track(sid: &str, kind: Kind, publisher: Option<u64>, streams: &[u64]) -> TrackInfo {
-    let layers = streams.iter().enumerate().map(|(i, s)| Layer {
-        stream: StreamId(*s),
-        rid: None,
-        quality: i as u8,
-    });
-    TrackInfo {
-        sid: sid.into(),
-        room: RoomKey([1; 16]),
-        kind,
-        layers: layers.collect(),
-        publisher,
-        red: true,
-    }
-}
-
-fn publish(world: &mut World, client: usize, line: usize, sid: &str, kind: Kind, stream: u64) {
-    let (id, mid) = (
-        world.clients[client].id,
-        world.clients[client].mids[line].to_string(),
-    );
-    world.input(Input::AddTrack(track(sid, kind, Some(id), &[stream])));
-    world.input(Input::Publish {
-        participant: id,
-        mid: &mid,
-        track: sid,
-    });
-}
-
-fn subscribe(world: &mut World, client: usize, line: usize, sid: &str) {
-    let (id, mid) = (
-        world.clients[client].id,
-        world.clients[client].mids[line].to_string(),
-    );
-    world.input(Input::Subscribe {
-        participant: id,
-        side: Side::Publisher,
-        mid: &mid,
-        track: sid,
-    });
-}
 
 fn speak(world: &mut World, client: usize, from: u64, packets: u64) {
     let pt = world.pt(client, Codec::Opus);

@@ -7,8 +7,8 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::World;
-use sfu::{Input, Kind, Layer, Output, Side, TrackInfo};
+use common::{World, subscribe};
+use sfu::{Input, Kind, Layer, Output, TrackInfo};
 use str0m::media::{Direction, MediaKind};
 use wire::{Format, MediaPacket, RoomKey, StreamId};
 
@@ -31,16 +31,6 @@ fn remote(w: &mut World, sid: &str, kind: Kind, streams: &[u64]) {
         publisher: None,
         red: true,
     }));
-}
-
-fn subscribe(w: &mut World, at: usize, line: usize, track: &str) {
-    let mid = w.clients[at].mids[line].to_string();
-    w.input(Input::Subscribe {
-        participant: w.clients[at].id,
-        side: Side::Publisher,
-        mid: &mid,
-        track,
-    });
 }
 
 fn packet(format: Format, sequence: u64, timestamp: u32, payload: Vec<u8>) -> MediaPacket {

@@ -6,39 +6,14 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Part, World};
-use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use common::{Part, World, subscribe, track};
+use sfu::{Input, Kind};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
-use wire::{Format, MediaPacket, RoomKey, StreamId};
+use wire::{Format, MediaPacket, StreamId};
 
 const FRAME: Duration = Duration::from_millis(20);
 const FRAMES_BEFORE: u64 = 30;
-
-fn track(w: &mut World, kind: Kind, publisher: Option<u64>) {
-    w.input(Input::AddTrack(TrackInfo {
-        sid: "TR_1".into(),
-        room: RoomKey([1; 16]),
-        kind,
-        layers: vec![Layer {
-            stream: StreamId(3),
-            rid: None,
-            quality: 0,
-        }],
-        publisher,
-        red: true,
-    }));
-}
-
-fn subscribe(w: &mut World, client: usize) {
-    let mid = w.clients[client].mids[0].to_string();
-    w.input(Input::Subscribe {
-        participant: w.clients[client].id,
-        side: Side::Publisher,
-        mid: &mid,
-        track: "TR_1",
-    });
-}
 
 /// A frame of speech from elsewhere.
 fn say(w: &mut World, sequence: u64) {
@@ -64,10 +39,10 @@ fn say(w: &mut World, sequence: u64) {
 #[test]
 fn speech_does_not_wait_for_a_connection() {
     let mut w = World::new();
-    track(&mut w, Kind::Audio, None);
+    w.input(Input::AddTrack(track("TR_1", Kind::Audio, None, &[3])));
     let lines = [(MediaKind::Audio, Direction::RecvOnly)];
     let bob = w.begin_join(1, &lines, &[], false);
-    subscribe(&mut w, bob);
+    subscribe(&mut w, bob, 0, "TR_1");
     w.loses = Box::new(|_, _| true);
     for sequence in 0..FRAMES_BEFORE {
         say(&mut w, sequence);
@@ -92,7 +67,12 @@ fn who_connects_sees_what_was_kept_until_then() {
     let mut w = World::new();
     let ann = w.join(1, &[(MediaKind::Video, Direction::SendOnly)]);
     let publisher = w.clients[ann].id;
-    track(&mut w, Kind::Video, Some(publisher));
+    w.input(Input::AddTrack(track(
+        "TR_1",
+        Kind::Video,
+        Some(publisher),
+        &[3],
+    )));
     let mid = w.clients[ann].mids[0].to_string();
     w.input(Input::Publish {
         participant: w.clients[ann].id,
@@ -113,7 +93,7 @@ fn who_connects_sees_what_was_kept_until_then() {
         w.run(FRAME);
     };
     let bob = w.begin_join(1, &[(MediaKind::Video, Direction::RecvOnly)], &[], false);
-    subscribe(&mut w, bob);
+    subscribe(&mut w, bob, 0, "TR_1");
     w.loses = Box::new(move |client, _| client == bob);
     for n in 0..FRAMES_BEFORE {
         show(&mut w, n);

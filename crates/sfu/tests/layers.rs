@@ -6,8 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Part, World};
-use sfu::{Input, Kind, Layer, Output, Side, TrackInfo};
+use common::{Part, World, subscribe};
+use sfu::{Input, Kind, Layer, Output, TrackInfo};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Rid};
 use wire::{RoomKey, StreamId};
@@ -118,18 +118,8 @@ impl Film {
 /// A viewer who subscribes at once.
 fn viewer(world: &mut World) -> usize {
     let at = world.join(1, &[SEE]);
-    subscribe(world, at);
+    subscribe(world, at, 0, "TR_v");
     at
-}
-
-fn subscribe(world: &mut World, at: usize) {
-    let mid = world.clients[at].mids[0].to_string();
-    world.input(Input::Subscribe {
-        participant: world.clients[at].id,
-        side: Side::Publisher,
-        mid: &mid,
-        track: "TR_v",
-    });
 }
 
 fn quality(world: &mut World, viewer: usize, quality: u8) {
@@ -344,7 +334,6 @@ fn below_the_floor_the_picture_pauses_and_who_takes_that_is_told() {
     for told in [true, false] {
         let mut w = World {
             allow_pause: told,
-            packet_trailers: false,
             ..world()
         };
         let mut film = Film::new(&mut w);
@@ -397,7 +386,7 @@ fn joins(kept: bool) -> (Vec<Duration>, u64) {
     for _ in 0..4 {
         let at = w.join(1, &[SEE]);
         film.run(&mut w, S);
-        subscribe(&mut w, at);
+        subscribe(&mut w, at, 0, "TR_v");
         let asked = w.now;
         while count(&w, at) == 0 {
             film.run(&mut w, PICTURE);
@@ -436,7 +425,7 @@ fn what_was_kept_goes_out_no_faster_than_the_link_takes_it() {
     let late = w.join(1, &[SEE]);
     w.estimate(late, 1_000_000);
     film.run(&mut w, S);
-    subscribe(&mut w, late);
+    subscribe(&mut w, late, 0, "TR_v");
     let begun = w.now;
     let mut last = 0;
     // Of four seconds, base layer alone: 25 packets, 100 kbit. Ten a tenth of a second at most.

@@ -5,11 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Part, World};
-use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use common::{Part, World, publish, subscribe};
+use sfu::Kind;
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
-use wire::{RoomKey, StreamId};
 
 /// A frame id (type 2, 4 bytes; all XORed), the length of the whole, and the mark.
 const TRAILER: [u8; 11] = [
@@ -26,32 +25,9 @@ fn who_knows_nothing_of_it_is_not_sent_it() {
         w.packet_trailers = packet_trailers;
         w.join(1, &[(MediaKind::Video, Direction::RecvOnly)])
     });
-    w.input(Input::AddTrack(TrackInfo {
-        sid: "TR_v".into(),
-        room: RoomKey([1; 16]),
-        kind: Kind::Video,
-        layers: vec![Layer {
-            stream: StreamId(7),
-            rid: None,
-            quality: 0,
-        }],
-        publisher: Some(w.clients[ann].id),
-        red: true,
-    }));
-    let mid = w.clients[ann].mids[0].to_string();
-    w.input(Input::Publish {
-        participant: w.clients[ann].id,
-        mid: &mid,
-        track: "TR_v",
-    });
+    publish(&mut w, ann, 0, "TR_v", Kind::Video, 7);
     for viewer in [old, new] {
-        let mid = w.clients[viewer].mids[0].to_string();
-        w.input(Input::Subscribe {
-            participant: w.clients[viewer].id,
-            side: Side::Publisher,
-            mid: &mid,
-            track: "TR_v",
-        });
+        subscribe(&mut w, viewer, 0, "TR_v");
     }
     let whole = [&PICTURE[..], &TRAILER].concat();
     let pt = w.pt(ann, Codec::Vp8);

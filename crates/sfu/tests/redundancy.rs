@@ -6,8 +6,8 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::World;
-use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use common::{World, subscribe};
+use sfu::{Input, Kind, Layer, TrackInfo};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
 use wire::{Block, RoomKey, StreamId, put_red, red_blocks};
@@ -38,13 +38,7 @@ fn call(world: &mut World, red: bool, hearers: &[bool]) -> (usize, Vec<usize>) {
     });
     let join = |takes: &bool| {
         let at = world.join_as(1, &[HEAR], &[], *takes);
-        let mid = world.clients[at].mids[0].to_string();
-        world.input(Input::Subscribe {
-            participant: world.clients[at].id,
-            side: Side::Publisher,
-            mid: &mid,
-            track: "TR_a",
-        });
+        subscribe(world, at, 0, "TR_a");
         at
     };
     (ann, hearers.iter().map(join).collect())

@@ -5,11 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Part, World};
-use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use common::{Part, World, publish, subscribe};
+use sfu::{Input, Kind};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
-use wire::{RoomKey, StreamId};
 
 /// Bytes of a frame of each spatial layer: one packet each, 25 pictures a second.
 const BYTES: [usize; 3] = [200, 500, 1_000];
@@ -61,33 +60,10 @@ fn a_spatial_layer_is_left_at_once_and_entered_at_a_keyframe() {
         ..World::new()
     };
     let who = w.join(1, &[(MediaKind::Video, Direction::SendOnly)]);
-    w.input(Input::AddTrack(TrackInfo {
-        sid: "TR_v".into(),
-        room: RoomKey([1; 16]),
-        kind: Kind::Video,
-        layers: vec![Layer {
-            stream: StreamId(7),
-            rid: None,
-            quality: 0,
-        }],
-        publisher: Some(1),
-        red: true,
-    }));
-    let mid = w.clients[who].mids[0].to_string();
-    w.input(Input::Publish {
-        participant: 1,
-        mid: &mid,
-        track: "TR_v",
-    });
+    publish(&mut w, who, 0, "TR_v", Kind::Video, 7);
     let viewers = [(); 2].map(|()| {
         let at = w.join(1, &[(MediaKind::Video, Direction::RecvOnly)]);
-        let mid = w.clients[at].mids[0].to_string();
-        w.input(Input::Subscribe {
-            participant: w.clients[at].id,
-            side: Side::Publisher,
-            mid: &mid,
-            track: "TR_v",
-        });
+        subscribe(&mut w, at, 0, "TR_v");
         at
     });
     let [bob, eve] = viewers;

@@ -124,7 +124,7 @@ impl Transport {
     }
 
     /// A round trip to the client was measured.
-    pub(super) fn on_round_trip(&mut self, round_trip: Duration) {
+    fn on_round_trip(&mut self, round_trip: Duration) {
         self.gauge.on_round_trip(round_trip);
         self.round_trip = Some(round_trip);
         let far = round_trip > MAX_AUDIO_ROUND_TRIP;
@@ -138,7 +138,7 @@ impl Transport {
     /// Ask for what is lost of a source if it is sound, or not where it would come too late. Left to
     /// itself, str0m asks only where retransmissions have a payload type of their own, which sound
     /// has not.
-    pub(super) fn ask_again(&mut self, ssrc: Ssrc) {
+    fn ask_again(&mut self, ssrc: Ssrc) {
         let mid = self.rtc.direct_api().stream_rx(&ssrc).map(|rx| rx.mid());
         let media = mid.and_then(|mid| self.rtc.media(mid));
         if media.is_some_and(|media| media.kind() == MediaKind::Audio)
@@ -148,7 +148,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn packet(&mut self, rtp: RtpPacket) -> Happened {
+    fn packet(&mut self, rtp: RtpPacket) -> Happened {
         let ssrc = rtp.header.ssrc;
         let stream = match self.sources.get(&ssrc) {
             Some(stream) => *stream,
@@ -167,7 +167,7 @@ impl Transport {
             }
         };
         if let Some(stream) = stream {
-            self.told.came(stream, *rtp.seq_no);
+            self.requests.came(stream, *rtp.seq_no);
         }
         let format = self.types.format(rtp.header.payload_type);
         match (stream, format) {

@@ -112,13 +112,13 @@ impl Transport {
     }
 
     /// A restarted connection says so when it is back; its packets go the old way until then.
-    pub(super) fn restarted(&mut self, restarted: bool) {
+    fn restarted(&mut self, restarted: bool) {
         self.named |= restarted;
         self.lost |= restarted;
     }
 
     /// Learn what the last negotiation agreed on.
-    pub(super) fn negotiated(&mut self) {
+    fn negotiated(&mut self) {
         self.types.learn(self.rtc.codec_config());
         let repairs = self.rtc.codec_config().iter().filter_map(|p| p.resend());
         self.repair_types = repairs.map(|pt| *pt).collect();
@@ -143,7 +143,7 @@ impl Transport {
 }
 
 /// SDKs offer SNAP (`a=sctp-init`), which the protocol's servers leave unanswered.
-pub(super) fn without_snap(sdp: &str) -> String {
+fn without_snap(sdp: &str) -> String {
     sdp.lines()
         .filter(|l| !l.starts_with("a=sctp-init"))
         .flat_map(|l| [l, "\r\n"])
@@ -152,7 +152,7 @@ pub(super) fn without_snap(sdp: &str) -> String {
 
 /// An answer that has the client send lost Opus packets again (RFC 4585 section 4.2), on the
 /// m-lines where it only sends.
-pub(super) fn ask_for_lost_sound(sdp: &str) -> String {
+fn ask_for_lost_sound(sdp: &str) -> String {
     let mut answer = String::with_capacity(sdp.len() + 64);
     let lines: Vec<&str> = sdp.lines().collect();
     for section in lines.chunk_by(|_, next| !next.starts_with("m=")) {

@@ -36,7 +36,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn rtp_sent(&mut self, now: Instant, header: &RtpHeader, bytes: usize) {
+    fn rtp_sent(&mut self, now: Instant, header: &RtpHeader, bytes: usize) {
         let number = header.ext_vals.transport_cc;
         if let Some(number) = number {
             self.estimator.sent(now, number, bytes + AROUND);
@@ -50,7 +50,7 @@ impl Transport {
         number.inspect(|number| self.estimator.waits(*number));
     }
 
-    pub(super) fn reported(&mut self, now: Instant, report: Twcc, happened: &mut Vec<Happened>) {
+    fn reported(&mut self, now: Instant, report: Twcc, happened: &mut Vec<Happened>) {
         let zero = self.created;
         let next = self.estimator.next_number();
         let micros = |at: Instant| at.saturating_duration_since(zero).as_micros() as i64;
@@ -85,7 +85,7 @@ impl Transport {
 
     /// A client asks for packets again. To have them sent more than once, the same is heard again:
     /// str0m has no other way to it.
-    pub(super) fn nacked(&mut self, now: Instant, nack: &Nack) {
+    fn nacked(&mut self, now: Instant, nack: &Nack) {
         let Some(heard) = self.hearing.as_ref() else {
             return;
         };
@@ -122,7 +122,7 @@ impl Transport {
 }
 
 /// The sequence numbers that an entry of a request names (RFC 4585 section 6.2.1).
-pub(super) fn lacks(entry: NackEntry) -> impl Iterator<Item = u16> {
+fn lacks(entry: NackEntry) -> impl Iterator<Item = u16> {
     let more = (0..16).filter(move |bit| entry.blp >> bit & 1 == 1);
     [entry.pid]
         .into_iter()

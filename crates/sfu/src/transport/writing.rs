@@ -56,7 +56,7 @@ impl Transport {
 
     /// How long the client is to let pictures wait, at least and at most: what the scene says, and
     /// what repair takes.
-    pub(super) fn playout(&self) -> Option<(Duration, Duration)> {
+    fn playout(&self) -> Option<(Duration, Duration)> {
         if self.scene_playout.is_none() && self.repair_wait.is_none() {
             return None;
         }
@@ -111,7 +111,7 @@ impl Transport {
 
     /// The payload type and payload with which this m-line takes a packet: sound from its `voice`,
     /// with the frames so many before it where the m-line takes them.
-    pub(super) fn payload(
+    fn payload(
         &mut self,
         mid: Mid,
         packet: &MediaPacket,
@@ -129,9 +129,10 @@ impl Transport {
             return redundant.or_else(|| Some((opus, voice.plain(packet.sequence)?)));
         }
         if let Some(pt) = pt(packet.format) {
-            let known = self.packet_trailers || !packet.marker;
-            let shorter = without_trailer(&packet.payload).filter(|_| !known);
-            let payload = shorter.map_or_else(|| Arc::clone(&packet.payload), Arc::from);
+            let payload = match without_trailer(&packet.payload) {
+                Some(shorter) if packet.marker && !self.packet_trailers => shorter.into(),
+                _ => Arc::clone(&packet.payload),
+            };
             return Some((pt, payload));
         }
         match packet.format {
@@ -151,7 +152,7 @@ impl Transport {
     }
 
     /// The payload types under which an m-line takes each format.
-    pub(super) fn sending(&mut self, mid: Mid) -> Option<&[(Format, Pt)]> {
+    fn sending(&mut self, mid: Mid) -> Option<&[(Format, Pt)]> {
         Some(match self.senders.entry(mid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu::{Config, Input, Output, ParticipantInfo, Protocol, Sfu, Side};
+use sfu::{Config, Input, Kind, Layer, Output, ParticipantInfo, Protocol, Sfu, Side, TrackInfo};
 use str0m::change::SdpAnswer;
 use str0m::media::{
     Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
@@ -57,7 +57,7 @@ pub struct World {
     pub feedback: bool,
     /// Whether they take stream states.
     pub allow_pause: bool,
-    /// Of who joins from now on.
+    /// Whether they know packet trailers.
     pub packet_trailers: bool,
     /// Whether a datagram is lost on its way to (true) or from a client, by its place.
     pub loses: Box<dyn FnMut(usize, bool) -> bool>,
@@ -442,6 +442,51 @@ fn without_feedback() -> ExtensionMap {
     map.set(10, Extension::RtpStreamId);
     map.set(11, Extension::RepairedRtpStreamId);
     map
+}
+
+/// A track with these streams, each a layer without a rid, in the room that clients 1 join.
+pub fn track(sid: &str, kind: Kind, publisher: Option<u64>, streams: &[u64]) -> TrackInfo {
+    let layers = streams.iter().enumerate().map(|(i, s)| Layer {
+        stream: StreamId(*s),
+        rid: None,
+        quality: i as u8,
+    });
+    TrackInfo {
+        sid: sid.into(),
+        room: RoomKey([1; 16]),
+        kind,
+        layers: layers.collect(),
+        publisher,
+        red: true,
+    }
+}
+
+/// Publish a track of one stream from an m-line of a client's.
+pub fn publish(world: &mut World, client: usize, line: usize, sid: &str, kind: Kind, stream: u64) {
+    let (id, mid) = (
+        world.clients[client].id,
+        world.clients[client].mids[line].to_string(),
+    );
+    world.input(Input::AddTrack(track(sid, kind, Some(id), &[stream])));
+    world.input(Input::Publish {
+        participant: id,
+        mid: &mid,
+        track: sid,
+    });
+}
+
+/// Have an m-line of a client's carry a track to it.
+pub fn subscribe(world: &mut World, client: usize, line: usize, sid: &str) {
+    let (id, mid) = (
+        world.clients[client].id,
+        world.clients[client].mids[line].to_string(),
+    );
+    world.input(Input::Subscribe {
+        participant: id,
+        side: Side::Publisher,
+        mid: &mid,
+        track: sid,
+    });
 }
 
 /// Of RFC 7983 and RFC 5761: neither STUN, DTLS nor RTCP.

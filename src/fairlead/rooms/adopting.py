@@ -24,7 +24,6 @@ from fairlead.rooms.publication import Publication
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
-from fairlead.rooms.settings import negotiated_channels, takes_trailers
 
 MAX_CHANNEL = 65_534
 """RFC 8832 section 6."""
@@ -47,21 +46,7 @@ def begin(ctx: Context, number: int, grants: Grants, request: Join) -> bool:
             ctx.out.add(CloseSession(session=earlier))
     ctx.adoptions[number] = adoption
     ctx.timers.set(("adopt", number), ctx.now + defaults.RESUME_TIMEOUT)
-    ctx.out.tell(
-        node.AddParticipant(
-            participant=number,
-            room=room.key,
-            sid=remote.sid,
-            identity=remote.identity,
-            agent=grants.is_agent,
-            can_publish_data=grants.can_publish_data,
-            can_subscribe=grants.can_subscribe,
-            single=True,
-            negotiated_channels=negotiated_channels(request.client, single=True),
-            allow_pause=request.allow_pause,
-            packet_trailers=takes_trailers(request.client),
-        )
-    )
+    arriving.tell_node(ctx, number, room, remote, grants, request)
     ctx.out.tell(node.ResumeParticipant(participant=number))
     return True
 

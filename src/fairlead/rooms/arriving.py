@@ -34,6 +34,7 @@ from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.ice_servers import ice_servers
 from fairlead.rooms.outputs import PutRecord
+from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import (
@@ -102,7 +103,7 @@ def join(ctx: Context, number: int, grants: Grants, request: Join) -> None:
     room.visited = True
     ctx.changed(room, session)
     ctx.count_later(room)
-    _tell_node(ctx, room, session)
+    tell_node(ctx, session.number, room, session, session.grants, session.join)
     if ctx.faults.tcp_only(room.name, session.identity, ctx.now):
         ctx.out.tell(node.Restrict(participant=number, tcp_only=True))
     _welcome(ctx, room, session)
@@ -170,21 +171,28 @@ def _wish(ctx: Context, config: RoomConfiguration) -> scene.Wish:
         raise Denied(f"the token's roomConfig can't be used: {wrong}", 400) from None
 
 
-def _tell_node(ctx: Context, room: Room, session: Session) -> None:
-    grants = session.grants
+def tell_node(
+    ctx: Context,
+    number: int,
+    room: Room,
+    who: Session | RemoteParticipant,
+    grants: Grants,
+    join: Join,
+) -> None:
+    """The node hears of a session: one that begins here, or one that comes from another node."""
     ctx.out.tell(
         node.AddParticipant(
-            participant=session.number,
+            participant=number,
             room=room.key,
-            sid=session.sid,
-            identity=session.identity,
+            sid=who.sid,
+            identity=who.identity,
             agent=grants.is_agent,
             can_publish_data=grants.can_publish_data,
             can_subscribe=grants.can_subscribe,
-            single=session.single,
-            negotiated_channels=negotiated_channels(session.join.client, session.single),
-            allow_pause=session.join.allow_pause,
-            packet_trailers=takes_trailers(session.join.client),
+            single=join.single,
+            negotiated_channels=negotiated_channels(join.client, join.single),
+            allow_pause=join.allow_pause,
+            packet_trailers=takes_trailers(join.client),
         )
     )
 

@@ -15,9 +15,10 @@ from fairlead.rooms.timers import Key
 
 SPEAKER_PRIORITY = 1
 SCREEN_PRIORITY = 2
-MAX_FPS = 255
 CLIENT_PRIORITY = 255
 """Less the client's own number for a track, of which 1 is the first."""
+MAX_FPS = 255
+"""What the node takes; who asks for more gets all."""
 SPEAKER_HOLD = 5.0
 """Seconds that the picture of somebody who stopped speaking still comes first: a pause for breath
 must not change everybody's layers."""

@@ -84,6 +84,19 @@ class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):
     quality: int
 
 
+class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture in a second codec, for who does not take the first."""
+
+    name: str
+    """The track as nodes know it in this codec."""
+    codec: str
+    """``vp8``."""
+    layers: list[TrackLayer] = msgspec.field(default_factory=list)
+    """Empty until it comes."""
+    everyone: bool = False
+    """Whoever takes it gets it, whatever else they take."""
+
+
 class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The packet-path side of a published track; its TrackInfo is in the participant's info."""
 
@@ -93,6 +106,8 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: list[TrackLayer]
     red: bool = True
     """Sound may be sent redundantly."""
+    backup: BackupRecord | None = None
+    """The second codec that it is, or may be, sent in."""
 
 
 class ParticipantRecord(Record, frozen=True):
@@ -111,6 +126,9 @@ class ParticipantRecord(Record, frozen=True):
     heard: list[str] = msgspec.field(default_factory=list)
     """Tracks of other nodes that this session was the first to hear on its node: their
     publishers learn from it that someone listens."""
+    backups: list[str] = msgspec.field(default_factory=list)
+    """Tracks of other nodes whose backup this session needs, for its whole node: their publishers
+    are asked for it."""
     quality: int = 2
     """livekit.ConnectionQuality; excellent until its edge knows better."""
     left: bool = False

@@ -528,7 +528,7 @@ impl Sfu {
             let Some(track) = self.tracks.get(&key) else {
                 continue;
             };
-            if track.info.publisher.is_none() || track.info.kind != Kind::Video {
+            if track.info.publisher.is_none() {
                 continue;
             }
             let needed = |stream: StreamId| {

@@ -503,8 +503,8 @@ class StreamState(Message, frozen=True):
 
 
 class TrackWanted(Message, frozen=True):
-    """The best quality of a video track published here that anybody needs, on any node; None for
-    none. Sent when it changes, and once when the track is added."""
+    """The best quality of a track published here that anybody needs, on any node (2 of sound); None
+    for none. Sent when it changes, and once when the track is added."""
 
     track: str
     quality: int | None

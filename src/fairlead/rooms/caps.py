@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livekit.protocol.models import TrackInfo, TrackSource
 
-from fairlead.rooms.publication import BEST
+from fairlead.rooms.rendition import BEST
 from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 
@@ -17,16 +17,19 @@ def cap(room: Room, session: Session, track: Track) -> int:
     info = info_of(track)
     if not height or info is None or info.source == TrackSource.SCREEN_SHARE:
         return BEST
-    sizes = sizes_of(info)
+    sizes = sizes_of(info, session.heard.get(track.sid))
     fitting = [quality for size, quality in sizes if size <= height]
     return max(fitting, default=0) if sizes else BEST
 
 
-def sizes_of(info: TrackInfo) -> list[tuple[int, int]]:
-    """The shorter side in pixels and the quality of each layer whose size is told."""
+def sizes_of(info: TrackInfo, name: str | None = None) -> list[tuple[int, int]]:
+    """The shorter side in pixels and the quality of each layer whose size is told, in the
+    rendition with this name; None is the first."""
+    backup = info.codecs[1] if name not in (None, info.sid) and len(info.codecs) > 1 else None
+    told = backup.layers if backup is not None and backup.layers else info.layers
     return [
         (min(layer.width, layer.height), layer.quality)
-        for layer in info.layers
+        for layer in told
         if layer.width and layer.height
     ]
 

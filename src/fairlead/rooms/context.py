@@ -79,13 +79,15 @@ class Context:
         self.forwards: dict[str, Forward] = {}
         """By the sid that each has in the other room."""
         self.meshed: dict[str, set[str]] = {}
-        """Other nodes' tracks that the node knows, each with the rooms that have it."""
+        """What the node knows of other nodes' tracks, each with the rooms that have it."""
         self.streams: dict[str, list[int]] = {}
         """Their streams, as the node was told."""
         self.faults = Faults()
         """What clients asked to have simulated on their next join."""
         self.region_sets = RegionSets()
         """Of the rooms held here."""
+        self.refits: dict[tuple[str, str], None] = {}
+        """Rooms and tracks whose subscribers may need another codec, once the node knows it."""
         self._serial = 0
 
     def room_of(self, session: Session) -> Room:
@@ -128,6 +130,11 @@ class Context:
     def settle_later(self, session: Session) -> None:
         self.unsettled[session.number] = session
 
+    def refit(self, room: Room, track: Track) -> None:
+        """The codecs of a track changed: its subscribers' are chosen anew in this step."""
+        self.touch(room)
+        self.refits[room.name, track.sid] = None
+
     def happened(self, what: str, room: Room, **details: str) -> None:
         self.out.add(Happened(what=what, room=room.sid, **details))  # type: ignore[arg-type]
 
@@ -138,7 +145,7 @@ class Context:
         self.region_sets.hold(room.name, *((room.regions, room.mesh_regions) if held else ()))
         self._tell(room)
         for session in room.rerecord.values():
-            self.out.add(PutRecord(record=session.record(session.told, _heard(room, session))))
+            self.out.add(PutRecord(record=_record(room, session, session.told)))
         room.rerecord.clear()
         for session in room.sessions.values():
             session.fresh = False
@@ -184,8 +191,7 @@ class Context:
         for person in room.changed.values():
             if isinstance(person, Session):
                 info = person.told = person.snapshot()
-                record = person.record(info, _heard(room, person))
-                self.out.add(PutRecord(record=record))
+                self.out.add(PutRecord(record=_record(room, person, info)))
                 room.rerecord.pop(person.number, None)
             else:
                 info = person.info
@@ -224,48 +230,49 @@ class Context:
             self.out.tell(node.SetRoomNodes(room=room.key, nodes=nodes, tag=tag))
         if retagged:
             self._retag(room, tag)
-        wanted: dict[str, Track] = {}
+        wanted: dict[str, tuple[Track, list[node.Layer]]] = {}
         if served:
             for track in room.tracks.values():
                 publisher = track.publisher
                 if isinstance(publisher, RemoteParticipant) and publisher.node in nodes:
-                    wanted[track.sid] = track
-        for sid in [sid for sid in room.meshed if sid not in wanted]:
-            del room.meshed[sid]
-            rooms = self.meshed[sid]
+                    for name, layers in track.renditions.items():
+                        wanted[name] = track, layers
+        for name in [name for name in room.meshed if name not in wanted]:
+            del room.meshed[name]
+            rooms = self.meshed[name]
             rooms.discard(room.name)
             if not rooms:
-                del self.meshed[sid]
-                del self.streams[sid]
-                self.out.tell(node.RemoveTrack(track=sid))
-        for sid, track in wanted.items():
-            streams = [layer.stream for layer in track.layers]
-            known = self.streams.get(sid, streams)
-            new = sid not in room.meshed or known != streams
+                del self.meshed[name]
+                del self.streams[name]
+                self.out.tell(node.RemoveTrack(track=name))
+        for name, (track, layers) in wanted.items():
+            streams = [layer.stream for layer in layers]
+            known = self.streams.get(name, streams)
+            new = name not in room.meshed or known != streams
             if new or retagged:
-                room.meshed[sid] = track
-                self.meshed.setdefault(sid, set()).add(room.name)
+                room.meshed[name] = None
+                self.meshed.setdefault(name, set()).add(room.name)
                 if known != streams:
                     # It moved here, and its old room has not heard of it yet; or to another node.
-                    self.out.tell(node.RemoveTrack(track=sid))
-                if retagged or self.streams.get(sid) != streams:
-                    self.out.tell(_remote(room, track, tag))
-                self.streams[sid] = streams
+                    self.out.tell(node.RemoveTrack(track=name))
+                if retagged or self.streams.get(name) != streams:
+                    self.out.tell(_remote(room, track, name, tag))
+                self.streams[name] = streams
             if new:
-                self.send_again(room, track)
+                self.send_again(room, track, name)
 
-    def send_again(self, room: Room, track: Track) -> None:
-        """The node learnt of a track anew: whoever heard it goes on hearing it."""
+    def send_again(self, room: Room, track: Track, name: str) -> None:
+        """The node learnt anew of a track in one of its codecs: whoever heard it goes on hearing
+        it."""
         for number in sorted(track.subscribers):
             session = room.sessions[number]
-            mid = next((m for m, sid in session.lines.carried().items() if sid == track.sid), None)
+            if session.heard.get(track.sid) != name:
+                continue
+            mid = session.line_of(track.sid)
             if mid is not None:
                 self.out.tell(
                     node.Subscribe(
-                        participant=number,
-                        transport=session.receiving,
-                        mid=mid,
-                        track=track.sid,
+                        participant=number, transport=session.receiving, mid=mid, track=name
                     )
                 )
 
@@ -279,24 +286,32 @@ class Context:
         """The set changed: what is published here crosses under the new tag."""
         for session in room.sessions.values():
             for publication in session.publications.by_sid.values():
-                if publication.mid is not None and publication.tag != tag:
-                    self.out.tell(publication.command(room.key, session.number, tag))
+                for rendition in publication.bound:
+                    if rendition.tag != tag:
+                        told = publication.command(rendition, room.key, session.number, tag)
+                        self.out.tell(told)
 
 
-def _remote(room: Room, track: Track, tag: int) -> node.AddTrack:
+def _remote(room: Room, track: Track, name: str, tag: int) -> node.AddTrack:
     return node.AddTrack(
-        track=track.sid,
+        track=name,
         room=room.key,
         kind=track.kind,
-        layers=track.layers,
+        layers=track.renditions[name],
         publisher=None,
         tag=tag,
         red=track.red,
     )
 
 
-def _heard(room: Room, session: Session) -> list[str]:
-    return sorted(t for t, number in room.first_hearers.items() if number == session.number)
+def _record(room: Room, session: Session, info: ParticipantInfo) -> ParticipantRecord:
+    """A session's record, with what it says for its whole node."""
+
+    def of(firsts: dict[str, int]) -> list[str]:
+        return sorted(track for track, number in firsts.items() if number == session.number)
+
+    heard, backups = of(room.first_hearers), of(room.first_askers)
+    return session.record(info, heard=heard, backups=backups)
 
 
 def _concerns(session: Session, info: ParticipantInfo, hidden: bool) -> bool:

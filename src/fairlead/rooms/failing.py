@@ -6,19 +6,9 @@ from livekit.protocol.models import SubscriptionError
 
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
-from fairlead.rooms.room import Room, Track
+from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key
-
-
-def undecodable(ctx: Context, session: Session, track: Track, codecs: list[str]) -> bool:
-    """Whether an m-line with these codecs (lower case; none said means any) can't take a track, of
-    which the client is then told."""
-    codec = _codec(track)
-    if not codecs or not codec or codec in codecs:
-        return False
-    _tell(ctx, session, track.sid, SubscriptionError.SE_CODEC_UNSUPPORTED)
-    return True
 
 
 def expect(ctx: Context, session: Session, sid: str) -> None:
@@ -34,17 +24,11 @@ def give_up(ctx: Context, room: Room, session: Session) -> None:
     for sid in [sid for sid, until in session.missing.items() if until <= ctx.now]:
         del session.missing[sid]
         if session.wishes.get(sid) and sid not in room.tracks:
-            _tell(ctx, session, sid, SubscriptionError.SE_TRACK_NOTFOUND)
+            tell(ctx, session, sid, SubscriptionError.SE_TRACK_NOTFOUND)
     if session.missing:
         ctx.timers.set(("missing", session.number), min(session.missing.values()))
 
 
-def _codec(track: Track) -> str:
-    """The codec that its receivers need; empty if it is not known."""
-    info = next((one for one in track.publisher.info.tracks if one.sid == track.sid), None)
-    name = info.mime_type.rpartition("/")[2].lower() if info is not None else ""
-    return "opus" if name == "red" else name  # who has no RED gets the Opus in it
-
-
-def _tell(ctx: Context, session: Session, sid: str, error: SubscriptionError) -> None:
+def tell(ctx: Context, session: Session, sid: str, error: SubscriptionError) -> None:
+    """Tell a client why a track that it should hear does not come."""
     ctx.out.signal(session.number, subscription_response={"track_sid": sid, "err": error})

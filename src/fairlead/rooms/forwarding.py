@@ -86,7 +86,9 @@ def of(ctx: Context, room: str, identity: str) -> str | None:
 
 def end(ctx: Context, room: Room, sid: str, reason: DisconnectReason) -> None:
     """A participant is shown in a room no more."""
-    ctx.forwards.pop(sid, None)
+    found = ctx.forwards.pop(sid, None)
+    if found is not None and found.source in ctx.rooms:
+        ctx.touch(ctx.rooms[found.source])  # fewer people may need what it sends
     remote = room.remotes.get(sid)
     if remote is None:
         return

@@ -7,7 +7,7 @@ from livekit.protocol.rtc import LeaveRequest, RegionSettings
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
-from fairlead.rooms import announcing, calling, subscribing
+from fairlead.rooms import announcing, backups, calling, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
@@ -54,7 +54,7 @@ def hand_over(ctx: Context, session: Session) -> None:
     room = ctx.room_of(session)
     let_go(ctx, session.sid)
     ctx.handed_over[session.sid] = session.number
-    ctx.parted[session.sid] = session.record(session.told, [])
+    ctx.parted[session.sid] = session.record(session.told)
     ctx.timers.set(("parted", session.sid), ctx.now + defaults.HANDOVER_DELAY)
     ctx.happened("participant_moved", room, participant=session.sid)
 
@@ -87,13 +87,15 @@ def _end(
     room.changed.pop(session.sid, None)
     room.rerecord.pop(session.number, None)
     for publication in session.publications.by_sid.values():
-        if publication.mid is not None:
-            ctx.out.tell(node.RemoveTrack(track=publication.sid))
+        for rendition in publication.bound:
+            ctx.out.tell(node.RemoveTrack(track=rendition.name))
+        backups.forget(ctx, publication)
     end = node.HandOver if moves else node.RemoveParticipant
     ctx.out.tell(end(participant=session.number))
     calling.abandon(ctx, session.number)
     for track in room.tracks.values():
         track.subscribers.discard(session.number)
+        track.askers.discard(session.number)
     pass_on_hearing(ctx, room, session)
 
 
@@ -211,7 +213,7 @@ def part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     info.disconnect_reason = reason  # type: ignore[assignment]
     room.parted.append(info)
     # The last record tells the other edges the reason; its deletion would not.
-    record = session.record(info, [], left=True)
+    record = session.record(info, left=True)
     ctx.out.add(PutRecord(record=record))
     ctx.parted[session.sid] = record
     announcing.participant(

@@ -8,7 +8,7 @@ from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from fairlead.policy.grants import Denied, Grants, VideoGrant
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import announcing, arriving, leaving, publishing, subscribing
+from fairlead.rooms import announcing, arriving, backups, leaving, publishing, subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
@@ -64,8 +64,9 @@ def _regranted(ctx: Context, session: Session, destination: str) -> Grants:
 def _depart(ctx: Context, room: Room, session: Session) -> None:
     """It and its tracks are in its room no more; the node goes on with its connections."""
     for publication in session.publications.by_sid.values():
-        if publication.mid is not None:
-            ctx.out.tell(node.RemoveTrack(track=publication.sid))
+        for rendition in publication.bound:
+            ctx.out.tell(node.RemoveTrack(track=rendition.name))
+        backups.forget(ctx, publication)
         if publication.live:
             subscribing.remove_track(ctx, room, publication.sid)
             announcing.track(ctx, room, "track_unpublished", session, publication)
@@ -83,9 +84,9 @@ def _carry(ctx: Context, room: Room, session: Session) -> None:
     """Its tracks cross to the new room as other streams: whoever still has the old ones, because
     its edge has not heard of the move yet, hears nothing that is said in the new room."""
     for publication in session.publications.by_sid.values():
-        if publication.mid is not None:
-            publication.renew(ctx.new_stream)
-            publishing.carry(ctx, room, session, publication)
+        for rendition in publication.bound:
+            rendition.renew(ctx.new_stream)
+            publishing.carry(ctx, room, session, publication, rendition)
 
 
 def _tell(ctx: Context, room: Room, session: Session) -> None:

@@ -35,8 +35,7 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
     if sections is None:
         return
     gone, matches = session.publications.match(sections)
-    for publication in gone:
-        publishing.remove(ctx, session, publication)
+    publishing.unbind(ctx, session, gone)
     publishing.bind(ctx, session, matches)
     carried: dict[str, str] = {}
     closed: list[str] = []
@@ -195,9 +194,11 @@ def _answer_edits(session: Session, sections: list[MediaSection]) -> dict[str, S
         for mid in session.client_lines.idle():
             edits[mid] = SectionEdit(clear_msid=True, direction="inactive")
     for section in sections:
-        publication = session.publications.by_mid(section.mid)
-        if publication is not None and section.sends:
-            edits[section.mid] = publication.answer_edit(section, session.device.first_codecs)
+        rendition = session.publications.by_mid(section.mid)
+        if rendition is not None and section.sends:
+            publication = session.publications.of(rendition)
+            first = session.device.first_codecs
+            edits[section.mid] = publication.answer_edit(rendition, section, first)
     return edits
 
 

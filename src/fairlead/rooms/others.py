@@ -12,7 +12,7 @@ from fairlead.rooms import leaving, subscribing
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.remote import RemoteParticipant
-from fairlead.rooms.room import Room, Track
+from fairlead.rooms.room import Room, Track, backup_of
 from fairlead.rooms.session import Session
 from fairlead.types import ParticipantRecord, RoomRecord, TrackRecord
 
@@ -174,11 +174,13 @@ def _refresh(
 
 
 def _follow(ctx: Context, room: Room, track: Track, now: Track) -> None:
-    """A track comes from another node now, in streams of that node's."""
-    if track.layers == now.layers:
-        return
-    track.layers, track.red = now.layers, now.red
-    ctx.touch(room)
+    """A track comes from another node now, in streams of that node's, or its backup changed."""
+    if track.backup != now.backup:
+        track.backup = now.backup
+        ctx.refit(room, track)
+    if track.layers != now.layers:
+        track.layers, track.red = now.layers, now.red
+        ctx.touch(room)
 
 
 def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:
@@ -191,4 +193,5 @@ def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> No
 def _track(remote: RemoteParticipant, record: TrackRecord) -> Track:
     kind: Literal["audio", "video"] = "audio" if record.kind == "audio" else "video"
     layers = [Layer(stream=x.stream, rid=None, quality=x.quality) for x in record.layers]
-    return Track(record.sid, kind, remote, layers, red=record.red)
+    backup = backup_of(record.backup)
+    return Track(record.sid, kind, remote, layers, red=record.red, backup=backup)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from livekit.protocol.models import (
     AudioTrackFeature,
+    BackupCodecPolicy,
     Encryption,
     SimulcastCodecInfo,
     TrackInfo,
@@ -16,9 +17,10 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import AddTrackRequest
 
-from fairlead.protocol.node import AddTrack, Layer
+from fairlead.protocol.node import AddTrack
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.types import TrackLayer, TrackRecord
+from fairlead.rooms.rendition import BEST, NONE, Rendition, backup_id, recorded
+from fairlead.types import BackupRecord, TrackRecord
 
 SOURCE_LETTERS = {
     TrackSource.CAMERA: "C",
@@ -26,51 +28,68 @@ SOURCE_LETTERS = {
     TrackSource.SCREEN_SHARE: "S",
     TrackSource.SCREEN_SHARE_AUDIO: "s",
 }
-QUALITIES = {"q": 0, "h": 1, "f": 2}
-MAX_LAYERS = 3
+MAX_CODECS = 2
+"""Of one track: what it is sent in, and its backup."""
 SDK_CODEC = "vp8"
 """What SDKs ask for when the app does not choose."""
-BEST = 2
-"""Quality of the best layer."""
 
 
 class Publication:
-    """One track of a session. `mid` is None until an offer carries it."""
+    """One track of a session."""
 
-    def __init__(self, sid: str, request: AddTrackRequest) -> None:
+    def __init__(
+        self, sid: str, request: AddTrackRequest, may_back_up: Collection[str] = ()
+    ) -> None:
+        """``may_back_up``: the codecs (``vp8``) that its publisher may send besides the first."""
         self.sid = sid
-        self.cids = {request.cid} | {codec.cid for codec in request.simulcast_codecs if codec.cid}
         self.cid = request.cid
-        self.info = _info(sid, request)
-        self.mid: str | None = None
-        self.layers: list[Layer] = []
-        self.live = False
+        self.info = _info(sid, request, may_back_up)
+        self.announced = [codec_name(codec.mime_type) for codec in self.info.codecs]
+        """``vp8``, ...: as its publisher calls its codecs."""
+        first = self.announced[0] if self.announced else ""
+        self.primary = Rendition(sid, first, self.kind, request.cid, told=BEST)
+        self.primary.cids |= {codec.cid for codec in self.info.codecs[:1] if codec.cid}
+        self.backup: Rendition | None = None
+        if self.kind == "video" and len(self.info.codecs) == MAX_CODECS:
+            second = self.info.codecs[1]
+            self.backup = self._held_out(second.cid)
+        self.backup_asked = False
+        """Somebody takes its backup and not what it is sent in."""
+        self.regressed = False
+        """Everyone who takes its backup gets that."""
         self.heard = False
         """Its publisher was told of the first subscriber."""
-        self.place: str | None = None
-        """The m-line that it had at another edge."""
-        self.needed = BEST
-        """The best quality that anybody needs, -1 for none."""
-        self.told_needed = BEST
-        """The same as its publisher knows it: at first it sends everything."""
-        self.heard_needed = False
-        """Its publisher was told."""
-        self.tag = 0
-        """Of the room's set of regions, as the node last heard it."""
 
     @classmethod
-    def moved(cls, info: TrackInfo, cid: str) -> Publication:
-        """A track that another edge took, live already."""
-        track = cls(info.sid, AddTrackRequest(cid=cid))
+    def moved(cls, info: TrackInfo, cid: str, record: TrackRecord | None = None) -> Publication:
+        """A track that another edge took, live already; ``record`` is that edge's."""
+        track = cls(info.sid, AddTrackRequest(cid=cid, type=info.type))
         track.info.CopyFrom(info)
-        track.cids |= {codec.cid for codec in info.codecs if codec.cid}
-        track.place = info.mid
-        track.live = track.heard = True
+        track.announced = [codec_name(codec.mime_type) for codec in info.codecs]
+        primary = track.primary
+        primary.codec = track.announced[0] if track.announced else ""
+        primary.kind = track.kind
+        primary.cids |= {codec.cid for codec in info.codecs[:1] if codec.cid}
+        primary.place = info.mid
+        primary.live = track.heard = True
+        if track.kind == "video" and len(info.codecs) == MAX_CODECS:
+            second = info.codecs[1]
+            track.backup = track._held_out(second.cid if second.mid else "")
+            if second.mid:
+                track.backup.place = second.mid
+                track.backup.live = True
+                track.backup.needed = track.backup.told_needed = BEST
+        known = record.backup if record is not None else None
+        track.regressed = known is not None and known.everyone
         return track
 
     @property
     def kind(self) -> str:
         return kind_name(self.info.type)
+
+    @property
+    def live(self) -> bool:
+        return self.primary.live
 
     @property
     def red(self) -> bool:
@@ -79,68 +98,106 @@ class Publication:
         return not self.info.disable_red and self.info.encryption == Encryption.NONE
 
     @property
+    def regresses(self) -> bool:
+        """Whether its backup, once it is needed, is for everyone."""
+        return self.info.backup_codec_policy != BackupCodecPolicy.SIMULCAST
+
+    @property
+    def renditions(self) -> list[Rendition]:
+        return [self.primary, *([self.backup] if self.backup is not None else [])]
+
+    @property
+    def bound(self) -> list[Rendition]:
+        """Those that an offer carries."""
+        return [rendition for rendition in self.renditions if rendition.mid is not None]
+
+    @property
+    def backup_record(self) -> BackupRecord | None:
+        """What subscribers' edges need to know of its backup."""
+        if self.backup is None:
+            return None
+        sent = self.backup.layers if self.backup.live else []
+        name = codec_name(self.info.codecs[1].mime_type)
+        return BackupRecord(
+            name=self.backup.name, codec=name, layers=recorded(sent), everyone=self.regressed
+        )
+
+    @property
     def record(self) -> TrackRecord:
         """What other nodes need to subscribe to it."""
         return TrackRecord(
             sid=self.sid,
             kind=self.kind,
-            layers=[TrackLayer(stream=x.stream, quality=x.quality) for x in self.layers],
+            layers=recorded(self.primary.layers),
             red=self.red,
+            backup=self.backup_record,
         )
 
-    def command(self, room: bytes, publisher: int, tag: int) -> AddTrack:
+    def command(self, rendition: Rendition, room: bytes, publisher: int, tag: int) -> AddTrack:
         """What the node is told of it, once it is bound; again when the tag changes."""
-        self.tag = tag
+        rendition.tag = tag
         return AddTrack(
-            track=self.sid,
+            track=rendition.name,
             room=room,
             kind="audio" if self.kind == "audio" else "video",
-            layers=self.layers,
+            layers=rendition.layers,
             publisher=publisher,
             tag=tag,
             red=self.red,
         )
 
-    def bind(self, section: MediaSection, new_stream: Callable[[], int]) -> None:
-        """Take an m-line; each encoding that it sends becomes a stream."""
-        self.mid = section.mid
-        self.info.mid = section.mid
-        rids = section.rids[:MAX_LAYERS]
-        if rids:
-            self.info.simulcast = True
-            self.layers = [
-                Layer(stream=new_stream(), rid=rid, quality=quality)
-                for rid, quality in zip(rids, _qualities(rids), strict=True)
-            ]
-            # Clients name them in any order; the node takes them from the lowest to the best.
-            self.layers.sort(key=lambda layer: layer.quality)
-        else:
-            self.layers = [Layer(stream=new_stream(), rid=None, quality=0)]
+    def bind(
+        self, rendition: Rendition, section: MediaSection, new_stream: Callable[[], int]
+    ) -> None:
+        """One of its codecs takes an m-line."""
+        rendition.bind(section, new_stream)
+        if rendition is self.primary:
+            self.info.mid = section.mid
+            if section.rids:
+                self.info.simulcast = True
 
-    def renew(self, new_stream: Callable[[], int]) -> None:
-        """Its encodings become other streams: who has the old ones hears no more of it."""
-        self.layers = [
-            Layer(stream=new_stream(), rid=layer.rid, quality=layer.quality)
-            for layer in self.layers
-        ]
+    def begin_backup(self, request: AddTrackRequest) -> None:
+        """Its publisher is about to send its backup."""
+        assert self.backup is not None, f"{self.sid} was announced without a backup"
+        self.backup.cid = request.cid
+        self.backup.cids = {request.cid}
+        told = self.info.codecs[1]
+        told.cid = request.cid
+        for codec in request.simulcast_codecs:
+            if codec_name(codec.codec) == self.announced[1] and codec.layers:
+                del told.layers[:]
+                told.layers.extend(codec.layers)
 
-    def go_live(self, mime: str) -> None:
+    def end_backup(self) -> None:
+        """Its backup is sent no more; its publisher may begin it again."""
+        self.backup = self._held_out("")
+        self.regressed = False
+        told = self.info.codecs[1]
+        told.cid = told.mid = ""
+
+    def go_live(self, rendition: Rendition, mime: str) -> None:
         """The first packet came: what it carries is known."""
-        self.live = True
-        self.info.mime_type = mime
-        if not self.info.codecs:
-            self.info.codecs.append(SimulcastCodecInfo(cid=self.cid, layers=list(self.info.layers)))
-        codec = self.info.codecs[0]
+        rendition.live = True
+        if rendition is self.backup:
+            codec = self.info.codecs[1]
+        else:
+            self.info.mime_type = mime
+            if not self.info.codecs:
+                layers = list(self.info.layers)
+                self.info.codecs.append(SimulcastCodecInfo(cid=self.cid, layers=layers))
+            codec = self.info.codecs[self._sent_first(mime)]
         codec.mime_type = mime
-        codec.mid = self.mid or ""
+        codec.mid = rendition.mid or ""
 
-    def answer_edit(self, section: MediaSection, first: Sequence[str] = ()) -> SectionEdit:
+    def answer_edit(
+        self, rendition: Rendition, section: MediaSection, first: Sequence[str] = ()
+    ) -> SectionEdit:
         """How the answer to its m-line should read. ``first``: the codecs that its device is best
         at, which go before what SDKs ask for when an app asks for none."""
         if self.kind == "video":
-            mime = next((c.mime_type for c in self.info.codecs if c.mime_type), "")
-            wanted = mime.partition("/")[2].lower()
-            if wanted in ("", SDK_CODEC):
+            wanted = rendition.codec
+            # Who chose a backup chose both.
+            if wanted in ("", SDK_CODEC) and self.backup is None:
                 wanted = next((codec for codec in first if codec in section.codecs), wanted)
             return SectionEdit(prefer=wanted or None)
         features = self.info.audio_features
@@ -149,6 +206,15 @@ class Publication:
             dtx=AudioTrackFeature.TF_NO_DTX not in features,
             stereo=AudioTrackFeature.TF_STEREO in features,
         )
+
+    def _held_out(self, cid: str) -> Rendition:
+        codec = self.announced[1]
+        return Rendition(backup_id(self.sid, codec), codec, "video", cid, told=NONE)
+
+    def _sent_first(self, mime: str) -> int:
+        """Of several codecs of sound, the place of the one that is sent."""
+        name = codec_name(mime)
+        return self.announced.index(name) if self.kind == "audio" and name in self.announced else 0
 
 
 class Publications:
@@ -160,71 +226,88 @@ class Publications:
         self._retired: dict[str, tuple[str, str]] = {}
         """M-lines whose track was ended while they send it, and the ids they send it under."""
 
-    def pending(self) -> list[Publication]:
-        """Asked for and not bound yet, oldest first."""
-        return [track for track in self.by_sid.values() if track.mid is None]
+    def renditions(self) -> Iterator[Rendition]:
+        for track in self.by_sid.values():
+            yield from track.renditions
+
+    def pending(self) -> list[Rendition]:
+        """Asked for and not bound yet, by their tracks the oldest first."""
+        return [rendition for rendition in self.renditions() if rendition.waits]
 
     def live(self) -> list[Publication]:
         return [track for track in self.by_sid.values() if track.live]
 
     def waiting(self, cid: str) -> Publication | None:
         """The unbound track that was asked for with this cid."""
-        return next((track for track in self.pending() if track.cid == cid), None)
+        return next((x for x in self.by_sid.values() if x.primary.waits and x.cid == cid), None)
 
-    def by_mid(self, mid: str) -> Publication | None:
-        return next((track for track in self.by_sid.values() if track.mid == mid), None)
+    def uses(self, cid: str) -> bool:
+        """Whether something is sent, or about to be, under this cid."""
+        return any(cid in rendition.cids for rendition in self.renditions())
+
+    def by_mid(self, mid: str) -> Rendition | None:
+        return next((x for x in self.renditions() if x.mid == mid), None)
+
+    def by_name(self, name: str) -> Rendition | None:
+        """What the node calls so."""
+        return next((x for x in self.renditions() if x.name == name), None)
+
+    def of(self, rendition: Rendition) -> Publication:
+        return self.by_sid[rendition.sid]
 
     def add(self, track: Publication) -> None:
         self.by_sid[track.sid] = track
 
     def remove(self, sid: str) -> Publication | None:
         track = self.by_sid.pop(sid, None)
-        section = next((x for x in self._sections if track and x.mid == track.mid), None)
-        if section is not None and section.sends:
-            self._retired[section.mid] = (section.stream, section.track)
+        for rendition in track.bound if track is not None else []:
+            self.retire(rendition)
         return track
 
-    def match(self, sections: list[MediaSection]) -> tuple[list[Publication], list[Match]]:
-        """Hold the tracks against an offer's m-lines: which tracks ended, and which m-line each
-        waiting track gets. Nothing is changed but the memory of the m-lines."""
+    def retire(self, rendition: Rendition) -> None:
+        """What an m-line still sends is ended."""
+        section = next((x for x in self._sections if x.mid == rendition.mid), None)
+        if section is not None and section.sends:
+            self._retired[section.mid] = (section.stream, section.track)
+
+    def match(self, sections: list[MediaSection]) -> tuple[list[Rendition], list[Match]]:
+        """Hold the tracks against an offer's m-lines: what ended, and which m-line each gets that
+        waits. Nothing is changed but the memory of the m-lines."""
         self._sections = sections
         by_mid = {section.mid: section for section in sections}
         self._retired = {x.mid: self._retired[x.mid] for x in sections if self._is_retired(x)}
-        waiting = {track.sid: track for track in self.pending()}
-        gone: list[Publication] = []
-        for track in self.by_sid.values():
-            if track.mid is None:
+        waiting = self.pending()
+        gone: list[Rendition] = []
+        for rendition in self.renditions():
+            if rendition.mid is None:
                 continue
-            section = by_mid.get(track.mid)
-            if section is None or not section.sends or self._replaced(track, section, waiting):
-                gone.append(track)
-        taken = {track.mid for track in self.by_sid.values() if track not in gone}
+            section = by_mid.get(rendition.mid)
+            if section is None or not section.sends or _replaced(rendition, section, waiting):
+                gone.append(rendition)
+        taken = {x.mid for x in self.renditions() if x not in gone}
         free = [x for x in sections if x.sends and x.kind != "application" and x.mid not in taken]
-        return gone, self._pair(free, list(waiting.values()))
+        return gone, self._pair(free, waiting)
 
     def match_late(self) -> list[Match]:
         """M-lines of the last offer for tracks that were asked for after it."""
-        taken = {track.mid for track in self.by_sid.values()}
+        taken = {rendition.mid for rendition in self.renditions()}
         free = [x for x in self._sections if x.sends and x.mid not in taken]
         return self._pair([x for x in free if x.kind != "application"], self.pending())
 
-    def _pair(self, free: list[MediaSection], waiting: list[Publication]) -> list[Match]:
+    def _pair(self, free: list[MediaSection], waiting: list[Rendition]) -> list[Match]:
         return _pair(free, waiting, {x.mid for x in free if self._is_retired(x)})
 
     def _is_retired(self, section: MediaSection) -> bool:
         ids = (section.stream, section.track)
         return section.sends and self._retired.get(section.mid) == ids
 
-    def _replaced(
-        self, track: Publication, section: MediaSection, waiting: dict[str, Publication]
-    ) -> bool:
-        """The m-line now carries another track that was asked for."""
-        if not section.track or section.track in track.cids:
-            return False
-        return any(section.track in other.cids for other in waiting.values())
+
+Match = tuple[Rendition, MediaSection]
 
 
-Match = tuple[Publication, MediaSection]
+def codec_name(mime: str) -> str:
+    """``video/VP8`` or ``VP8`` to ``vp8``."""
+    return mime.rpartition("/")[2].lower()
 
 
 def kind_name(track_type: int) -> str:
@@ -238,7 +321,14 @@ def track_prefix(request: AddTrackRequest) -> str:
     return f"TR_{kind}{SOURCE_LETTERS.get(request.source, '')}"
 
 
-def _pair(free: list[MediaSection], waiting: list[Publication], retired: set[str]) -> list[Match]:
+def _replaced(rendition: Rendition, section: MediaSection, waiting: list[Rendition]) -> bool:
+    """The m-line now carries another track that was asked for."""
+    if not section.track or section.track in rendition.cids:
+        return False
+    return any(section.track in other.cids for other in waiting)
+
+
+def _pair(free: list[MediaSection], waiting: list[Rendition], retired: set[str]) -> list[Match]:
     """By the id in a=msid first; what is left goes by kind, in order (some browsers change the
     id when a track is put on a connection), but not to a retired m-line."""
     pairs: list[Match] = []
@@ -262,13 +352,7 @@ def _pair(free: list[MediaSection], waiting: list[Publication], retired: set[str
     return pairs
 
 
-def _qualities(rids: list[str]) -> list[int]:
-    if all(rid in QUALITIES for rid in rids):
-        return [QUALITIES[rid] for rid in rids]
-    return list(range(len(rids)))
-
-
-def _info(sid: str, request: AddTrackRequest) -> TrackInfo:
+def _info(sid: str, request: AddTrackRequest, may_back_up: Collection[str]) -> TrackInfo:
     kind = kind_name(request.type)
     features = list(request.audio_features)
     if request.stereo and AudioTrackFeature.TF_STEREO not in features:
@@ -288,15 +372,7 @@ def _info(sid: str, request: AddTrackRequest) -> TrackInfo:
         disable_dtx=AudioTrackFeature.TF_NO_DTX in features,
         source=request.source,
         layers=layers,
-        codecs=[
-            SimulcastCodecInfo(
-                mime_type=_mime(kind, codec.codec),
-                cid=codec.cid,
-                layers=codec.layers or layers,
-                video_layer_mode=codec.video_layer_mode,
-            )
-            for codec in request.simulcast_codecs
-        ],
+        codecs=_codecs(kind, request, layers, may_back_up),
         stereo=AudioTrackFeature.TF_STEREO in features,
         disable_red=request.disable_red,
         encryption=request.encryption,
@@ -305,6 +381,25 @@ def _info(sid: str, request: AddTrackRequest) -> TrackInfo:
         backup_codec_policy=request.backup_codec_policy,
         packet_trailer_features=request.packet_trailer_features,
     )
+
+
+def _codecs(
+    kind: str, request: AddTrackRequest, layers: list[VideoLayer], may_back_up: Collection[str]
+) -> list[SimulcastCodecInfo]:
+    """Each once; of a picture the first, and the next one that its publisher may send besides."""
+    codecs: dict[str, SimulcastCodecInfo] = {}
+    for codec in request.simulcast_codecs:
+        name = codec_name(codec.codec)
+        backs_up = kind == "video" and bool(codecs)
+        if name in codecs or (backs_up and (name not in may_back_up or len(codecs) >= MAX_CODECS)):
+            continue
+        codecs[name] = SimulcastCodecInfo(
+            mime_type=_mime(kind, codec.codec),
+            cid=codec.cid,
+            layers=codec.layers or layers,
+            video_layer_mode=codec.video_layer_mode,
+        )
+    return list(codecs.values())
 
 
 def _mime(kind: str, codec: str) -> str:

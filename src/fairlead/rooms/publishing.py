@@ -9,17 +9,18 @@ from livekit.protocol.rtc import AddTrackRequest, RequestResponse
 
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
-from fairlead.rooms import announcing, dynacast, subscribing
+from fairlead.rooms import announcing, backups, dynacast, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
-from fairlead.rooms.publication import Match, Publication, track_prefix
-from fairlead.rooms.room import Room, Track
+from fairlead.rooms.publication import Match, Publication, codec_name, track_prefix
+from fairlead.rooms.rendition import Rendition, track_sid
+from fairlead.rooms.room import Room, Track, backup_of
 from fairlead.rooms.session import Session
 
 
 def add_track(ctx: Context, session: Session, request: AddTrackRequest) -> None:
-    """Take a track that a client announces, or say why not."""
-    refusal = _refusal(session, request)
+    """Take a track, or the backup of one, that a client announces, or say why not."""
+    refusal = _refusal(session, request) or backups.refusal(session, request)
     if refusal is not None:
         reason, message = refusal
         ctx.out.signal(
@@ -27,47 +28,77 @@ def add_track(ctx: Context, session: Session, request: AddTrackRequest) -> None:
             request_response=RequestResponse(reason=reason, message=message, add_track=request),
         )
         return
-    publication = session.publications.waiting(request.cid)
-    if publication is None:
-        publication = Publication(ctx.ids.sid(track_prefix(request)), request)
-        session.publications.add(publication)
+    if request.sid:
+        publication = session.publications.by_sid[request.sid]
+        if not session.publications.uses(request.cid):
+            publication.begin_backup(request)
+    else:
+        publication = session.publications.waiting(request.cid) or _new(ctx, session, request)
     ctx.out.signal(session.number, track_published={"cid": request.cid, "track": publication.info})
     if session.offers.idle:
         bind(ctx, session, session.publications.match_late())
 
 
+def _new(ctx: Context, session: Session, request: AddTrackRequest) -> Publication:
+    may = ctx.settings.devices.codecs(session.join.client, defaults.PUBLISH_CODECS)
+    sid = ctx.ids.sid(track_prefix(request))
+    publication = Publication(sid, request, {codec_name(mime) for mime in may})
+    session.publications.add(publication)
+    return publication
+
+
 def bind(ctx: Context, session: Session, matches: list[Match]) -> None:
     """Tracks have their m-lines: the node takes what comes on them."""
     room = ctx.room_of(session)
-    for publication, section in matches:
-        publication.bind(section, ctx.new_stream)
-        carry(ctx, room, session, publication)
+    for rendition, section in matches:
+        publication = session.publications.of(rendition)
+        publication.bind(rendition, section, ctx.new_stream)
+        carry(ctx, room, session, publication, rendition)
         track = room.tracks.get(publication.sid)
         if track is not None:
             # Another edge had it: what people here heard from there they hear from here.
-            track.layers, track.red = publication.layers, publication.red
-            ctx.send_again(room, track)
+            track.layers, track.red = publication.primary.layers, publication.red
+            track.backup = backup_of(publication.backup_record)
+            ctx.send_again(room, track, rendition.name)
 
 
-def carry(ctx: Context, room: Room, session: Session, publication: Publication) -> None:
-    """The node takes what comes on a track's m-line for a room."""
-    assert publication.mid is not None, f"{publication.sid} has no m-line yet"
-    ctx.out.tell(publication.command(room.key, session.number, region_tag(room.carried)))
+def carry(
+    ctx: Context, room: Room, session: Session, publication: Publication, rendition: Rendition
+) -> None:
+    """The node takes what comes on an m-line for a room."""
+    assert rendition.mid is not None, f"{rendition.name} has no m-line yet"
+    tag = region_tag(room.carried)
+    ctx.out.tell(publication.command(rendition, room.key, session.number, tag))
     if publication.info.muted:
-        ctx.out.tell(node.SetMuted(track=publication.sid, muted=True))
-    ctx.out.tell(
-        node.Publish(participant=session.number, mid=publication.mid, track=publication.sid)
-    )
+        ctx.out.tell(node.SetMuted(track=rendition.name, muted=True))
+    ctx.out.tell(node.Publish(participant=session.number, mid=rendition.mid, track=rendition.name))
 
 
-def go_live(ctx: Context, sid: str, mime: str) -> None:
-    """The first packet of a track came: everyone is told of it and may hear it."""
+def unbind(ctx: Context, session: Session, gone: list[Rendition]) -> None:
+    """An offer has the m-lines of these no more: a track ends, or its backup alone."""
+    for rendition in gone:
+        publication = session.publications.by_sid.get(rendition.sid)
+        if publication is None:
+            continue  # it ended with its first codec
+        if rendition is publication.backup:
+            backups.end(ctx, session, publication)
+        else:
+            remove(ctx, session, publication)
+
+
+def go_live(ctx: Context, name: str, mime: str) -> None:
+    """The first packet came: everyone is told of the track, or of its backup, and may hear it."""
+    sid = track_sid(name)
     session = next((s for s in ctx.sessions.values() if sid in s.publications.by_sid), None)
-    if session is None or session.publications.by_sid[sid].live:
+    rendition = session.publications.by_name(name) if session is not None else None
+    if session is None or rendition is None or rendition.live:
         return
     publication = session.publications.by_sid[sid]
+    publication.go_live(rendition, mime)
+    if rendition is publication.backup:
+        backups.came(ctx, session, publication)
+        return
     room = ctx.room_of(session)
-    publication.go_live(mime)
     first = not session.info.is_publisher
     session.info.is_publisher = True
     ctx.changed(room, session)
@@ -81,8 +112,14 @@ def go_live(ctx: Context, sid: str, mime: str) -> None:
 
 def track_of(session: Session, publication: Publication) -> Track:
     """A live track, as a room has it."""
-    layers, red = publication.layers, publication.red
-    return Track(publication.sid, _kind(publication), session, layers, red=red)
+    return Track(
+        publication.sid,
+        _kind(publication),
+        session,
+        publication.primary.layers,
+        red=publication.red,
+        backup=backup_of(publication.backup_record),
+    )
 
 
 def remove(ctx: Context, session: Session, publication: Publication, tell: bool = False) -> None:
@@ -92,8 +129,9 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
     if tell:
         ctx.out.signal(session.number, track_unpublished={"track_sid": publication.sid})
         session.absence.unpublished.append(publication.sid)
-    if publication.mid is not None:
-        ctx.out.tell(node.RemoveTrack(track=publication.sid))
+    for rendition in publication.bound:
+        ctx.out.tell(node.RemoveTrack(track=rendition.name))
+    backups.forget(ctx, publication)
     if not publication.live:
         return
     subscribing.remove_track(ctx, room, publication.sid)
@@ -109,8 +147,7 @@ def settle_moved(ctx: Context, session: Session) -> None:
     """A session that another edge had has its m-lines here: tracks without one are over, and the
     other edges may know."""
     session.absence.moving = False
-    for publication in session.publications.pending():
-        remove(ctx, session, publication)
+    unbind(ctx, session, session.publications.pending())
     ctx.changed(ctx.room_of(session), session)
 
 
@@ -121,8 +158,8 @@ def mute(ctx: Context, session: Session, sid: str, muted: bool) -> bool:
         return False
     if publication.info.muted != muted:
         publication.info.muted = muted
-        if publication.mid is not None:
-            ctx.out.tell(node.SetMuted(track=sid, muted=muted))
+        for rendition in publication.bound:
+            ctx.out.tell(node.SetMuted(track=rendition.name, muted=muted))
         if publication.live:
             ctx.changed(ctx.room_of(session), session)
     return True
@@ -148,11 +185,6 @@ def _refusal(
         return (
             RequestResponse.UNSUPPORTED_TYPE,
             f"track type {request.type} can't be published: use audio or video",
-        )
-    if request.sid:
-        return (
-            RequestResponse.UNSUPPORTED_TYPE,
-            "a second codec for a published track is not supported",
         )
     if not request.cid:
         return (RequestResponse.INVALID_REQUEST, "the track has no cid: set it")

@@ -229,10 +229,9 @@ def _reopen(ctx: Context, session: Session) -> None:
 
 def _repeat(ctx: Context, room: Room, session: Session) -> None:
     """What was said while nobody listened, where nothing later says it again."""
-    for publication in session.publications.pending():
-        ctx.out.signal(
-            session.number, track_published={"cid": publication.cid, "track": publication.info}
-        )
+    for rendition in session.publications.pending():
+        info = session.publications.of(rendition).info
+        ctx.out.signal(session.number, track_published={"cid": rendition.cid, "track": info})
     for sid in session.absence.unpublished:
         ctx.out.signal(session.number, track_unpublished={"track_sid": sid})
     for sid in session.refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.models import Room as RoomInfo
 from livekit.protocol.rtc import SubscriptionPermission
@@ -18,9 +19,21 @@ from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.session import Session
 from fairlead.rooms.settings import publish_codecs
 from fairlead.rooms.speakers import Speakers
-from fairlead.types import room_key
+from fairlead.types import BackupRecord, room_key
 
 DEPENDENT_KINDS = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """A track's second codec. ``layers`` is empty until it comes."""
+
+    name: str
+    """As nodes know it."""
+    codec: str
+    """``vp8``."""
+    layers: list[Layer] = []
+    everyone: bool = False
+    """Whoever takes it gets it, whatever else they take."""
 
 
 class Track:
@@ -34,6 +47,7 @@ class Track:
         layers: list[Layer],
         *,
         red: bool,
+        backup: Backup | None = None,
     ) -> None:
         self.sid = sid
         self.kind = kind
@@ -41,8 +55,19 @@ class Track:
         self.layers = layers
         self.red = red
         """Its sound may be sent redundantly."""
+        self.backup = backup
         self.subscribers: set[int] = set()
         """Sessions that the node sends it to."""
+        self.askers: set[int] = set()
+        """Sessions that take its backup and not what it is sent in."""
+
+    @property
+    def renditions(self) -> dict[str, list[Layer]]:
+        """What nodes know of it: each of its codecs that comes, as a track of its own."""
+        known = {self.sid: self.layers}
+        if self.backup is not None and self.backup.layers:
+            known[self.backup.name] = self.backup.layers
+        return known
 
     def allows(self, session: Session) -> bool:
         """Whether its publisher lets this session hear it."""
@@ -67,6 +92,8 @@ class Room:
         self.speakers = Speakers()
         self.first_hearers: dict[str, int] = {}
         """Track of another node to the session that hears it first here."""
+        self.first_askers: dict[str, int] = {}
+        """Track of another node to the session that asks for its backup for this node."""
         self.talkers: set[str] = set()
         """Who speaks, or did a moment ago: their pictures come first."""
         self.visited = False
@@ -78,7 +105,7 @@ class Room:
         self.rerecord: dict[int, Session] = {}
         self.info_changed = False
         # What the node was told.
-        self.meshed: dict[str, Track] = {}
+        self.meshed: dict[str, None] = {}
         self.mesh_nodes: list[int] = []
         self.mesh_tag = 0
         self.mesh_regions = EVERYWHERE
@@ -140,6 +167,14 @@ class Room:
 
     def speaker_tracks(self, sid: str) -> list[Track]:
         return [t for t in self.tracks.values() if t.publisher.sid == sid and t.kind == "audio"]
+
+
+def backup_of(record: BackupRecord | None) -> Backup | None:
+    """A track's second codec, as its publisher's node tells of it."""
+    if record is None:
+        return None
+    layers = [Layer(stream=x.stream, rid=None, quality=x.quality) for x in record.layers]
+    return Backup(name=record.name, codec=record.codec, layers=layers, everyone=record.everyone)
 
 
 def dependent(info: ParticipantInfo) -> bool:

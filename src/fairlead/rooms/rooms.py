@@ -18,8 +18,10 @@ from fairlead.protocol.operation import PerformRpc
 from fairlead.rooms import (
     adopting,
     arriving,
+    backups,
     boundary,
     calling,
+    codecs,
     draining,
     dynacast,
     failing,
@@ -102,6 +104,23 @@ class Rooms:
 
     def _finish(self) -> None:
         ctx = self._ctx
+        self._settle()
+        while ctx.refits:
+            # The node knows of every codec now.
+            subscribing.refit(ctx)
+            self._settle()
+        ctx.tell_sets()
+        unsettled, ctx.unsettled = ctx.unsettled, {}
+        for session in unsettled.values():
+            if session.number in ctx.sessions:
+                subscribing.refill(ctx, session)
+                negotiating.settle(ctx, session)
+
+    def _settle(self) -> None:
+        """Tell what is new in the rooms that were touched."""
+        ctx = self._ctx
+        forwarding.keep(ctx)
+        backups.settle(ctx)
         forwarding.keep(ctx)
         for room in list(ctx.touched.values()):
             boundary.enforce(ctx, room)
@@ -110,12 +129,6 @@ class Rooms:
         for room in list(ctx.touched.values()):
             ctx.finish(room)
         ctx.touched.clear()
-        ctx.tell_sets()
-        unsettled, ctx.unsettled = ctx.unsettled, {}
-        for session in unsettled.values():
-            if session.number in ctx.sessions:
-                subscribing.refill(ctx, session)
-                negotiating.settle(ctx, session)
 
     def _handle(self, event: Input) -> None:
         ctx = self._ctx
@@ -268,6 +281,9 @@ class Rooms:
         if what == "quality":
             dynacast.downgrade(ctx, str(subject))
             return
+        if what == "return":
+            backups.go_back(ctx, str(subject))
+            return
         if what in ("room", "count", "wider"):
             room = ctx.rooms.get(str(subject))
             if what == "room":
@@ -292,6 +308,8 @@ class Rooms:
                 simulating.fall_silent(ctx, session)
             case "missing":
                 failing.give_up(ctx, ctx.room_of(session), session)
+            case "unfit":
+                codecs.give_up(ctx, ctx.room_of(session), session)
             case "refresh":
                 arriving.refresh_token(ctx, session)
             case "qualities":

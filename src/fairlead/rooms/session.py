@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from livekit.protocol.models import (
     ConnectionQuality,
@@ -20,7 +22,8 @@ from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.absence import Absence
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
-from fairlead.rooms.publication import BEST, Publications
+from fairlead.rooms.publication import Publications
+from fairlead.rooms.rendition import BEST
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
 
@@ -125,8 +128,12 @@ class Session:
         self.offers = ClientOffers()
         self.client_lines = ClientLines()
         self.server_lines = ServerLines()
-        self.heard: dict[str, TransportName] = {}
-        """Tracks that the node sends it."""
+        self.heard: dict[str, str] = {}
+        """Tracks that the node sends it, each with the name of the rendition."""
+        self.takes: dict[str, list[str]] = {}
+        """Of each track that has an m-line the codecs that the client takes on it; none is any."""
+        self.unfit: dict[str, float] = {}
+        """Tracks that come in no codec which it takes, and until when a backup is waited for."""
         self.device = DeviceClass()
         """What its device can bear."""
         self.wanted: dict[str, None] = {}
@@ -181,6 +188,11 @@ class Session:
     def quality(self) -> ConnectionQuality:
         return self.grade.quality
 
+    def line_of(self, track: str) -> str | None:
+        """The m-line that carries a track to it."""
+        carried = self.lines.carried().items()
+        return next((mid for mid, sid in carried if sid == track), None)
+
     def regrant(self, grants: Grants) -> None:
         """Change what the session may do and is called."""
         self.grants = grants
@@ -221,9 +233,13 @@ class Session:
         return copy
 
     def record(
-        self, info: ParticipantInfo, heard: list[str], left: bool = False
+        self,
+        info: ParticipantInfo,
+        heard: Sequence[str] = (),
+        backups: Sequence[str] = (),
+        left: bool = False,
     ) -> ParticipantRecord:
-        """Its record with the info given."""
+        """Its record with the info given. ``heard`` and ``backups``: what it says for its node."""
         return ParticipantRecord(
             node=self.order[1],
             room=self.room,
@@ -233,7 +249,8 @@ class Session:
             info=info.SerializeToString(),
             tracks=[track.record for track in self.publications.live()],
             permissions=_encoded(self.permission) if self.permission is not None else b"",
-            heard=heard,
+            heard=list(heard),
+            backups=list(backups),
             quality=self.quality,
             left=left,
         )

@@ -6,7 +6,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
 from fairlead.protocol.sdp import MediaSection
-from fairlead.rooms import failing, watching
+from fairlead.rooms import codecs, failing, watching
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
@@ -83,8 +83,10 @@ def end(ctx: Context, room: Room, session: Session, track: Track, gone: bool = F
     track.subscribers.discard(session.number)
     if room.first_hearers.get(track.sid) == session.number:
         del room.first_hearers[track.sid]
-    if session.heard.pop(track.sid, None) is not None and not gone:
-        ctx.out.tell(node.Unsubscribe(participant=session.number, track=track.sid))
+    codecs.forget(ctx, room, session, track)
+    name = session.heard.pop(track.sid, None)
+    if name is not None and not gone:
+        ctx.out.tell(node.Unsubscribe(participant=session.number, track=name))
     session.pictures_told.pop(track.sid, None)
     if gone:
         session.picture_settings.pop(track.sid, None)
@@ -97,33 +99,38 @@ def start(
 ) -> None:
     """Descriptions were exchanged: have the node send tracks on these m-lines (mid to track), of
     which ``sections`` are the client's."""
-    codecs = {section.mid: section.codecs for section in sections}
+    takes = {section.mid: section.codecs for section in sections}
     room = ctx.room_of(session)
     for mid, sid in carried.items():
         track = room.tracks.get(sid)
-        if track is None or failing.undecodable(ctx, session, track, codecs.get(mid, [])):
+        if track is not None:
+            session.takes[sid] = takes.get(mid, [])
+            _silence(ctx, session, track)
+            _fit(ctx, room, session, track, mid)
+
+
+def refit(ctx: Context) -> None:
+    """Codecs of tracks came or went: choose anew for everyone who hears them, or would."""
+    refits, ctx.refits = ctx.refits, {}
+    for name, sid in refits:
+        room = ctx.rooms.get(name)
+        track = room.tracks.get(sid) if room is not None else None
+        if room is None or track is None:
             continue
-        session.heard[sid] = session.receiving
-        track.subscribers.add(session.number)
-        ctx.out.tell(
-            node.Subscribe(
-                participant=session.number, transport=session.receiving, mid=mid, track=sid
-            )
-        )
-        watching.begin(ctx, room, session, track)
-        _tell_publisher(ctx, room, session, track)
+        for session in [s for s in room.sessions.values() if sid in s.takes]:
+            mid = session.line_of(sid)
+            if mid is not None:
+                _fit(ctx, room, session, track, mid)
 
 
 def stop(ctx: Context, session: Session, tracks: list[str]) -> None:
     """The client closed the m-lines of these tracks; they are still wanted."""
     room = ctx.room_of(session)
     for sid in tracks:
-        if session.heard.pop(sid, None) is None:
-            continue
         track = room.tracks.get(sid)
         if track is not None:
-            track.subscribers.discard(session.number)
-            ctx.out.tell(node.Unsubscribe(participant=session.number, track=sid))
+            codecs.forget(ctx, room, session, track)
+            _silence(ctx, session, track)
 
 
 def add_track(ctx: Context, room: Room, track: Track) -> None:
@@ -169,6 +176,33 @@ def heard_elsewhere(ctx: Context, room: Room, tracks: list[str]) -> None:
         track = room.tracks.get(sid)
         if track is not None and isinstance(track.publisher, Session):
             _first_subscriber(ctx, track.publisher, sid)
+
+
+def _fit(ctx: Context, room: Room, session: Session, track: Track, mid: str) -> None:
+    """Have the node send a session a track in the codec that suits it best."""
+    name = codecs.choose(ctx, room, session, track)
+    if name == session.heard.get(track.sid):
+        return
+    _silence(ctx, session, track)
+    if name is None:
+        return
+    session.heard[track.sid] = name
+    track.subscribers.add(session.number)
+    ctx.out.tell(
+        node.Subscribe(participant=session.number, transport=session.receiving, mid=mid, track=name)
+    )
+    watching.begin(ctx, room, session, track)
+    _tell_publisher(ctx, room, session, track)
+
+
+def _silence(ctx: Context, session: Session, track: Track) -> None:
+    """The node stops sending a session a track, unless that ended in this codec."""
+    name = session.heard.pop(track.sid, None)
+    if name is None:
+        return
+    track.subscribers.discard(session.number)
+    if name in track.renditions:
+        ctx.out.tell(node.Unsubscribe(participant=session.number, track=name))
 
 
 def _wished(session: Session, track: Track) -> bool:

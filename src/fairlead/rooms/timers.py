@@ -14,6 +14,7 @@ SessionWhat = Literal[
     "resume",
     "speaker",
     "missing",
+    "unfit",
     "qualities",
 ]
 """Of one session, by its number: over when it ends."""
@@ -31,6 +32,7 @@ What = (
         "rpc_response",
         "talk",
         "quality",
+        "return",
     ]
 )
 Key = tuple[What, int | str]

@@ -8,7 +8,7 @@ from livekit.protocol.rtc import StreamState, UpdateTrackSettings
 from fairlead.protocol import node
 from fairlead.rooms.caps import cap, info_of, sizes_of
 from fairlead.rooms.context import Context
-from fairlead.rooms.publication import BEST
+from fairlead.rooms.rendition import BEST, track_sid
 from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import PictureSetting, Session
 from fairlead.rooms.timers import Key
@@ -29,13 +29,15 @@ def ask(ctx: Context, session: Session, update: UpdateTrackSettings) -> None:
     room = ctx.room_of(session)
     for sid in update.track_sids:
         track = room.tracks.get(sid)
-        if track is None or sid not in session.heard or track.kind != "video":
+        expected = sid in session.heard or sid in session.unfit
+        if track is None or not expected or track.kind != "video":
             continue
-        quality = None if update.disabled else _quality(track, update)
+        quality = None if update.disabled else _quality(session, track, update)
         session.picture_settings[sid] = PictureSetting(
             quality=quality, priority=update.priority, fps=min(update.fps, MAX_FPS)
         )
-        _tell(ctx, room, session, track)
+        if sid in session.heard:
+            _tell(ctx, room, session, track)
 
 
 def begin(ctx: Context, room: Room, session: Session, track: Track) -> None:
@@ -74,7 +76,7 @@ def fall_silent(ctx: Context, person: str) -> None:
 
 def stream_state(ctx: Context, session: Session, event: node.StreamState) -> None:
     """A picture pauses for lack of room, or goes on."""
-    track = ctx.room_of(session).tracks.get(event.track)
+    track = ctx.room_of(session).tracks.get(track_sid(event.track))
     if track is None:
         return
     state = StreamState.PAUSED if event.paused else StreamState.ACTIVE
@@ -82,13 +84,13 @@ def stream_state(ctx: Context, session: Session, event: node.StreamState) -> Non
     ctx.out.signal(session.number, stream_state_update={"stream_states": [told]})
 
 
-def _quality(track: Track, update: UpdateTrackSettings) -> int:
+def _quality(session: Session, track: Track, update: UpdateTrackSettings) -> int:
     """The smallest layer at least as large as asked for, by the shorter side."""
     if not update.width or not update.height:
         return min(update.quality, BEST)
     info = info_of(track)
     wanted = min(update.width, update.height)
-    sizes = sorted(sizes_of(info)) if info is not None else []
+    sizes = sorted(sizes_of(info, session.heard.get(track.sid))) if info is not None else []
     return next((quality for size, quality in sizes if size >= wanted), BEST)
 
 
@@ -114,7 +116,8 @@ def _tell(ctx: Context, room: Room, session: Session, track: Track) -> None:
 
 def _usual(session: Session, track: Track) -> node.SetQuality:
     """What the node does unless told otherwise."""
-    return node.SetQuality(participant=session.number, track=track.sid, quality=BEST)
+    name = session.heard[track.sid]
+    return node.SetQuality(participant=session.number, track=name, quality=BEST)
 
 
 def _due(room: Room, session: Session, track: Track) -> node.SetQuality:
@@ -125,7 +128,7 @@ def _due(room: Room, session: Session, track: Track) -> node.SetQuality:
         quality = min(quality, cap(room, session, track))
     return node.SetQuality(
         participant=session.number,
-        track=track.sid,
+        track=session.heard[track.sid],
         quality=quality,
         priority=_priority(room, asked, track),
         fps=asked.fps,

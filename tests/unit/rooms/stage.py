@@ -83,15 +83,18 @@ def sign(grants: Grants, now: float, ttl: int) -> str:
 
 
 def offer(*lines: str, kind: str = "offer", offer_id: int = 1) -> SessionDescription:
-    """A description. Each line is ``KIND DIRECTION [TRACK [RID,RID...]]``; mids count from 0."""
+    """A description. Each line is ``KIND[/CODEC,...] DIRECTION [TRACK [RID,RID...]]``; mids count
+    from 0."""
     text = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
     for mid, line in enumerate(lines):
-        media, direction, *rest = line.split()
-        codec = {"audio": "111 opus/48000/2", "video": "96 VP8/90000"}.get(media)
-        payload = codec.split()[0] if codec else "webrtc-datachannel"
+        what, direction, *rest = line.split()
+        media, _, chosen = what.partition("/")
+        usual = {"audio": ["111 opus/48000/2"], "video": ["96 VP8/90000"]}.get(media, [])
+        names = chosen.split(",") if chosen else []
+        codecs = [f"{96 + i} {name.upper()}/90000" for i, name in enumerate(names)] or usual
+        payload = " ".join(codec.split()[0] for codec in codecs) or "webrtc-datachannel"
         text += [f"m={media} 9 UDP/TLS/RTP/SAVPF {payload}", f"a=mid:{mid}", f"a={direction}"]
-        if codec:
-            text.append(f"a=rtpmap:{codec}")
+        text += [f"a=rtpmap:{codec}" for codec in codecs]
         if rest:
             text.append(f"a=msid:- {rest[0]}")
         if len(rest) > 1:

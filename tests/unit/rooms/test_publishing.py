@@ -263,8 +263,6 @@ def test_refusals() -> None:
     assert refused(ann) == RequestResponse.UNSUPPORTED_TYPE
     ann.say(add_track=track_request("audio", ""))
     assert refused(ann) == RequestResponse.INVALID_REQUEST
-    ann.say(add_track=track_request("video", "backup", sid="TR_x"))
-    assert refused(ann) == RequestResponse.UNSUPPORTED_TYPE
 
 
 def test_twenty_tracks_may_wait() -> None:

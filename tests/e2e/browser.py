@@ -9,7 +9,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -116,14 +116,19 @@ class PagePerson:
         *,
         simulcast: bool = False,
         codec: str = "vp8",
+        backup: str | None = None,
+        regress: bool = False,
     ) -> str:
-        """Publishes a camera that draws numbered codes; gives the track's sid."""
+        """Publishes a camera that draws numbered codes; gives the track's sid. ``backup``: a second
+        codec for who does not take the first, or (``regress``) for everyone then."""
         options = {
             "sender": sender,
             "width": size[0],
             "height": size[1],
             "simulcast": simulcast,
             "codec": codec,
+            "backup": backup,
+            "regress": regress,
         }
         return str(await self.call("show", options))
 
@@ -158,6 +163,13 @@ class PagePerson:
         numbers = [one["number"] for one in watched["pictures"]]
         return float((numbers[-1] - numbers[0]) / (len(numbers) - 1))
 
+    async def comes_in(self, identity: str, mime: str, within: float = WITHIN_S) -> None:
+        """Waits until another participant's camera comes in a codec."""
+        end = time.monotonic() + within
+        while (seen := await self.call("receiving", identity)) != mime:
+            assert time.monotonic() < end, f"{identity}'s camera comes in {seen!r}, not {mime}"
+            await asyncio.sleep(POLL_S)
+
     async def events(self, name: str) -> list[dict[str, str]]:
         """The events of a name so far, as `web/e2e/person.ts` notes them."""
         return [entry for entry in await self.call("events") if entry["name"] == name]
@@ -182,11 +194,12 @@ async def joined_page(
     *,
     dual: bool = False,
     relayed: bool = False,
+    lacks: Sequence[str] = (),
     **grants: Any,
 ) -> AsyncIterator[PagePerson]:
-    """A person in a page in the room, gone at the end."""
+    """A person in a page in the room, gone at the end; ``lacks``: codecs that it can't decode."""
     page = f"{room}/{identity}"
-    await browser.command(open=page, single=not dual)
+    await browser.command(open=page, single=not dual, lacks=list(lacks))
     try:
         person = PagePerson(browser, page)
         await person.call("join", edge.url, edge.token(identity, room, **grants), relayed)

@@ -1,7 +1,8 @@
 /**
  * Drives Chromium for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
  *
- * {"id", "open": NAME, "single": BOOL}          a new page with a person in it
+ * {"id", "open": NAME, "single": BOOL, "lacks": [CODEC...]}
+ *                                               a new page with a person in it
  * {"id", "page": NAME, "call": METHOD, "arguments": [...], "within_s"}   calls the person
  * {"id", "close": NAME}                         closes the page
  * Answers: {"id", "result"} or {"id", "error"}. Ends with stdin.
@@ -34,7 +35,7 @@ const browser = await chromium.launch({
 });
 const pages = new Map();
 
-async function open(name, single) {
+async function open(name, single, lacks) {
   const context = await browser.newContext();
   await context.route(`${ORIGIN}/**`, (route) =>
     route.request().url().endsWith(".js")
@@ -49,7 +50,7 @@ async function open(name, single) {
   });
   page.on("pageerror", (error) => process.stderr.write(`${name}: ${error.message}\n`));
   await page.goto(`${ORIGIN}/`);
-  await page.evaluate((value) => window.newPerson(value), single);
+  await page.evaluate((values) => window.newPerson(...values), [single, lacks ?? []]);
   pages.set(name, page);
 }
 
@@ -61,7 +62,7 @@ async function close(name) {
 
 async function answer(command) {
   if (command.open) {
-    return open(command.open, command.single);
+    return open(command.open, command.single, command.lacks);
   }
   if (command.close) {
     return close(command.close);

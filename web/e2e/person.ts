@@ -1,7 +1,10 @@
 /** A participant that tests drive from outside: `window.person`, one per page. */
 
 import {
+  BackupCodecPolicy,
+  type BackupVideoCodec,
   LogLevel,
+  type LocalVideoTrack,
   type RemoteTrack,
   Room,
   RoomEvent,
@@ -11,6 +14,7 @@ import {
   setLogLevel,
 } from "livekit-client";
 import { type Watched, listen, watch } from "./capture";
+import { lack } from "./lacking";
 import { draw } from "./picture";
 
 const FRAME_RATE = 15;
@@ -29,6 +33,8 @@ interface ShowOptions {
   height: number;
   simulcast: boolean;
   codec: VideoCodec;
+  backup: BackupVideoCodec | null;
+  regress: boolean;
 }
 
 interface Entry {
@@ -79,7 +85,7 @@ class Person {
   }
 
   /** Publishes a camera that draws numbered codes. */
-  async show({ sender, width, height, simulcast, codec }: ShowOptions): Promise<string> {
+  async show({ sender, width, height, simulcast, codec, backup, regress }: ShowOptions): Promise<string> {
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width, height });
     const context = canvas.getContext("2d", { alpha: false });
@@ -97,7 +103,8 @@ class Person {
       source,
       simulcast,
       videoCodec: codec,
-      backupCodec: false,
+      backupCodec: backup ? { codec: backup } : false,
+      backupCodecPolicy: regress ? BackupCodecPolicy.REGRESSION : BackupCodecPolicy.SIMULCAST,
       // A slow machine draws fewer pictures, not smaller ones.
       degradationPreference: "maintain-resolution",
     });
@@ -112,6 +119,24 @@ class Person {
       ({ rid, frameWidth, framesPerSecond, targetBitrate, qualityLimitationReason }) =>
         `${rid}: ${frameWidth ?? 0} wide, ${framesPerSecond ?? 0} fps, ${targetBitrate ?? 0} b/s, limited by ${qualityLimitationReason}`,
     );
+  }
+
+  /** The codecs that the camera has a sender for, and whether each sends. */
+  publishing(): Record<string, boolean> {
+    const camera = this.room.localParticipant.getTrackPublication(Track.Source.Camera);
+    const track = camera?.track as LocalVideoTrack;
+    const sends = (sender?: RTCRtpSender) =>
+      sender?.getParameters().encodings.some(({ active }) => active) ?? false;
+    const others = Array.from(track.simulcastCodecs, ([codec, { sender }]) => [codec, sends(sender)]);
+    return Object.fromEntries([[track.codec, sends(track.sender)], ...others]);
+  }
+
+  /** The codec in which another participant's camera comes, as in `video/VP8`. */
+  async receiving(identity: string): Promise<string> {
+    const { receiver } = await this.track(identity, Track.Kind.Video);
+    const report = Array.from((await receiver?.getStats())?.values() ?? []);
+    const inbound = report.find(({ type }) => type === "inbound-rtp");
+    return report.find(({ id }) => id === inbound?.codecId)?.mimeType ?? "";
   }
 
   /** PCM of another participant's microphone, once it is subscribed. */
@@ -241,11 +266,14 @@ function period(context: AudioContext, chirp: Chirp): AudioBuffer {
 declare global {
   interface Window {
     person: Person;
-    newPerson: (singlePeerConnection: boolean) => void;
+    newPerson: (singlePeerConnection: boolean, lacks: string[]) => void;
   }
 }
 
 setLogLevel(LogLevel.warn);
-window.newPerson = (singlePeerConnection) => {
+window.newPerson = (singlePeerConnection, lacks) => {
+  if (lacks.length > 0) {
+    lack(lacks);
+  }
   window.person = new Person(singlePeerConnection);
 };

@@ -21,7 +21,7 @@ from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key
 
 RETURN_DELAY = 30.0
-"""Seconds after the last subscriber that needs a backup until everyone goes back to the first codec:
+"""Seconds after the last subscriber that needs a backup until all go back to the first codec:
 each change costs a keyframe, and who left may come again."""
 
 Refusal = tuple[RequestResponse.Reason, str]

@@ -1,4 +1,4 @@
-"""One codec of a published track: the m-line that it comes on, its layers, and what is needed of it.
+"""One codec of a published track: the m-line that it comes on, its layers, what is needed of it.
 
 A track has one, or a second as its backup. The node knows each as a track of its own; clients see
 one track with several codecs.

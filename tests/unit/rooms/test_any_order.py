@@ -8,11 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.rtc import SimulcastCodec
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import RemoveParticipant
 from fairlead.rooms.inputs import Ticked
-from tests.unit.rooms.stage import Client, Stage, connect
+from fairlead.rooms.rendition import track_sid
+from tests.unit.rooms.stage import Client, Stage, connect, track_request
 
 IDENTITIES = st.sampled_from(["ann", "ben", "carl"])
 EDGES = st.integers(0, 2)
@@ -44,10 +46,28 @@ class Network(RuleBasedStateMachine):
         if client is None:
             return
         cid = f"cid{self.count}"
-        sid = stage.publish(client, kind, cid)
+        both = [SimulcastCodec(codec="vp9", cid=cid), SimulcastCodec(codec="vp8")]
+        codecs = {"simulcast_codecs": both} if kind == "video" else {}
+        sid = stage.publish(client, kind, cid, **codecs)
         self.offers[id(client)].append(f"{kind} sendonly {cid}")
         self.negotiate(client)
-        stage.live(sid, f"{kind}/x")
+        stage.live(sid, "video/VP9" if kind == "video" else "audio/opus")
+
+    @rule(pick=PICK)
+    def back_up(self, pick: int) -> None:
+        """A client adds the second codec that it was asked for last."""
+        self.tick()
+        stage, client = self.someone(pick)
+        if client is None or not client.heard("subscribed_quality_update"):
+            return
+        sid, cid = client.last("subscribed_quality_update").track_sid, f"cid{self.count}"
+        codecs = [SimulcastCodec(codec="vp8", cid=cid)]
+        known = len(client.heard("track_published"))
+        client.say(add_track=track_request("video", cid, sid=sid, simulcast_codecs=codecs))
+        if len(client.heard("track_published")) > known:
+            self.offers[id(client)].append(f"video sendonly {cid}")
+            self.negotiate(client)
+            stage.live(f"{sid}.vp8", "video/VP8")
 
     @rule(pick=PICK, line=st.integers(0, 5))
     def unpublish(self, pick: int, line: int) -> None:
@@ -138,7 +158,11 @@ class Network(RuleBasedStateMachine):
             heard = self.sent(stage, client)
             assert set(heard.values()) <= live
             assert not set(heard.values()) & self.own(stage, client)
-            assert len(set(heard.values())) == len(heard)
+            assert len({track_sid(track) for track in heard.values()}) == len(heard)
+            if client.single:
+                # Its m-lines for pictures take VP8 alone, and every picture is VP9 at first.
+                pictures = [track for track in heard.values() if track.startswith("TR_V")]
+                assert all(track.endswith(".vp8") for track in pictures)
 
     @invariant()
     def everyone_knows_everyone(self) -> None:

@@ -7,19 +7,15 @@ from typing import Any
 import pytest
 from livekit.protocol.models import (
     BackupCodecPolicy,
-    ClientInfo,
     SubscriptionError,
     TrackInfo,
     VideoLayer,
 )
-from livekit.protocol.rtc import RequestResponse, SimulcastCodec, SyncState, TrackPublishedResponse
+from livekit.protocol.rtc import RequestResponse, SimulcastCodec
 
 from fairlead.protocol import node
-from fairlead.protocol.operation import ForwardParticipant, MoveParticipant, RemoveParticipant
 from fairlead.rooms import backups, codecs, dynacast
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
-from fairlead.types import ParticipantRecord
-from tests.unit.rooms.stage import Client, Stage, answer_to, connect, section, track_request
+from tests.unit.rooms.stage import Client, Stage, answer_to, section, track_request
 from tests.unit.rooms.test_forwarding import subscribed
 
 BOTH = ("video/vp9,vp8 recvonly",)
@@ -30,9 +26,6 @@ SECOND = "video/vp9,vp8 sendonly cam2 q,h"
 LAYERS = [VideoLayer(quality="LOW", width=320, height=180), VideoLayer(quality="MEDIUM")]
 SIMULCAST = BackupCodecPolicy.SIMULCAST
 ALL, NONE = [True] * 3, [False] * 3
-PHONE = ClientInfo(
-    protocol=17, sdk="ANDROID", os="android", os_version="12", device_model="Redmi 9A"
-)
 
 
 class Show:
@@ -453,224 +446,3 @@ def test_a_request_lost_with_the_websocket_is_said_again() -> None:
     back = show.stage.come_back(show.ann)
     told = [(x.cid, x.track.sid) for x in back.heard("track_published")]
     assert told == [("cam2", show.sid)]
-
-
-# --- devices ------------------------------------------------------------------------------------
-
-
-def test_a_codec_that_the_publisher_must_not_send_is_not_asked_for() -> None:
-    firefox = ClientInfo(protocol=17, browser="Firefox Mobile", os="android")
-    show = Show(codecs=("vp8", "h264"), client=firefox)
-    assert len(show.ann.last("track_published").track.codecs) == 1
-    cai = view(show.stage, "cai", "video/h264 recvonly")
-    assert unfit(cai) == [show.sid]
-
-
-def test_who_chose_a_backup_chose_the_first_codec_too() -> None:
-    show = Show(codecs=("vp8", "h264"), client=PHONE)
-    show.lines = ["video/vp9,h264,vp8 sendonly cam"]
-    show.offer()
-    assert section(show.ann.last("answer"), "0").codecs[0] == "vp8"
-
-
-def test_a_publisher_hears_the_names_that_it_gave() -> None:
-    stage = Stage()
-    ann = stage.join("ann", client=PHONE)
-    vp8 = [SimulcastCodec(codec="vp8", cid="cam")]
-    sid = stage.publish(ann, "video", "cam", layers=LAYERS, simulcast_codecs=vp8)
-    ann.offer("video/vp8,h264 sendonly cam", offer_id=2)
-    assert section(ann.last("answer"), "0").codecs[0] == "h264"
-    stage.live(sid, "video/H264")
-    stage.hear(node.TrackWanted(track=sid, quality=0))
-    stage.pass_time(dynacast.DOWNGRADE_DELAY)
-    told = ann.last("subscribed_quality_update")
-    assert [codec.codec for codec in told.subscribed_codecs] == ["vp8"]
-
-
-def test_a_phone_that_takes_both_gets_what_it_is_best_at_once_that_comes() -> None:
-    show = Show(codecs=("vp9", "h264"))
-    takes = ("video/vp9,h264 recvonly",)
-    phone, ben = view(show.stage, "phone", *takes, client=PHONE), view(show.stage, "ben", *takes)
-    assert (show.sees(phone), show.asked) == ([show.sid], False)
-    view(show.stage, "cai", "video/h264 recvonly")
-    show.begin(codec="h264")
-    show.stage.live(show.name, "video/H264")
-    assert (show.sees(phone), show.sees(ben)) == ([show.name], [show.sid])
-
-
-# --- other edges --------------------------------------------------------------------------------
-
-
-def stages(count: int) -> list[Stage]:
-    found = [Stage(number) for number in range(1, count + 1)]
-    connect(*found)
-    return found
-
-
-def askers(stage: Stage) -> dict[str, list[str]]:
-    """The backups that each session's record asks for now."""
-    told: dict[str, list[str]] = {}
-    for change in stage.records:
-        if isinstance(change.record, ParticipantRecord):
-            told[change.record.identity] = change.record.backups
-    return told
-
-
-@pytest.mark.parametrize("policy", [SIMULCAST, BackupCodecPolicy.REGRESSION])
-def test_across_edges(policy: BackupCodecPolicy.ValueType) -> None:
-    here, there = stages(2)
-    show = Show(here, policy=policy)
-    ben, cai = view(there, "ben", *BOTH), view(there, "cai", *ONLY_VP8)
-    dan = view(there, "dan", *ONLY_VP8)
-    assert show.told == [("vp9", ALL), ("vp8", ALL)]
-    assert askers(there) == {"ben": [], "cai": [show.sid], "dan": []}, "one asks for its edge"
-    show.back_up()
-    for_ben = show.sid if policy == SIMULCAST else show.name
-    assert [show.sees(x, there) for x in (ben, cai, dan)] == [[for_ben], [show.name], [show.name]]
-    added = [x for x in there.told(node.AddTrack) if x.track == show.name]
-    assert [layer.stream for layer in added[0].layers] == [
-        layer.stream for layer in here.told(node.AddTrack)[-1].layers
-    ]
-    told = [type(x).__name__ for x in there.commands if getattr(x, "track", "") == show.name]
-    assert told[0] == "AddTrack", "the node knows it before anyone gets it"
-    cai.say(leave={})
-    assert askers(there)["dan"] == [show.sid]
-    dan.say(leave={})
-    show.need(show.name, None)
-    here.pass_time(backups.RETURN_DELAY)
-    assert show.sees(ben, there) == [show.sid]
-    assert not show.asked
-
-
-def test_a_second_that_ends_elsewhere() -> None:
-    here, there = stages(2)
-    show = Show(here, policy=BackupCodecPolicy.REGRESSION)
-    ben, cai = view(there, "ben", *BOTH), view(there, "cai", *ONLY_VP8)
-    show.back_up()
-    show.end()
-    assert [show.sees(x, there) for x in (ben, cai)] == [[show.sid], []]
-    assert show.name in [x.track for x in there.told(node.RemoveTrack)]
-    show.begin(cid="again")
-    show.stage.live(show.name, "video/VP8")
-    assert [show.sees(x, there) for x in (ben, cai)] == [[show.name], [show.name]]
-
-
-def test_a_node_that_vanishes_asks_no_more() -> None:
-    here, there = stages(2)
-    show = Show(here)
-    view(there, "cai", *ONLY_VP8)
-    assert show.asked
-    gone = next(x.record for x in reversed(there.records) if isinstance(x, PutRecord))
-    here.learn(DeleteRecord(record=gone))
-    here.pass_time(dynacast.DOWNGRADE_DELAY)
-    assert not show.asked
-
-
-@pytest.mark.parametrize("keeps", [True, False], ids=["both m-lines", "the first alone"])
-def test_a_publisher_that_goes_on_at_another_edge(keeps: bool) -> None:
-    here, there, third = stages(3)
-    show = Show(here, policy=BackupCodecPolicy.REGRESSION)
-    ben, cai = view(here, "ben", *BOTH), view(third, "cai", *ONLY_VP8)
-    show.back_up()
-    here.connect(show.ann)
-    again = there.come_back(show.ann)
-    info = show.info
-    again.say(
-        sync_state=SyncState(
-            publish_tracks=[TrackPublishedResponse(cid="cam", track=info)],
-            answer=show.ann.last("answer"),
-            subscription={"subscribe": False},
-        )
-    )
-    for client in (ben, cai):
-        client.forget()
-    again.offer(FIRST, SECOND if keeps else "video/vp8 inactive", offer_id=9)
-    bound = {x.track: x.mid for x in there.told(node.Publish)}
-    assert bound == {show.sid: "0"} | ({show.name: "1"} if keeps else {})
-    assert show.sees(ben, here) == [show.name if keeps else show.sid]
-    assert show.sees(cai, third) == ([show.name] if keeps else [])
-    streams = [x for x in third.told(node.AddTrack) if x.track == show.name]
-    if keeps:
-        assert streams[-1].layers[0].stream >> 48 == 2
-        assert not again.heard("subscribed_quality_update")
-    else:
-        told = again.last("subscribed_quality_update").subscribed_codecs
-        assert [codec.codec for codec in told] == ["vp9", "vp8"]
-
-
-def test_moved_to_another_room_with_both() -> None:
-    show = Show(policy=BackupCodecPolicy.REGRESSION)
-    ben = view(show.stage, "ben", *BOTH)
-    cai = view(show.stage, "cai", *ONLY_VP8)
-    eve = view(show.stage, "eve", *BOTH, room="hall")
-    dan = view(show.stage, "dan", *ONLY_VP8, room="hall")
-    show.back_up()
-    show.stage.ask(MoveParticipant(room="lobby", identity="ann", destination="hall"))
-    for client in (ben, cai, eve, dan):
-        lines = BOTH if client in (ben, eve) else ONLY_VP8
-        client.offer(*lines, offer_id=5)
-    assert show.sees(ben) == show.sees(cai) == []
-    assert show.sees(eve) == show.sees(dan) == [show.name]
-
-
-def test_forwarded_to_another_room_in_both() -> None:
-    show = Show()
-    cai = view(show.stage, "cai", *ONLY_VP8, room="hall")
-    show.stage.ask(ForwardParticipant(room="lobby", identity="ann", destination="hall"))
-    cai.offer(*ONLY_VP8, offer_id=2)
-    assert show.asked
-    show.back_up()
-    assert show.sees(cai) == [show.name]
-    show.need(show.name, 1)
-    show.stage.ask(RemoveParticipant(room="hall", identity="ann"))
-    assert show.sees(cai) == []
-    show.need(show.name, None)
-    show.stage.pass_time(dynacast.DOWNGRADE_DELAY)
-    assert not show.asked
-
-
-def test_forwarded_and_asked_for_from_another_edge() -> None:
-    here, there = stages(2)
-    show = Show(here)
-    cai = view(there, "cai", *ONLY_VP8, room="hall")
-    here.ask(ForwardParticipant(room="lobby", identity="ann", destination="hall"))
-    cai.offer(*ONLY_VP8, offer_id=2)
-    assert show.asked
-    show.back_up()
-    assert show.sees(cai, there) == [show.name]
-    here.ask(RemoveParticipant(room="hall", identity="ann"))
-    show.need(show.name, None)
-    here.pass_time(dynacast.DOWNGRADE_DELAY)
-    assert not show.asked
-
-
-# --- sound --------------------------------------------------------------------------------------
-
-
-def test_of_sound_in_several_codecs_the_one_that_is_sent_is_needed() -> None:
-    stage = Stage()
-    ann = stage.join("ann")
-    both = [SimulcastCodec(codec="opus", cid="mic"), SimulcastCodec(codec="pcmu")]
-    sid = stage.publish(ann, "audio", "mic", simulcast_codecs=both)
-    ann.offer("audio sendonly mic", offer_id=2)
-    stage.hear(node.TrackWanted(track=sid, quality=None))
-    assert not ann.heard("subscribed_audio_codec_update")
-    stage.live(sid)
-    for quality in (2, 2, None):
-        stage.hear(node.TrackWanted(track=sid, quality=quality))
-    told = [
-        (x.track_sid, [(codec.codec, codec.enabled) for codec in x.subscribed_audio_codecs])
-        for x in ann.heard("subscribed_audio_codec_update")
-    ]
-    off = [("opus", False), ("pcmu", False)]
-    assert told == [(sid, off), (sid, [("opus", True), ("pcmu", False)]), (sid, off)]
-
-
-def test_sound_in_one_codec_is_not_spoken_of() -> None:
-    stage = Stage()
-    ann = stage.join("ann")
-    sid = stage.publish(ann, "audio", "mic")
-    ann.offer("audio sendonly mic", offer_id=2)
-    stage.live(sid)
-    stage.hear(node.TrackWanted(track=sid, quality=2))
-    assert not ann.heard("subscribed_audio_codec_update")

@@ -12,7 +12,8 @@ from fairlead.protocol import node
 from fairlead.rooms import announcing, backups, dynacast, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
-from fairlead.rooms.publication import Match, Publication, codec_name, track_prefix
+from fairlead.rooms.publication import Publication, codec_name, track_prefix
+from fairlead.rooms.publications import Match
 from fairlead.rooms.rendition import Rendition, track_sid
 from fairlead.rooms.room import Room, Track, backup_of
 from fairlead.rooms.session import Session

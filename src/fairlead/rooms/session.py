@@ -22,7 +22,7 @@ from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.absence import Absence
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
-from fairlead.rooms.publication import Publications
+from fairlead.rooms.publications import Publications
 from fairlead.rooms.rendition import BEST
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord

@@ -159,9 +159,7 @@ def _session(
     session.absence.silent = True
     tracks = {track.sid: track for track in info.tracks}
     for published in state.publish_tracks:
-        sid = published.track.sid
-        record = next((x for x in remote.record.tracks if x.sid == sid), None)
-        session.publications.add(Publication.moved(tracks[sid], published.cid, record))
+        session.publications.add(Publication.moved(tracks[published.track.sid], published.cid))
     wanted = state.subscription
     for sid in list(wanted.track_sids)[: defaults.MAX_WISHES]:
         session.wishes[sid] = wanted.subscribe

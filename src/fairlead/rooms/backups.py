@@ -58,7 +58,6 @@ def refusal(session: Session, request: AddTrackRequest) -> Refusal | None:
 
 def came(ctx: Context, session: Session, publication: Publication) -> None:
     """The first packet of a backup."""
-    _regress(ctx, publication)
     _changed(ctx, session, publication)
     dynacast.review(ctx, session, publication)
 
@@ -166,20 +165,12 @@ def _review(ctx: Context, session: Session, publication: Publication, needed: bo
         dynacast.review(ctx, session, publication)
     if needed:
         ctx.timers.drop(key)
-        if _regress(ctx, publication):
+        comes = publication.backup is not None and publication.backup.live
+        if comes and publication.regresses and not publication.regressed:
+            publication.regressed = True
             _changed(ctx, session, publication)
     elif publication.regressed and not ctx.timers.waits(key):
         ctx.timers.set(key, ctx.now + RETURN_DELAY)
-
-
-def _regress(ctx: Context, publication: Publication) -> bool:
-    """Whether everyone gets the backup from now on."""
-    backup = publication.backup
-    comes = backup is not None and backup.live and publication.backup_asked
-    if not comes or not publication.regresses or publication.regressed:
-        return False
-    publication.regressed = True
-    return True
 
 
 def _changed(ctx: Context, session: Session, publication: Publication) -> None:

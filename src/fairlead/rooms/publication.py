@@ -61,8 +61,8 @@ class Publication:
         """Its publisher was told of the first subscriber."""
 
     @classmethod
-    def moved(cls, info: TrackInfo, cid: str, record: TrackRecord | None = None) -> Publication:
-        """A track that another edge took, live already; ``record`` is that edge's."""
+    def moved(cls, info: TrackInfo, cid: str) -> Publication:
+        """A track that another edge took, live already."""
         track = cls(info.sid, AddTrackRequest(cid=cid, type=info.type))
         track.info.CopyFrom(info)
         track.announced = [codec_name(codec.mime_type) for codec in info.codecs]
@@ -79,8 +79,6 @@ class Publication:
                 track.backup.place = second.mid
                 track.backup.live = True
                 track.backup.needed = track.backup.told_needed = BEST
-        known = record.backup if record is not None else None
-        track.regressed = known is not None and known.everyone
         return track
 
     @property

@@ -210,6 +210,14 @@ def test_under_simulcast_a_second_that_nobody_needs_is_told_off_and_on_again() -
     assert show.told == [("vp9", ALL), ("vp8", [True, True, False])]
 
 
+def test_a_second_that_nobody_needs_is_not_spoken_of() -> None:
+    show = Show()
+    view(show.stage, "ben", *BOTH)
+    show.need(show.sid, 0)
+    show.stage.pass_time(dynacast.DOWNGRADE_DELAY)
+    assert show.told == [("vp9", [True, False, False])]
+
+
 def test_who_asks_and_leaves_at_once_takes_the_question_back() -> None:
     show = Show()
     cai = view(show.stage, "cai", *ONLY_VP8)

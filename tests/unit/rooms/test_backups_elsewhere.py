@@ -67,6 +67,9 @@ def test_a_second_that_ends_elsewhere() -> None:
     show.begin(cid="again")
     show.stage.live(show.name, "video/VP8")
     assert [show.sees(x, there) for x in (ben, cai)] == [[show.name], [show.name]]
+    assert askers(there)["cai"] == [show.sid]
+    show.ann.say(leave={})
+    assert askers(there)["cai"] == [], "of what is over nothing is asked"
 
 
 def test_a_node_that_vanishes_asks_no_more() -> None:
@@ -139,6 +142,17 @@ def test_forwarded_to_another_room_in_both() -> None:
     show.stage.ask(RemoveParticipant(room="hall", identity="ann"))
     assert show.sees(cai) == []
     show.need(show.name, None)
+    show.stage.pass_time(dynacast.DOWNGRADE_DELAY)
+    assert not show.asked
+
+
+def test_who_is_forwarded_no_more_is_asked_no_more() -> None:
+    show = Show()
+    cai = view(show.stage, "cai", *ONLY_VP8, room="hall")
+    show.stage.ask(ForwardParticipant(room="lobby", identity="ann", destination="hall"))
+    cai.offer(*ONLY_VP8, offer_id=2)
+    assert show.asked
+    show.stage.ask(RemoveParticipant(room="hall", identity="ann"))
     show.stage.pass_time(dynacast.DOWNGRADE_DELAY)
     assert not show.asked
 

@@ -96,6 +96,16 @@ pub struct Figures {
     pub silent_s: f64,
     pub layers_wanted: u32,
     pub layers_sent: u32,
+    pub keyframes_asked: u32,
+    pub pictures: Vec<Picture>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub struct Picture {
+    pub track: String,
+    pub layers: u32,
+    pub fps: f32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

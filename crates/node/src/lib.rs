@@ -12,6 +12,6 @@ mod report;
 
 pub use bus::{Bus, Target};
 pub use command::{Command, Layer, Policy, Route, Section};
-pub use event::{Event, Figures, Level, Link, Pair};
+pub use event::{Event, Figures, Level, Link, Pair, Picture};
 pub use node::{Config, Input, MeshTransmit, Node, Outputs};
 pub use sfu::{Protocol, Transmit as ClientTransmit, participant_of_ufrag};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::{Fault, LinkReport, LinkState, Mesh, PairReport};
 
-use crate::event::{Event, Figures, Link, Pair};
+use crate::event::{Event, Figures, Link, Pair, Picture};
 use crate::node::{Node, Outputs};
 
 impl Node {
@@ -87,6 +87,16 @@ pub(crate) fn figures_of(f: sfu::Figures) -> Figures {
         silent_s: f.silent.as_secs_f64(),
         layers_wanted: f.layers_wanted,
         layers_sent: f.layers_sent,
+        keyframes_asked: f.keyframes_asked,
+        pictures: f.pictures.into_iter().map(picture).collect(),
+    }
+}
+
+fn picture(p: sfu::Picture) -> Picture {
+    Picture {
+        track: p.track,
+        layers: p.layers,
+        fps: p.fps,
     }
 }
 

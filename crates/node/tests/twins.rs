@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use node::{Command, Event, Figures, Level, Link, Pair};
+use node::{Command, Event, Figures, Level, Link, Pair, Picture};
 
 fn events() -> Vec<Event> {
     vec![
@@ -62,6 +62,12 @@ fn events() -> Vec<Event> {
                 silent_s: 0.5,
                 layers_wanted: 3,
                 layers_sent: 1,
+                keyframes_asked: 2,
+                pictures: vec![Picture {
+                    track: "TR_a".into(),
+                    layers: 3,
+                    fps: 7.5,
+                }],
             }],
         },
         Event::CallAnswered {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::sfu::Sfu;
 use crate::track::Track;
 use crate::transport::{Mid, Rid};
-use crate::values::Kind;
+use crate::values::{Kind, Layer};
 
 /// How often figures are reported.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
@@ -30,6 +30,20 @@ pub struct Figures {
     pub layers_wanted: u32,
     /// Those that it gets.
     pub layers_sent: u32,
+    /// Keyframes that it asked for of pictures that had come for a while and whole.
+    pub keyframes_asked: u32,
+    /// What it publishes.
+    pub pictures: Vec<Picture>,
+}
+
+/// A video track as it comes from its publisher.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    pub track: String,
+    /// Of its layers, from the lowest, those that lead to the best that comes.
+    pub layers: u32,
+    /// Pictures a second of the lowest that comes.
+    pub fps: f32,
 }
 
 /// An m-line and, in simulcast, one of its encodings.
@@ -124,6 +138,8 @@ impl Sfu {
                 silent: Duration::MAX,
                 layers_wanted,
                 layers_sent,
+                keyframes_asked: std::mem::take(&mut p.keyframes_asked),
+                pictures: Vec::new(),
             };
             let (mut lost_up, mut lost_down) = (0.0, 0.0);
             for transport in [&mut p.publisher, &mut p.subscriber].into_iter().flatten() {
@@ -150,6 +166,33 @@ impl Sfu {
             all.push(figures);
         }
         all.sort_by_key(|f| f.participant);
+        for (participant, picture) in self.pictures(now) {
+            if let Ok(at) = all.binary_search_by_key(&participant, |f| f.participant) {
+                all[at].pictures.push(picture);
+            }
+        }
+        all
+    }
+
+    /// The video tracks that come from clients of this worker, and from whom.
+    fn pictures(&self, now: Instant) -> Vec<(u64, Picture)> {
+        let videos = self.tracks.values().filter(|t| t.info.kind == Kind::Video);
+        let mut all: Vec<(u64, Picture)> = videos
+            .filter_map(|track| {
+                let layers = self.best_alive(now, track, u8::MAX)?;
+                let mut streams = track.info.layers.iter();
+                let comes = |l: &Layer| self.streams.get(&l.stream).filter(|s| s.alive(now, true));
+                let fps = streams.find_map(comes)?.fps() as f32;
+                let track_sid = track.info.sid.clone();
+                let picture = Picture {
+                    track: track_sid,
+                    layers,
+                    fps,
+                };
+                Some((track.info.publisher?, picture))
+            })
+            .collect();
+        all.sort_by(|a, b| (a.0, &a.1.track).cmp(&(b.0, &b.1.track)));
         all
     }
 

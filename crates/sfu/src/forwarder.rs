@@ -31,6 +31,7 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Current {
     stream: StreamId,
+    since: Instant,
     timestamp_shift: u32,
     /// Of the dependency descriptor's frame numbers.
     frame_shift: u16,
@@ -83,6 +84,12 @@ impl Forwarder {
         self.current.as_ref().map(|c| c.stream)
     }
 
+    /// How long the stream is being forwarded.
+    pub(crate) fn steady(&self, now: Instant) -> Option<Duration> {
+        let current = self.current.as_ref()?;
+        Some(now.saturating_duration_since(current.since))
+    }
+
     /// Whether something went out in the last `time`: what was kept before that is older.
     pub(crate) fn sent_within(&self, time: Duration, now: Instant) -> bool {
         let last = self.last.as_ref();
@@ -117,6 +124,7 @@ impl Forwarder {
         };
         self.current = Some(Current {
             stream,
+            since: now,
             timestamp_shift: timestamp.wrapping_sub(packet.timestamp),
             frame_shift,
             picture: packet.timestamp,

@@ -34,6 +34,7 @@ mod participant;
 mod protobuf;
 mod rates;
 mod redundancy;
+mod reorder;
 mod repair;
 mod replay;
 mod restart;
@@ -77,7 +78,7 @@ pub mod fuzzing {
     }
 }
 
-pub use figures::Figures;
+pub use figures::{Figures, Picture};
 pub use interface::{Config, Input, Output};
 pub use participant::participant_of_ufrag;
 pub use scene::Scene;

@@ -1,7 +1,7 @@
 //! Media: from a publisher, or from elsewhere, to the subscribers of this worker.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::{Format, MediaPacket, StreamId};
 
@@ -15,6 +15,10 @@ use crate::sfu::{Sfu, TransportKey};
 use crate::track::{Asked, Subscription, Track, TrackKey};
 use crate::transport::Mid;
 use crate::values::{Kind, Side};
+
+/// A client may ask for keyframes for so long after it got another stream; later it lacks something,
+/// or can't decode what it has.
+const SETTLED: Duration = Duration::from_secs(2);
 
 impl Sfu {
     /// A packet of a stream that a client of this worker publishes.
@@ -427,11 +431,16 @@ impl Sfu {
         out: &mut Vec<Output>,
     ) {
         let asked = self.subscriptions_of(key).filter(|(_, s)| s.mid == mid);
-        let shown: Vec<(String, StreamId)> = asked
-            .filter_map(|(t, s)| Some((t.info.sid.clone(), s.shown()?)))
+        let steady = |s: &Subscription| s.forwarder.steady(now).is_some_and(|t| t >= SETTLED);
+        let shown: Vec<(String, StreamId, bool)> = asked
+            .filter_map(|(t, s)| Some((t.info.sid.clone(), s.shown()?, steady(s))))
             .collect();
-        for (sid, stream) in shown {
+        for (sid, stream, steady) in shown {
             self.count("keyframe_requests");
+            let whole = self.streams.get(&stream).is_some_and(|s| !s.broken());
+            if let Some(asks) = self.participants.get_mut(&key.0) {
+                asks.keyframes_asked += u32::from(steady && whole);
+            }
             let track = self.track_keys.get(&sid).copied();
             if !track.is_some_and(|track| self.replay_once(now, track, key.0, stream)) {
                 self.need_keyframe(now, stream, out);

@@ -89,8 +89,25 @@ fn unix(ntp: u64) -> Option<AbsCaptureTime> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A packet of sound, 20 ms after the one before it.
+    pub(crate) fn sound(format: Format, sequence: u64, payload: &[u8]) -> MediaPacket {
+        MediaPacket {
+            format,
+            sequence,
+            timestamp: sequence as u32 * 960,
+            marker: false,
+            keyframe: false,
+            audio_level: Some(20),
+            voice_activity: Some(true),
+            orientation: None,
+            absolute_capture_time: None,
+            dependency_descriptor: None,
+            payload: payload.into(),
+        }
+    }
 
     #[test]
     fn a_trailer_is_found_at_the_end() {

@@ -41,6 +41,8 @@ pub(crate) struct Participant {
     /// How long its pictures should wait at the client.
     pub(crate) playout: Option<(Duration, Duration)>,
     pub(crate) subscribed: BTreeSet<TrackKey>,
+    /// Keyframes that it asked for of pictures that came as before, since the last report.
+    pub(crate) keyframes_asked: u32,
     /// When layers toward it were stopped for want of room, until others begin.
     pub(crate) shed_at: Option<Instant>,
     /// Numbering of m-lines that carry no track now: the next track goes on where it stopped.
@@ -66,6 +68,7 @@ impl Participant {
             speech_reserve: 0,
             playout: None,
             subscribed: BTreeSet::new(),
+            keyframes_asked: 0,
             shed_at: None,
             idle: HashMap::new(),
         }

@@ -319,27 +319,12 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
     use super::*;
+    use crate::packet::tests::sound as packet;
 
     fn singly(share: f32) -> Lost {
         Lost {
             share,
             in_bursts: false,
-        }
-    }
-
-    fn packet(format: Format, sequence: u64, payload: &[u8]) -> MediaPacket {
-        MediaPacket {
-            format,
-            sequence,
-            timestamp: sequence as u32 * 960,
-            marker: false,
-            keyframe: false,
-            audio_level: Some(20),
-            voice_activity: Some(true),
-            orientation: None,
-            absolute_capture_time: None,
-            dependency_descriptor: None,
-            payload: payload.into(),
         }
     }
 

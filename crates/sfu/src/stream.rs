@@ -122,6 +122,11 @@ impl Stream {
         pictures.clamp(least, MAX_KEYFRAME_INTERVAL)
     }
 
+    /// It misses something that a publisher of this worker did not send again.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken
+    }
+
     /// A keyframe came: who asked for one before has it now.
     pub(crate) fn keyframe_came(&mut self) {
         self.keyframe_due = false;

@@ -24,6 +24,7 @@ use crate::estimate::Estimator;
 use crate::figures::Gauge;
 use crate::pace::{Left, Pace};
 use crate::redundancy::Lost;
+use crate::reorder::Reorder;
 use crate::repair::Repeats;
 use crate::restart::Names;
 use crate::spare::{Place, Spares};
@@ -175,8 +176,11 @@ pub(crate) struct Transport {
     repair_round_trip: Option<Duration>,
     /// How long the client lets pictures wait for what is sent again; None: it was never told.
     repair_wait: Option<Duration>,
-    /// The client is too far away for lost sound to come again in time.
-    far: bool,
+    /// Lost sound is asked for again.
+    asks_for_sound: bool,
+    /// So long what came behind it waits for it.
+    sound_waits: Duration,
+    sounds: BTreeMap<StreamId, Reorder>,
     senders: BTreeMap<Mid, Vec<(Format, Pt)>>,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
@@ -285,7 +289,9 @@ impl Transport {
             round_trip: None,
             repair_round_trip: None,
             repair_wait: None,
-            far: false,
+            asks_for_sound: true,
+            sound_waits: Duration::ZERO,
+            sounds: BTreeMap::new(),
             senders: BTreeMap::new(),
             reliable: None,
             lossy: None,
@@ -420,6 +426,7 @@ impl Transport {
         self.bindings.retain(|(_, _, s)| *s != stream);
         self.sources.clear();
         self.requests.forget(stream);
+        self.sounds.remove(&stream);
     }
 
     /// Ask the publisher for a keyframe of a stream.
@@ -514,6 +521,7 @@ impl Transport {
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
         transmits.extend(self.requests.due(now));
+        self.pass_sound(now, happened);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let round_trip = self.round_trip.unwrap_or_default();
@@ -529,6 +537,8 @@ impl Transport {
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let held = self.backlog.held_until();
         let requests = self.requests.deadline();
+        let sounds = self.sounds.values();
+        let sounds = sounds.filter_map(|s| s.due_at(self.sound_waits)).min();
         let soonest = [
             again,
             self.probe_until,
@@ -536,6 +546,7 @@ impl Transport {
             waiting[1],
             held,
             requests,
+            sounds,
         ];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {

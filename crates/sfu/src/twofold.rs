@@ -48,6 +48,11 @@ impl Twofold {
         self.share -= self.share / COUNTED;
     }
 
+    /// The share of what the client sends that is lost.
+    pub(crate) fn share(&self) -> f32 {
+        self.share
+    }
+
     /// A stream has ended.
     pub(crate) fn forget(&mut self, stream: StreamId) {
         self.newest.remove(&stream);

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{SERVER, World, publish, subscribe, track};
-use sfu::{Input, Kind, Output, Protocol};
+use common::{SERVER, World, figures, publish, subscribe, track};
+use sfu::{Figures, Input, Kind, Output, Protocol};
 use str0m::format::Codec;
 use str0m::ice::{StunMessage, TransId};
-use str0m::media::{Direction, MediaKind};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind};
 use str0m::rtp::RtpPacket;
 use wire::{Format, MediaPacket, StreamId};
 
@@ -164,6 +164,30 @@ fn what_is_lost_both_ways_is_asked_for_often_enough() {
         .collect();
     let missing = sent as usize - numbers.len();
     assert!(missing <= 20, "{missing} of {sent}");
+}
+
+#[test]
+fn keyframes_that_are_asked_for_of_a_whole_picture_are_told() {
+    let (mut w, ann, bob) = watched();
+    let pt = w.pt(ann, Codec::Vp8);
+    let mid = w.clients[bob].mids[0];
+    for sequence in 1..=330u64 {
+        w.send(ann, 0, pt, sequence, &[0x10, 0x00, 0, 0]);
+        w.run(Duration::from_millis(50));
+        // In the first second, when it may, and later.
+        if [5, 160, 240].contains(&sequence) {
+            let mut api = w.clients[bob].rtc.direct_api();
+            let rx = api.stream_rx_by_mid(mid, None).unwrap();
+            rx.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+    let (shows, sees) = (figures(&w, ann), figures(&w, bob));
+    let asked = |all: &[Figures]| all.iter().map(|f| f.keyframes_asked).sum::<u32>();
+    assert_eq!((asked(&shows), asked(&sees)), (0, 2));
+    assert!(sees.iter().all(|f| f.pictures.is_empty()));
+    let picture = &shows.last().unwrap().pictures[0];
+    assert_eq!((picture.track.as_str(), picture.layers), ("TR_v", 1));
+    assert!((18.0..22.0).contains(&picture.fps), "{picture:?}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::World;
-use sfu::{Figures, Input, Kind, Layer, Output, Side, TrackInfo};
+use common::{World, figures};
+use sfu::{Input, Kind, Layer, Output, Side, TrackInfo};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
 use wire::{RoomKey, StreamId};
@@ -85,18 +85,6 @@ fn who_moves_hears_the_new_room_and_the_old_one_no_more() {
         room: RoomKey([2; 16]),
         sid: "PA_nobody",
     });
-}
-
-fn figures(w: &World, client: usize) -> Vec<Figures> {
-    let id = w.clients[client].id;
-    w.events
-        .iter()
-        .filter_map(|e| match e {
-            Output::Figures(all) => all.iter().find(|f| f.participant == id),
-            _ => None,
-        })
-        .cloned()
-        .collect()
 }
 
 #[test]

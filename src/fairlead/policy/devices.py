@@ -18,6 +18,7 @@ import msgspec
 from livekit.protocol.models import ClientInfo
 from msgspec import Meta
 
+from fairlead.policy.overload import SlowDecoder, SlowEncoder
 from fairlead.policy.scenes import Height
 
 ClassName = Literal["low", "mid", "high"]
@@ -82,6 +83,8 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     classes: dict[ClassName, DeviceClass]
     devices: list[DeviceRule]
     quirks: list[Quirk]
+    slow_decoder: SlowDecoder = SlowDecoder()
+    slow_encoder: SlowEncoder = SlowEncoder()
 
     def class_of(self, client: ClientInfo) -> DeviceClass:
         """The class of a client's device: of the first rule that matches, else `high`."""

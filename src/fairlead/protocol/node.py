@@ -460,6 +460,16 @@ class SubscriptionLive(Message, frozen=True):
     track: str
 
 
+class Picture(Message, frozen=True):
+    """A video track as it comes from its publisher."""
+
+    track: str
+    layers: int
+    """Of its layers, from the lowest, those that lead to the best that comes."""
+    fps: float
+    """Pictures a second of the lowest that comes."""
+
+
 class Figures(Message, frozen=True):
     """What one participant's packets told of its connection in the last 5 s. *Up* is from it."""
 
@@ -477,6 +487,10 @@ class Figures(Message, frozen=True):
     layers_wanted: int
     """Video layers that it asks for and that are published, over all tracks."""
     layers_sent: int
+    keyframes_asked: int = 0
+    """Of pictures that had come for a while, and whole."""
+    pictures: list[Picture] = []
+    """What it publishes and is not muted."""
 
 
 class Quality(Message, frozen=True):

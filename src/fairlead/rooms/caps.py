@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from livekit.protocol.models import TrackInfo, TrackSource
 
-from fairlead.rooms.rendition import BEST
+from fairlead.policy.overload import BEST
 from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import Session
 
 
 def cap(room: Room, session: Session, track: Track) -> int:
-    """The best layer of a camera whose shorter side the room's scene and the session's device bear;
-    the lowest if none is. Where sizes are not told, and of a shared screen, which has to be read,
-    any."""
+    """The best layer of a camera whose shorter side the room's scene and the session's device bear,
+    the lowest if none is, and no more than its decoder keeps up with. Where sizes are not told any,
+    and of a shared screen, which has to be read."""
     height = min([h for h in (room.video_height, session.device.receive_height) if h], default=0)
     info = info_of(track)
-    if not height or info is None or info.source == TrackSource.SCREEN_SHARE:
+    if info is None or info.source == TrackSource.SCREEN_SHARE:
         return BEST
-    sizes = sizes_of(info, session.heard.get(track.sid))
+    most = session.decoding.step.quality
+    sizes = sizes_of(info, session.heard.get(track.sid)) if height else []
     fitting = [quality for size, quality in sizes if size <= height]
-    return max(fitting, default=0) if sizes else BEST
+    return min(most, max(fitting, default=0) if sizes else BEST)
+
+
+def enough(session: Session, track: Track, asked: int) -> int:
+    """Pictures a second of a track that are enough for a session, 0 for all: what it asked for, and
+    no more of a camera than its decoder keeps up with."""
+    info = info_of(track)
+    screen = info is not None and info.source == TrackSource.SCREEN_SHARE
+    most = 0 if screen else session.decoding.step.fps
+    return min([fps for fps in (asked, most) if fps], default=0)
 
 
 def sizes_of(info: TrackInfo, name: str | None = None) -> list[tuple[int, int]]:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from livekit.protocol.models import SubscribedAudioCodec, VideoQuality
 from livekit.protocol.rtc import SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate
 
+from fairlead.policy.overload import BEST
 from fairlead.rooms.context import Context
 from fairlead.rooms.publication import Publication, codec_name
-from fairlead.rooms.rendition import BEST, NONE, Rendition, track_sid
+from fairlead.rooms.rendition import NONE, Rendition, track_sid
 from fairlead.rooms.session import Session
 from fairlead.rooms.timers import Key
 
@@ -82,10 +83,11 @@ def _found(ctx: Context, name: str) -> tuple[Session, Publication, Rendition] | 
 
 
 def _need(publication: Publication, rendition: Rendition) -> int:
-    """A backup that does not come yet is needed whole, or not at all."""
+    """What its publisher should send: of a backup that does not come yet all, or nothing; of others
+    no more than its device bears."""
     if rendition is publication.backup and not rendition.live:
         return BEST if publication.backup_asked else NONE
-    return rendition.needed
+    return min(rendition.needed, rendition.encoding.quality)
 
 
 def _tell(ctx: Context, session: Session, publication: Publication, rendition: Rendition) -> None:

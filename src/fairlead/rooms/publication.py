@@ -17,9 +17,10 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import AddTrackRequest
 
+from fairlead.policy.overload import BEST
 from fairlead.protocol.node import AddTrack
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.rooms.rendition import BEST, NONE, Rendition, backup_id, recorded
+from fairlead.rooms.rendition import NONE, Rendition, backup_id, recorded
 from fairlead.types import BackupRecord, TrackRecord
 
 SOURCE_LETTERS = {

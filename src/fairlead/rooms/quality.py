@@ -6,6 +6,7 @@ from livekit.protocol.models import ConnectionQuality
 from livekit.protocol.rtc import ConnectionQualityInfo
 
 from fairlead.protocol.node import Figures
+from fairlead.rooms import overload
 from fairlead.rooms.context import Context
 from fairlead.rooms.grading import SCORES, grade
 from fairlead.rooms.room import Room
@@ -25,6 +26,7 @@ def report(ctx: Context, figures: list[Figures]) -> None:
         if session is None or not session.active:
             continue
         room = rooms[session.room] = ctx.room_of(session)
+        overload.report(ctx, session, one)
         if session.grade.take(grade(one)):
             ctx.touch(room).rerecord[session.number] = session
     for room in rooms.values():

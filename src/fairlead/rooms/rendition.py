@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fairlead.policy.overload import Encoding
 from fairlead.protocol.node import Layer
 from fairlead.protocol.sdp import MediaSection
 from fairlead.types import TrackLayer
 
 QUALITIES = {"q": 0, "h": 1, "f": 2}
 MAX_LAYERS = 3
-BEST = 2
-"""Quality of the best layer."""
 NONE = -1
 SEPARATOR = "."
 """Between a track's sid, which never has it, and the codec of its backup."""
@@ -50,6 +49,8 @@ class Rendition:
         self.live = False
         self.tag = 0
         """Of the room's set of regions, as the node last heard it."""
+        self.encoding = Encoding()
+        """What its publisher's device bears of it."""
         self.needed = told
         """The best quality that anybody needs, -1 for none."""
         self.told_needed = told

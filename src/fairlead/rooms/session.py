@@ -16,6 +16,7 @@ from livekit.protocol.rtc import SessionDescription, SubscriptionPermission, Tra
 
 from fairlead.policy.devices import DeviceClass
 from fairlead.policy.grants import Grants
+from fairlead.policy.overload import BEST, Decoding
 from fairlead.protocol.join import Join
 from fairlead.protocol.node import SetQuality, TransportName
 from fairlead.protocol.sdp import MediaSection
@@ -23,7 +24,6 @@ from fairlead.rooms.absence import Absence
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publications import Publications
-from fairlead.rooms.rendition import BEST
 from fairlead.rooms.transceivers import ClientLines, ServerLines
 from fairlead.types import ParticipantRecord
 
@@ -136,6 +136,8 @@ class Session:
         """Tracks that come in no codec which it takes, and until when a backup is waited for."""
         self.device = DeviceClass()
         """What its device can bear."""
+        self.decoding = Decoding()
+        """What it turned out to decode in time."""
         self.wanted: dict[str, None] = {}
         """Tracks that it should hear, in the order in which it came to want them."""
         self.wishes: dict[str, bool] = {}

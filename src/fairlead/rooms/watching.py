@@ -5,10 +5,11 @@ from __future__ import annotations
 from livekit.protocol.models import TrackSource
 from livekit.protocol.rtc import StreamState, UpdateTrackSettings
 
+from fairlead.policy.overload import BEST
 from fairlead.protocol import node
-from fairlead.rooms.caps import cap, info_of, sizes_of
+from fairlead.rooms.caps import cap, enough, info_of, sizes_of
 from fairlead.rooms.context import Context
-from fairlead.rooms.rendition import BEST, track_sid
+from fairlead.rooms.rendition import track_sid
 from fairlead.rooms.room import Room, Track
 from fairlead.rooms.session import PictureSetting, Session
 from fairlead.rooms.timers import Key
@@ -49,9 +50,14 @@ def begin(ctx: Context, room: Room, session: Session, track: Track) -> None:
 def review(ctx: Context, room: Room) -> None:
     """What a picture may be at most changed in a room: tell the node what is different now."""
     for session in room.sessions.values():
-        for sid in session.heard:
-            if sid in room.tracks:
-                _tell_news(ctx, room, session, room.tracks[sid])
+        review_session(ctx, room, session)
+
+
+def review_session(ctx: Context, room: Room, session: Session) -> None:
+    """The same for what one session gets."""
+    for sid in session.heard:
+        if sid in room.tracks:
+            _tell_news(ctx, room, session, room.tracks[sid])
 
 
 def hear(ctx: Context, room: Room, person: str) -> None:
@@ -131,7 +137,7 @@ def _due(room: Room, session: Session, track: Track) -> node.SetQuality:
         track=session.heard[track.sid],
         quality=quality,
         priority=_priority(room, asked, track),
-        fps=asked.fps,
+        fps=enough(session, track, asked.fps),
     )
 
 

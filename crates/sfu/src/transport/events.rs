@@ -6,16 +6,26 @@ use str0m::bwe::BweKind;
 use str0m::media::MediaKind;
 use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState};
+use wire::{Format, StreamId};
 
 use super::{Happened, LOSSY, RELIABLE, Transport};
 use crate::packet::media_packet;
 use crate::redundancy::Lost;
+use crate::repair::APART;
 use crate::values::TransportState;
 
 /// A lost packet of sound is asked for again up to this round trip. Beyond, it comes too late for
 /// listeners' jitter buffers, and hides from the speaker's Opus encoder that frames need protection:
 /// of 10 % lost at 40 ms, 1 % stays lost with requests and 0.1 % without.
 const MAX_AUDIO_ROUND_TRIP: Duration = Duration::from_millis(30);
+/// Where so much of what the client sends is lost, its encoder's protection (a frame in the next
+/// packet) leaves too much lost, and sound is asked for again from farther away too, until so little
+/// is.
+const MUCH_LOST: f32 = 0.2;
+const LITTLE_LOST: f32 = 0.15;
+/// Others wait so long for it, at most. str0m asks as often as this, Twofold repeats that.
+const MAX_SOUND_WAIT: Duration = Duration::from_millis(150);
+const ASKED_EVERY: Duration = Duration::from_millis(33);
 /// Receiver reports tell of losses only where for so long nothing else did.
 const LOSS_KNOWN: Duration = Duration::from_secs(3);
 /// RTP clocks, Hz (RFC 3551, RFC 7587).
@@ -46,7 +56,7 @@ impl Transport {
                 if let Some((.., place)) = self.knock.filter(|k| (k.0, k.1) == (ssrc, sequence)) {
                     self.settle(packet.timestamp, place);
                 }
-                happened.push(self.packet(packet));
+                self.packet(packet, happened);
             }
             Event::KeyframeRequest(request) => {
                 happened.push(Happened::KeyframeRequest(request.mid));
@@ -127,9 +137,24 @@ impl Transport {
     fn on_round_trip(&mut self, round_trip: Duration) {
         self.gauge.on_round_trip(round_trip);
         self.round_trip = Some(round_trip);
-        let far = round_trip > MAX_AUDIO_ROUND_TRIP;
-        if far != self.far {
-            self.far = far;
+        self.consider_sound();
+    }
+
+    /// Whether lost sound is worth asking for may have changed, and waiting for.
+    fn consider_sound(&mut self) {
+        let round_trip = self.round_trip.or(self.repair_round_trip);
+        let far = round_trip.filter(|time| *time > MAX_AUDIO_ROUND_TRIP);
+        let lossy = self.requests.share()
+            >= if self.asks_for_sound {
+                LITTLE_LOST
+            } else {
+                MUCH_LOST
+            };
+        let wait = far.filter(|_| lossy).and_then(wait_for_sound);
+        self.sound_waits = wait.unwrap_or_default();
+        let asks = far.is_none() || wait.is_some();
+        if asks != self.asks_for_sound {
+            self.asks_for_sound = asks;
             // Each is looked at anew with its next packet.
             self.sources.clear();
         }
@@ -144,19 +169,35 @@ impl Transport {
         if media.is_some_and(|media| media.kind() == MediaKind::Audio)
             && let Some(rx) = self.rtc.direct_api().stream_rx(&ssrc)
         {
-            rx.suppress_nack(self.far);
+            rx.suppress_nack(!self.asks_for_sound);
         }
     }
 
-    fn packet(&mut self, rtp: RtpPacket) -> Happened {
+    fn packet(&mut self, rtp: RtpPacket, happened: &mut Vec<Happened>) {
+        let Some((stream, format)) = self.read(&rtp) else {
+            happened.push(Happened::Unbound);
+            return;
+        };
+        self.requests.came(stream, *rtp.seq_no);
+        self.consider_sound();
+        let packet = media_packet(format, rtp);
+        if packet.format.is_audio() {
+            let now = self.clock;
+            self.sounds.entry(stream).or_default().put(now, packet);
+            self.pass_sound(now, happened);
+        } else {
+            happened.push(Happened::Packet(stream, packet));
+        }
+    }
+
+    /// The stream that a packet is of, and its format.
+    fn read(&mut self, rtp: &RtpPacket) -> Option<(StreamId, Format)> {
         let ssrc = rtp.header.ssrc;
         let stream = match self.sources.get(&ssrc) {
             Some(stream) => *stream,
             None => {
                 let mut api = self.rtc.direct_api();
-                let Some(rx) = api.stream_rx(&ssrc) else {
-                    return Happened::Unbound;
-                };
+                let rx = api.stream_rx(&ssrc)?;
                 let (mid, rid) = (rx.mid(), rx.rid());
                 self.ask_again(ssrc);
                 let exact = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
@@ -166,13 +207,23 @@ impl Transport {
                 stream
             }
         };
-        if let Some(stream) = stream {
-            self.requests.came(stream, *rtp.seq_no);
-        }
-        let format = self.types.format(rtp.header.payload_type);
-        match (stream, format) {
-            (Some(stream), Some(format)) => Happened::Packet(stream, media_packet(format, rtp)),
-            _ => Happened::Unbound,
+        Some((stream?, self.types.format(rtp.header.payload_type)?))
+    }
+
+    /// Pass on the sound that waits for nothing any more.
+    pub(super) fn pass_sound(&mut self, now: Instant, happened: &mut Vec<Happened>) {
+        let patience = self.sound_waits;
+        for (stream, sound) in &mut self.sounds {
+            while let Some(packet) = sound.take(now, patience) {
+                happened.push(Happened::Packet(*stream, packet));
+            }
         }
     }
+}
+
+/// How long sound waits for what is missing before it: until a second try has come, or as long as
+/// listeners may wait at all. None if that is not enough for one.
+fn wait_for_sound(round_trip: Duration) -> Option<Duration> {
+    let once = ASKED_EVERY + 2 * APART + round_trip;
+    (once <= MAX_SOUND_WAIT).then(|| (once + round_trip).min(MAX_SOUND_WAIT))
 }

@@ -14,13 +14,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu::{Config, Input, Kind, Layer, Output, ParticipantInfo, Protocol, Sfu, Side, TrackInfo};
+use sfu::{
+    Config, Figures, Input, Kind, Layer, Output, ParticipantInfo, Protocol, Sfu, Side, TrackInfo,
+};
 use str0m::change::SdpAnswer;
 use str0m::media::{
     Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
 };
 use str0m::net::Receive;
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::rtcp::{Nack, Rtcp};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Rtc, RtcConfig};
 use wire::{MediaPacket, RoomKey, StreamId};
 
@@ -41,6 +44,8 @@ pub struct Client {
     pub answer: String,
     /// Asked for again of what it sent.
     pub nacks: u64,
+    /// Sequence numbers of that, if it is configured to tell raw packets.
+    pub asked: Vec<u16>,
     sent: Vec<Datagram>,
     /// RTCP that it got: what comes a second time is a replay.
     heard: HashSet<Vec<u8>>,
@@ -229,6 +234,7 @@ impl World {
             channels: vec![],
             answer: String::new(),
             nacks: 0,
+            asked: vec![],
             sent: vec![],
             heard: HashSet::new(),
         });
@@ -490,6 +496,19 @@ pub fn subscribe(world: &mut World, client: usize, line: usize, sid: &str) {
 }
 
 /// Of RFC 7983 and RFC 5761: neither STUN, DTLS nor RTCP.
+/// What was reported of a client, every 5 s.
+pub fn figures(w: &World, client: usize) -> Vec<Figures> {
+    let id = w.clients[client].id;
+    w.events
+        .iter()
+        .filter_map(|e| match e {
+            Output::Figures(all) => all.iter().find(|f| f.participant == id),
+            _ => None,
+        })
+        .cloned()
+        .collect()
+}
+
 fn is_rtp(bytes: &[u8]) -> bool {
     matches!(bytes, [first, ..] if first >> 6 == 2) && !is_rtcp(bytes)
 }
@@ -513,10 +532,24 @@ fn drain(client: &mut Client) {
                 Event::RtpPacket(p) => client.packets.push(p),
                 Event::KeyframeRequest(r) => client.keyframe_requests.push(r),
                 Event::ChannelOpen(id, label) => client.channels.push((id, label)),
+                Event::RawPacket(raw) => {
+                    if let RawPacket::RtcpRx(Rtcp::Nack(nack)) = *raw {
+                        client.asked.extend(named(&nack));
+                    }
+                }
                 Event::MediaEgressStats(s) => client.nacks = client.nacks.max(s.nacks),
                 Event::ChannelData(d) => client.messages.push(d.data),
                 _ => {}
             },
         }
     }
+}
+
+/// The sequence numbers that a request names (RFC 4585 section 6.2.1).
+fn named(nack: &Nack) -> impl Iterator<Item = u16> {
+    nack.reports.iter().flat_map(|entry| {
+        let more = (1..=16).filter(|n| entry.blp >> (n - 1) & 1 == 1);
+        let later = more.map(|n| entry.pid.wrapping_add(n));
+        std::iter::once(entry.pid).chain(later)
+    })
 }

@@ -69,6 +69,8 @@ def test_every_command_of_the_protocol_is_read(node: core.Node) -> None:
         messages.Subscribe(participant=1, transport="publisher", mid="1", track="TR_1"),
         messages.SetQuality(participant=1, track="TR_1", quality=None),
         messages.Unsubscribe(participant=1, track="TR_1"),
+        messages.AddDataTrack(track="DTR_1", stream=1 << 48 | 1, publisher=1, handle=5),
+        messages.SubscribeData(participant=1, track="DTR_1", handle=1),
         messages.SendData(room=room, packet=b"x", reliable=True),
         messages.SetRoomNodes(room=room, nodes=[2]),
         messages.AddPeer(node=2, public_key=b"k" * 32, addresses=["127.0.0.1:9"]),
@@ -82,7 +84,7 @@ def test_every_command_of_the_protocol_is_read(node: core.Node) -> None:
         messages.Call(participant=1, call="call-1", packet=b"\x52\x00"),
         messages.ResumeParticipant(participant=1),
         messages.ReplayData(participant=1, had=[messages.Had(publisher="PA_2", sequence=7)]),
-        messages.AdoptConnection(participant=1, channels=[0, 2], here_s=1.5),
+        messages.AdoptConnection(participant=1, channels=[0, 2, 4], here_s=1.5),
         messages.HoldData(participant=1, seconds=5.0),
         messages.HandOver(participant=1),
         messages.MoveParticipant(participant=1, room=b"s" * 16, sid="PA_2"),
@@ -93,6 +95,14 @@ def test_every_command_of_the_protocol_is_read(node: core.Node) -> None:
     assert {type(command) for command in commands} == set(messages.Command.__args__)
     for command in commands:
         node.handle(messages.encode(command))
+
+
+@pytest.mark.parametrize("handle", [0, 2**16])
+def test_a_handle_that_no_packet_can_have_is_refused(node: core.Node, handle: int) -> None:
+    with pytest.raises(ValueError, match=r"handle|can't be read"):
+        node.handle(
+            messages.encode(messages.SubscribeData(participant=1, track="DTR_1", handle=handle))
+        )
 
 
 @pytest.mark.parametrize("command", [b"", b"\xc1", b"\x80", b"\x81\xa4type\xa3Fly"])

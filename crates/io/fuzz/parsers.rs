@@ -5,6 +5,10 @@ pub fn message(data: &[u8]) {
     sfu::fuzzing::message(data);
 }
 
+pub fn track_packet(data: &[u8]) {
+    sfu::fuzzing::track_packet(data);
+}
+
 pub fn keyframe(data: &[u8]) {
     sfu::fuzzing::keyframe(data);
 }

@@ -12,8 +12,9 @@ type Parser = fn(&[u8]);
 #[test]
 fn the_corpus_is_read_without_a_panic() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let parsers: [(&str, Parser); 4] = [
+    let parsers: [(&str, Parser); 5] = [
         ("message", parsers::message),
+        ("track_packet", parsers::track_packet),
         ("keyframe", parsers::keyframe),
         ("framing", parsers::framing),
         ("ufrag", parsers::ufrag),

@@ -96,7 +96,7 @@ pub enum Command {
     },
     AdoptConnection {
         participant: u64,
-        channels: [u16; 2],
+        channels: [u16; 3],
         #[serde(default)]
         here_s: f64,
     },
@@ -110,6 +110,18 @@ pub enum Command {
     },
     HandOver {
         participant: u64,
+    },
+    AddDataTrack {
+        track: String,
+        stream: u64,
+        publisher: Option<u64>,
+        handle: u16,
+        tag: u32,
+    },
+    SubscribeData {
+        participant: u64,
+        track: String,
+        handle: u16,
     },
     SendData {
         room: ByteBuf,
@@ -336,6 +348,12 @@ impl Command {
             {
                 wrong("transport", transport, "publisher, subscriber")
             }
+            Command::SubscribeData { handle: 0, .. } => wrong("handle", "0", "1 to 65535"),
+            Command::AddDataTrack {
+                publisher: Some(_),
+                handle: 0,
+                ..
+            } => wrong("handle", "0", "1 to 65535 where a participant publishes"),
             Command::AddTrack { kind, .. } if kind != "audio" && kind != "video" => {
                 wrong("kind", kind, "audio, video")
             }
@@ -362,10 +380,12 @@ impl Command {
             | Command::ReplayData { participant, .. }
             | Command::HoldData { participant, .. }
             | Command::HandOver { participant }
+            | Command::SubscribeData { participant, .. }
             | Command::Restrict { participant, .. }
             | Command::MoveParticipant { participant, .. }
             | Command::Call { participant, .. } => Some(*participant),
             Command::AddTrack { .. }
+            | Command::AddDataTrack { .. }
             | Command::RemoveTrack { .. }
             | Command::SetMuted { .. }
             | Command::SendData { .. }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu::{Kind, ParticipantInfo, Side, TrackInfo};
+use sfu::{DataTrackInfo, Kind, ParticipantInfo, Side, TrackInfo};
 use wire::{NodeId, RoomKey, StreamId};
 
 use crate::command::Command;
@@ -241,6 +241,35 @@ impl Node {
             Command::HandOver { participant } => {
                 self.sfu(now, sfu::Input::HandOver { participant });
             }
+            Command::AddDataTrack {
+                track,
+                stream,
+                publisher,
+                handle,
+                tag,
+            } => {
+                let stream = StreamId(stream);
+                self.carry_data(now, &track, stream, tag);
+                let info = DataTrackInfo {
+                    sid: track,
+                    stream,
+                    publisher: publisher.filter(|p| self.mine(*p)).map(|p| (p, handle)),
+                };
+                self.sfu(now, sfu::Input::AddDataTrack(info));
+                self.tell_source(now, stream, out);
+            }
+            Command::SubscribeData {
+                participant,
+                track,
+                handle,
+            } => self.sfu(
+                now,
+                sfu::Input::SubscribeData {
+                    participant,
+                    track: &track,
+                    handle,
+                },
+            ),
             Command::ReplayData { participant, had } => {
                 let had: Vec<_> = had.into_iter().map(|h| (h.publisher, h.sequence)).collect();
                 let had = &had;
@@ -414,10 +443,32 @@ impl Node {
         }
         let streams = layers.iter().map(|l| l.stream).collect();
         let track = track.to_owned();
-        self.mesh_streams.insert(track, MeshTrack { room, streams });
+        let told = MeshTrack {
+            room: Some(room),
+            streams,
+        };
+        self.mesh_streams.insert(track, told);
         if let Some(copies) = self.copies.get(&room).copied() {
             self.set_copies(now, room, copies);
         }
+    }
+
+    /// The mesh carries a local data track: it goes last, once, and is dropped first.
+    fn carry_data(&mut self, now: Instant, track: &str, stream: StreamId, tag: u32) {
+        if self.mesh.is_none() || stream.origin() != self.node {
+            return;
+        }
+        let input = mesh::Input::AddStream {
+            stream,
+            tag,
+            base: false,
+        };
+        self.mesh(now, input);
+        let told = MeshTrack {
+            room: None,
+            streams: vec![stream],
+        };
+        self.mesh_streams.insert(track.to_owned(), told);
     }
 
     /// What of a room's pictures goes twice from now on, of tracks that come later too.
@@ -426,7 +477,7 @@ impl Node {
             true => self.copies.remove(&room),
             false => self.copies.insert(room, copies),
         };
-        let tracks = self.mesh_streams.values().filter(|t| t.room == room);
+        let tracks = self.mesh_streams.values().filter(|t| t.room == Some(room));
         let streams: Vec<StreamId> = tracks.flat_map(|t| t.streams.iter().copied()).collect();
         for stream in streams {
             self.mesh(now, mesh::Input::SetCopies { stream, copies });

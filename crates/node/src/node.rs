@@ -96,7 +96,8 @@ pub(crate) struct RoomNodes {
 /// A local track as the mesh carries it.
 #[derive(Debug)]
 pub(crate) struct MeshTrack {
-    pub(crate) room: RoomKey,
+    /// Whose scene says what of it goes twice; None of a data track: nothing does.
+    pub(crate) room: Option<RoomKey>,
     pub(crate) streams: Vec<StreamId>,
 }
 

@@ -159,7 +159,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 32, "one sample of each command");
+    assert_eq!(read, 34, "one sample of each command");
 }
 
 #[test]

@@ -27,6 +27,8 @@ struct Client {
     mid: Option<Mid>,
     connected: bool,
     channel: Option<ChannelId>,
+    /// Of data tracks.
+    tracks: ChannelId,
     heard: Vec<u64>,
     messages: Vec<Vec<u8>>,
     sent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -217,6 +219,7 @@ impl World {
         let mut api = rtc.sdp_api();
         let mid = api.add_media(MediaKind::Audio, direction, None, None, None);
         let channel = api.add_channel("_reliable".into());
+        let tracks = api.add_channel("_data_track".into());
         let (offer, pending) = api.apply().unwrap();
         self.clients.push(Client {
             node,
@@ -227,6 +230,7 @@ impl World {
             mid: Some(mid),
             connected: false,
             channel: Some(channel),
+            tracks,
             heard: vec![],
             messages: vec![],
             sent: vec![],
@@ -343,6 +347,40 @@ impl World {
         }
     }
 
+    /// A data track of node 1's, as a node of the world knows it.
+    fn add_data(&mut self, node: usize, publisher: Option<u64>) {
+        self.command(
+            node,
+            Command::AddDataTrack {
+                track: "DTR_a".into(),
+                stream: 1 << 48 | 9,
+                publisher,
+                handle: if publisher.is_some() { 5 } else { 0 },
+                tag: 0,
+            },
+        );
+    }
+
+    fn subscribe_data(&mut self, client: usize, handle: u16) {
+        let (node, participant) = (self.clients[client].node, self.clients[client].id);
+        self.command(
+            node,
+            Command::SubscribeData {
+                participant,
+                track: "DTR_a".into(),
+                handle,
+            },
+        );
+    }
+
+    /// Send a packet of so many bytes of payload under handle 5.
+    fn push(&mut self, client: usize, number: u8, size: usize) {
+        let client = &mut self.clients[client];
+        let mut channel = client.rtc.channel(client.tracks).unwrap();
+        assert!(channel.write(true, &data_packet(5, number, size)).unwrap());
+        self.run(Duration::from_millis(20));
+    }
+
     fn say(&mut self, client: usize, text: &str) {
         let mut packet = vec![0x12, text.len() as u8 + 2, 0x12, text.len() as u8];
         packet.extend(text.bytes());
@@ -350,6 +388,15 @@ impl World {
         let mut channel = client.rtc.channel(client.channel.unwrap()).unwrap();
         assert!(channel.write(true, &packet).unwrap());
     }
+}
+
+/// A data track's packet: a frame of its own.
+fn data_packet(handle: u16, number: u8, size: usize) -> Vec<u8> {
+    let mut packet = vec![0x18, 0];
+    packet.extend(handle.to_be_bytes());
+    packet.extend([0, number, 0, number, 0, 0, 0, 9]);
+    packet.resize(12 + size, number);
+    packet
 }
 
 fn drain(client: &mut Client) {
@@ -512,4 +559,58 @@ fn a_call_between_two_nodes_of_two_workers() {
     once.sort_unstable();
     once.dedup();
     assert_eq!(once.len(), heard.len());
+}
+
+#[test]
+fn a_data_track_goes_to_the_workers_and_nodes_that_subscribe() {
+    let mut w = World::new(3, 2);
+    let ann = w.join(0, 1, Direction::SendOnly);
+    let near = [
+        w.join(0, 3, Direction::RecvOnly),
+        w.join(0, 2, Direction::RecvOnly),
+    ];
+    let far = [
+        w.join(1, 5, Direction::RecvOnly),
+        w.join(1, 4, Direction::RecvOnly),
+    ];
+    let deaf = w.join(2, 7, Direction::RecvOnly);
+    w.add_data(0, Some(1));
+    w.add_data(1, None);
+    w.add_data(2, None);
+    for (client, handle) in near.into_iter().chain(far).zip(1..) {
+        w.subscribe_data(client, handle);
+    }
+    w.run(Duration::from_millis(500));
+    // One that fits into a datagram, and one of the longest that SDKs send.
+    w.push(ann, 1, 100);
+    w.push(ann, 2, 16_000);
+    w.run(Duration::from_millis(500));
+    for (client, handle) in near.into_iter().chain(far).zip(1..) {
+        let sent = [data_packet(handle, 1, 100), data_packet(handle, 2, 16_000)];
+        assert_eq!(w.clients[client].messages, sent);
+    }
+    assert!(w.clients[deaf].messages.is_empty());
+    let sent = w.nodes[0][0].mesh_ref().unwrap().counts()["mesh_media_sent"];
+    assert_eq!(sent, 2, "one copy of each for the one node that asked");
+
+    for client in far {
+        let (participant, track) = (w.clients[client].id, "DTR_a".into());
+        w.command(1, Command::Unsubscribe { participant, track });
+    }
+    w.run(Duration::from_millis(500));
+    w.push(ann, 3, 100);
+    w.run(Duration::from_millis(500));
+    assert_eq!(w.clients[near[0]].messages.len(), 3);
+    assert_eq!(w.clients[far[0]].messages.len(), 2);
+    let sent = w.nodes[0][0].mesh_ref().unwrap().counts()["mesh_media_sent"];
+    assert_eq!(sent, 2);
+
+    w.command(
+        0,
+        Command::RemoveTrack {
+            track: "DTR_a".into(),
+        },
+    );
+    w.push(ann, 4, 100);
+    assert_eq!(w.clients[near[0]].messages.len(), 3);
 }

@@ -104,6 +104,7 @@ pub(crate) fn mime(format: Format) -> &'static str {
         }
         Format::H265 => "video/H265",
         Format::Av1 => "video/AV1",
+        Format::Data => "application/octet-stream",
     }
 }
 

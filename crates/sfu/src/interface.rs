@@ -9,7 +9,7 @@ use wire::{MediaPacket, RoomKey, StreamId};
 use crate::figures::Figures;
 use crate::scene::Scene;
 use crate::values::{
-    ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
+    DataTrackInfo, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
 };
 
 /// Where clients reach this worker.
@@ -84,6 +84,9 @@ pub enum Input<'a> {
         candidate: &'a str,
     },
     AddTrack(TrackInfo),
+    /// A data track; again where nothing but its tag changed.
+    AddDataTrack(DataTrackInfo),
+    /// Forget a track of either kind.
     RemoveTrack(&'a str),
     Publish {
         participant: u64,
@@ -99,6 +102,12 @@ pub enum Input<'a> {
         side: Side,
         mid: &'a str,
         track: &'a str,
+    },
+    /// Send a data track to a participant, in whose packets it has this handle.
+    SubscribeData {
+        participant: u64,
+        track: &'a str,
+        handle: u16,
     },
     Unsubscribe {
         participant: u64,
@@ -140,11 +149,11 @@ pub enum Input<'a> {
         participant: u64,
     },
     /// A client's connection was another node's until now: its next offer begins ICE, DTLS and
-    /// SCTP anew. `channels`: ids of its reliable and its lossy channel; `here`: since when it is in
-    /// the room.
+    /// SCTP anew. `channels`: ids of its reliable and its lossy channel and that of data tracks;
+    /// `here`: since when it is in the room.
     Adopt {
         participant: u64,
-        channels: [u16; 2],
+        channels: [u16; 3],
         here: Duration,
     },
     /// A client comes back here or elsewhere, and will say what it has: what is said meanwhile waits

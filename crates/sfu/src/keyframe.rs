@@ -15,7 +15,7 @@ pub(crate) fn starts_keyframe(format: Format, payload: &[u8]) -> bool {
         }
         Format::H265 => h265(payload),
         Format::Av1 => av1(payload),
-        Format::Opus | Format::Red | Format::Pcmu | Format::Pcma => false,
+        Format::Opus | Format::Red | Format::Pcmu | Format::Pcma | Format::Data => false,
     }
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod choosing;
 mod codec;
 mod data;
+mod datatracks;
 mod descriptor;
 mod estimate;
 mod figures;
@@ -45,6 +46,7 @@ mod shed;
 mod spare;
 mod stream;
 mod track;
+mod trackpacket;
 mod train;
 mod transport;
 mod trend;
@@ -70,6 +72,15 @@ pub mod fuzzing {
         }
     }
 
+    /// A packet of a data track: one that is taken is still one under another handle.
+    pub fn track_packet(bytes: &[u8]) {
+        if crate::trackpacket::handle(bytes).is_ok() {
+            let mut copy = bytes.to_vec();
+            crate::trackpacket::readdress(&mut copy, u16::MAX);
+            assert_eq!(crate::trackpacket::handle(&copy), Ok(u16::MAX));
+        }
+    }
+
     /// A payload of every format: whether it begins a keyframe.
     pub fn keyframe(bytes: &[u8]) {
         for format in wire::Format::ALL {
@@ -84,5 +95,6 @@ pub use participant::participant_of_ufrag;
 pub use scene::Scene;
 pub use sfu::Sfu;
 pub use values::{
-    Kind, Layer, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit, TransportState,
+    DataTrackInfo, Kind, Layer, ParticipantInfo, Protocol, Section, Side, TrackInfo, Transmit,
+    TransportState,
 };

@@ -22,7 +22,7 @@ pub(crate) struct Participant {
     /// Number of the last reliable message taken from it.
     pub(crate) last_sequence: u32,
     /// Its connection was another node's: the channels for its first offer here.
-    pub(crate) adopted: Option<[u16; 2]>,
+    pub(crate) adopted: Option<[u16; 3]>,
     pub(crate) adopted_at: Option<Instant>,
     /// Another node has it now.
     pub(crate) handed_over: bool,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use wire::{RoomKey, StreamId};
+use wire::{Format, RoomKey, StreamId};
 
+use crate::datatracks::DataTracks;
 use crate::figures;
 use crate::ids::ById;
 use crate::interface::{Config, Input, Output};
@@ -23,8 +24,9 @@ use crate::values::{ParticipantInfo, Protocol, Side, TrackInfo, Transmit};
 /// Addresses that one transport may be spoken to from; the longest unused is forgotten.
 const MAX_ADDRESSES: usize = 16;
 
-/// Ids of the reliable and the lossy channel where both sides know them (livekit.md 1.12).
-const AGREED_CHANNELS: [u16; 2] = [100, 101];
+/// Ids of the reliable and the lossy channel, and of that of data tracks, where both sides know them
+/// (livekit.md 1.12).
+const AGREED_CHANNELS: [u16; 3] = [100, 101, 102];
 /// Of an offer with data channels.
 const DATA_SECTION: &str = "m=application";
 
@@ -44,6 +46,7 @@ pub struct Sfu {
     pub(crate) track_keys: HashMap<String, TrackKey>,
     next_track: TrackKey,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) data_tracks: DataTracks,
     addresses: HashMap<SocketAddr, TransportKey>,
     ufrags: HashMap<String, TransportKey>,
     /// Deadline of each transport, soonest first: what it has as `scheduled`.
@@ -75,6 +78,7 @@ impl Sfu {
             track_keys: HashMap::new(),
             next_track: 0,
             streams: BTreeMap::new(),
+            data_tracks: DataTracks::default(),
             addresses: HashMap::new(),
             ufrags: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -97,7 +101,7 @@ impl Sfu {
     }
 
     /// How much of everything is held: for leak checks and metrics.
-    pub fn sizes(&self) -> [(&'static str, u64); 6] {
+    pub fn sizes(&self) -> [(&'static str, u64); 8] {
         let subscriptions: usize = self.tracks.values().map(|t| t.subscriptions.len()).sum();
         [
             ("participants", self.participants.len() as u64),
@@ -106,6 +110,11 @@ impl Sfu {
             ("subscriptions", subscriptions as u64),
             ("transports", self.deadlines.len() as u64),
             ("client_addresses", self.addresses.len() as u64),
+            ("data_tracks", self.data_tracks.len() as u64),
+            (
+                "data_subscriptions",
+                self.data_tracks.subscriptions() as u64,
+            ),
         ]
     }
 
@@ -133,6 +142,9 @@ impl Sfu {
 
     /// Whether a client of this worker publishes the stream.
     pub fn publishes(&self, stream: StreamId) -> bool {
+        if let Some(here) = self.data_tracks.published_here(stream) {
+            return here;
+        }
         let track = self
             .streams
             .get(&stream)
@@ -167,13 +179,19 @@ impl Sfu {
             Input::Closed { from } => {
                 self.addresses.remove(&from);
             }
+            Input::Media { stream, packet } if packet.format == Format::Data => {
+                self.spread_data(now, stream, &packet.payload);
+            }
             Input::Media { stream, packet } => self.media(now, stream, packet, out),
             Input::Data {
                 room,
                 reliable,
                 bytes,
             } => self.deliver(now, room, reliable, bytes, None),
-            Input::Wanted { stream, wanted } => self.export(stream, wanted),
+            Input::Wanted { stream, wanted } => {
+                self.export(stream, wanted);
+                self.data_tracks.export(stream, wanted);
+            }
             Input::KeyframeWanted { stream } => self.need_keyframe(now, stream, out),
             Input::AddParticipant(info) => self.add_participant(now, info),
             Input::UpdateParticipant {
@@ -240,7 +258,11 @@ impl Sfu {
                 self.touched((participant, side));
             }
             Input::AddTrack(info) => self.add_track(now, info),
-            Input::RemoveTrack(sid) => self.remove_track(sid, out),
+            Input::RemoveTrack(sid) => {
+                self.remove_track(sid, out);
+                self.data_tracks.remove(sid, out);
+            }
+            Input::AddDataTrack(info) => self.data_tracks.add(info),
             Input::Publish {
                 participant,
                 mid,
@@ -253,7 +275,15 @@ impl Sfu {
                 mid,
                 track,
             } => self.subscribe(now, participant, side, mid, track, out),
-            Input::Unsubscribe { participant, track } => self.unsubscribe(participant, track, out),
+            Input::Unsubscribe { participant, track } => {
+                self.unsubscribe(participant, track, out);
+                self.data_tracks.unsubscribe(participant, track, out);
+            }
+            Input::SubscribeData {
+                participant,
+                track,
+                handle,
+            } => self.subscribe_data(participant, track, handle, out),
             Input::SetQuality {
                 participant,
                 track,
@@ -422,6 +452,7 @@ impl Sfu {
         for key in subscribed.into_iter().flatten() {
             self.end_subscription(participant, key, out);
         }
+        self.data_tracks.unsubscribe_all(participant, out);
         let here = self.participants.get(&participant);
         let silently = here.is_some_and(|p| p.handed_over);
         for side in [Side::Publisher, Side::Subscriber] {
@@ -642,6 +673,7 @@ impl Sfu {
             Happened::Message { reliable, bytes } => {
                 self.message(now, participant, reliable, &bytes, out);
             }
+            Happened::TrackPacket(bytes) => self.track_packet(now, participant, &bytes, out),
             Happened::ChannelsOpen => self.touched(key),
             Happened::Lost(lost) => {
                 if let Some(p) = self.participants.get_mut(&participant)

@@ -56,6 +56,7 @@ const REST: Duration = Duration::from_millis(40);
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
+const DATA_TRACK: &str = "_data_track";
 
 /// Of RFC 7983: what begins so shares a port with DTLS and SRTP.
 pub(crate) fn is_stun(bytes: &[u8]) -> bool {
@@ -113,6 +114,8 @@ pub(crate) enum Happened {
         reliable: bool,
         bytes: Vec<u8>,
     },
+    /// A packet of a data track.
+    TrackPacket(Vec<u8>),
     ChannelsOpen,
     Estimate(u64),
     /// What of all that was sent of late did not arrive.
@@ -184,6 +187,8 @@ pub(crate) struct Transport {
     senders: BTreeMap<Mid, Vec<(Format, Pt)>>,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
+    /// Of data tracks.
+    data_track: Option<ChannelId>,
     channels_agreed: bool,
     /// A connection that was another node's is up once its channels are, too.
     awaits_channels: bool,
@@ -295,6 +300,7 @@ impl Transport {
             senders: BTreeMap::new(),
             reliable: None,
             lossy: None,
+            data_track: None,
             channels_agreed: false,
             awaits_channels: false,
             backlog: Backlog::default(),

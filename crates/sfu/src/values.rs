@@ -91,3 +91,12 @@ pub struct TrackInfo {
     /// Sound may be sent redundantly: neither encrypted end to end nor asked to stay plain.
     pub red: bool,
 }
+
+/// What a node is told of a data track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataTrackInfo {
+    pub sid: String,
+    pub stream: StreamId,
+    /// The participant of this worker that publishes it, and the handle in its packets.
+    pub publisher: Option<(u64, u16)>,
+}

@@ -17,7 +17,7 @@ use wire::RoomKey;
 
 const VOICE: (MediaKind, Direction) = (MediaKind::Audio, Direction::SendOnly);
 const ROOM: RoomKey = RoomKey([1; 16]);
-const CHANNELS: [u16; 2] = [0, 2];
+const CHANNELS: [u16; 3] = [0, 2, 4];
 const A_WHILE: Duration = Duration::from_millis(300);
 
 /// What a client heard, by the payload that `packet` carries.
@@ -81,13 +81,16 @@ fn asks(w: &mut World, here: Duration) {
 
 /// Its offer: a client's DTLS and SCTP begin anew when it sees a new fingerprint, so that it is a
 /// new one here, whose channels have their old ids.
-fn comes(w: &mut World, channels: [u16; 2]) -> usize {
+fn comes(w: &mut World, channels: [u16; 3]) -> usize {
     let mut rtc = Rtc::builder().set_rtp_mode(true).build(w.now);
     let address = "10.0.2.1:5000".parse().unwrap();
     rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
     let mut api = rtc.sdp_api();
     api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
-    for (label, id) in ["_reliable", "_lossy"].into_iter().zip(channels) {
+    for (label, id) in ["_reliable", "_lossy", "_data_track"]
+        .into_iter()
+        .zip(channels)
+    {
         api.add_channel_with_config(ChannelConfig {
             label: label.into(),
             ordered: true,
@@ -283,5 +286,5 @@ fn it_is_up_when_its_channels_are() {
     assert!(!is_up(&w));
     w.loses = Box::new(|_, _| false);
     w.run_until("up", is_up);
-    assert_eq!(w.clients[again].channels.len(), 2);
+    assert_eq!(w.clients[again].channels.len(), 3);
 }

@@ -173,7 +173,7 @@ fn a_connection_that_was_another_nodes_is_opened_from_here() {
     }));
     w.input(Input::Adopt {
         participant: 1,
-        channels: [0, 2],
+        channels: [0, 2, 4],
         here: Duration::ZERO,
     });
     let mut api = w.clients[ann].rtc.sdp_api();

@@ -81,14 +81,14 @@ fn the_server_offers_tracks_and_data() {
     assert!(mids.is_empty());
     answer(&mut w, 0, id, &sdp);
     w.run_until("connected", |w| {
-        w.clients[0].connected && w.clients[0].channels.len() == 2
+        w.clients[0].connected && w.clients[0].channels.len() == 3
     });
     let labels: Vec<_> = w.clients[0]
         .channels
         .iter()
         .map(|(_, l)| l.as_str())
         .collect();
-    assert!(labels.contains(&"_reliable") && labels.contains(&"_lossy"));
+    assert_eq!(labels, ["_reliable", "_lossy", "_data_track"]);
 
     let track = TrackInfo {
         sid: "TR_a".into(),

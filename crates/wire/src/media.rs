@@ -23,11 +23,13 @@ pub enum Format {
     H264High = 23,
     H265 = 30,
     Av1 = 40,
+    /// A packet of a data track as its publisher sent it; of a stream of nothing else.
+    Data = 50,
 }
 
 impl Format {
     /// Every format, in order of tag.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 14] = [
         Format::Opus,
         Format::Red,
         Format::Pcmu,
@@ -41,6 +43,7 @@ impl Format {
         Format::H264High,
         Format::H265,
         Format::Av1,
+        Format::Data,
     ];
 
     /// The format with this tag, if there is one.

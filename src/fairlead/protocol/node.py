@@ -35,7 +35,7 @@ class AddParticipant(Message, frozen=True):
     single: bool = True
     """One connection for both ways; else publisher and subscriber have one each."""
     negotiated_channels: bool = False
-    """Data channels have the agreed ids 100 and 101 (client protocol 18 on, single connection)."""
+    """Data channels have the agreed ids 100 to 102 (client protocol 18 on, single connection)."""
     allow_pause: bool = False
     """Its client takes `StreamState`: pictures may pause for lack of room."""
     packet_trailers: bool = False
@@ -126,7 +126,7 @@ class AddTrack(Message, frozen=True):
 
 
 class RemoveTrack(Message, frozen=True):
-    """Forget a track; its subscriptions end."""
+    """Forget a track of `AddTrack` or `AddDataTrack`; its subscriptions end."""
 
     track: str
 
@@ -182,8 +182,9 @@ class ResumeParticipant(Message, frozen=True):
 
 class AdoptConnection(Message, frozen=True):
     """A client's connection was with another node until now: its next offer begins ICE, DTLS and
-    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel; ``here_s`` is for how
-    long it is in the room, in seconds. It is connected once its channels are open, too."""
+    SCTP anew. ``channels`` are the ids of its reliable and its lossy channel, and of that of data
+    tracks; ``here_s`` is for how long it is in the room, in seconds. It is connected once its
+    channels are open, too."""
 
     participant: int
     channels: list[int]
@@ -358,6 +359,29 @@ class HandOver(Message, frozen=True):
     participant: int
 
 
+class AddDataTrack(Message, frozen=True):
+    """A data track that this node's participants may subscribe to; local or remote. Again where
+    nothing but the tag changed."""
+
+    track: str
+    stream: int
+    publisher: int | None = None
+    """The local participant that publishes it, None if it comes over the mesh."""
+    handle: int = 0
+    """In its publisher's packets, 1 to 65535; 0 if it comes over the mesh."""
+    tag: int = 0
+    """The `Policy` under which it crosses the mesh; 0 is everywhere."""
+
+
+class SubscribeData(Message, frozen=True):
+    """Send a data track to a participant, in whose packets it has this handle, 1 to 65535; again
+    to change it. `Unsubscribe` ends it."""
+
+    participant: int
+    track: str
+    handle: int
+
+
 Command = (
     AddParticipant
     | UpdateParticipant
@@ -391,6 +415,8 @@ Command = (
     | SetEmulation
     | HoldData
     | HandOver
+    | AddDataTrack
+    | SubscribeData
 )
 
 

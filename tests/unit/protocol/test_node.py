@@ -44,7 +44,7 @@ COMMANDS: list[node.Command] = [
     node.Unsubscribe(participant=1, track="TR_a"),
     node.SetQuality(participant=1, track="TR_a", quality=None, fps=7),
     node.ResumeParticipant(participant=1),
-    node.AdoptConnection(participant=1, channels=[0, 2], here_s=7.5),
+    node.AdoptConnection(participant=1, channels=[0, 2, 4], here_s=7.5),
     node.ReplayData(participant=1, had=[node.Had(publisher="PA_2", sequence=2**32 - 1)]),
     node.SendData(room=ROOM, packet=b"\x12\x00", reliable=True),
     node.Restrict(participant=1, kbps=300, tcp_only=True),
@@ -66,6 +66,8 @@ COMMANDS: list[node.Command] = [
     node.SetEmulation(node=2, delay_ms=80, loss=0.05, rate_kbps=2000),
     node.HoldData(participant=1, seconds=5.0),
     node.HandOver(participant=1),
+    node.AddDataTrack(track="DTR_a", stream=(1 << 48) | 7, publisher=1, handle=2**16 - 1, tag=7),
+    node.SubscribeData(participant=1, track="DTR_a", handle=1),
 ]
 
 

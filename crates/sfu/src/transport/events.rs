@@ -8,7 +8,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState};
 use wire::{Format, StreamId};
 
-use super::{Happened, LOSSY, RELIABLE, Transport};
+use super::{DATA_TRACK, Happened, LOSSY, RELIABLE, Transport};
 use crate::packet::media_packet;
 use crate::redundancy::Lost;
 use crate::repair::APART;
@@ -65,6 +65,7 @@ impl Transport {
                 match label.as_str() {
                     RELIABLE => self.reliable = Some(id),
                     LOSSY => self.lossy = Some(id),
+                    DATA_TRACK => self.data_track = Some(id),
                     _ => return,
                 }
                 happened.push(Happened::ChannelsOpen);
@@ -79,6 +80,8 @@ impl Transport {
                         reliable,
                         bytes: data.data,
                     });
+                } else if Some(data.id) == self.data_track {
+                    happened.push(Happened::TrackPacket(data.data));
                 }
             }
             Event::ChannelClose(id) => {
@@ -88,6 +91,9 @@ impl Transport {
                 }
                 if Some(id) == self.lossy {
                     self.lossy = None;
+                }
+                if Some(id) == self.data_track {
+                    self.data_track = None;
                 }
             }
             Event::PeerStats(stats) => {

@@ -12,6 +12,10 @@ const MAX_BACKLOG: usize = 4 * 1024 * 1024;
 /// Reliable messages held for a client whose channels are not open yet (livekit.md 1.12).
 const MAX_HELD: usize = 100 * 1024;
 const MAX_HELD_AGE: Duration = Duration::from_secs(10);
+/// Bytes of data tracks' packets that wait for a slow client; over that the new packet is dropped
+/// and counted. Half of what str0m keeps for all channels together (128 KiB), so that messages find
+/// room beside them.
+const MAX_TRACKS_WAITING: usize = 64 * 1024;
 
 impl Transport {
     /// Say that the connection is up only when its channels are open.
@@ -48,6 +52,17 @@ impl Transport {
             true => Sent::Taken,
             false => Sent::Dropped,
         }
+    }
+
+    /// Send a packet of a data track, or drop it.
+    pub(crate) fn send_track_packet(&mut self, now: Instant, bytes: &[u8]) -> Sent {
+        self.changed(now);
+        let channel = self.data_track.and_then(|id| self.rtc.channel(id));
+        let taken = channel.is_some_and(|mut channel| {
+            channel.buffered_amount() + bytes.len() <= MAX_TRACKS_WAITING
+                && matches!(channel.write(true, bytes), Ok(true))
+        });
+        if taken { Sent::Taken } else { Sent::Dropped }
     }
 
     pub(super) fn channel_open(&mut self, reliable: bool) -> bool {

@@ -7,7 +7,7 @@ use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, MediaKind};
 
 use super::setup::channel;
-use super::{LOSSY, Mid, RELIABLE, Transport};
+use super::{DATA_TRACK, LOSSY, Mid, RELIABLE, Transport};
 use crate::values::{Kind, Section};
 
 impl Transport {
@@ -16,7 +16,7 @@ impl Transport {
         &mut self,
         now: Instant,
         sdp: &str,
-        agreed_channels: Option<[u16; 2]>,
+        agreed_channels: Option<[u16; 3]>,
     ) -> Result<String, String> {
         let sdp = without_snap(sdp);
         let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
@@ -31,13 +31,14 @@ impl Transport {
         self.restarted(restarted);
         self.changed(now);
         self.negotiated();
-        if let Some([reliable, lossy]) = agreed_channels
+        if let Some([reliable, lossy, tracks]) = agreed_channels
             && !self.channels_agreed
         {
             self.channels_agreed = true;
             let mut api = self.rtc.direct_api();
             self.reliable = Some(api.create_data_channel(channel(RELIABLE, Some(reliable))));
             self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(lossy))));
+            self.data_track = Some(api.create_data_channel(channel(DATA_TRACK, Some(tracks))));
         }
         Ok(ask_for_lost_sound(&answer))
     }
@@ -55,6 +56,7 @@ impl Transport {
         if first {
             self.reliable = Some(api.add_channel_with_config(channel(RELIABLE, None)));
             self.lossy = Some(api.add_channel_with_config(channel(LOSSY, None)));
+            self.data_track = Some(api.add_channel_with_config(channel(DATA_TRACK, None)));
         }
         let mut mids = Vec::with_capacity(sections.len());
         for section in sections {

@@ -110,6 +110,14 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The second codec that it is, or may be, sent in."""
 
 
+class DataTrackRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The packet-path side of a data track; its DataTrackInfo is in the participant's info."""
+
+    sid: str
+    stream: int
+    """0 while its publisher moves to another node: nothing comes of it."""
+
+
 class ParticipantRecord(Record, frozen=True):
     """One session. Of two sessions of one identity, the greater ``session`` stays."""
 
@@ -133,6 +141,10 @@ class ParticipantRecord(Record, frozen=True):
     """livekit.ConnectionQuality; excellent until its edge knows better."""
     left: bool = False
     """It is over; the record stands a moment longer so that the others learn why."""
+    data_tracks: list[DataTrackRecord] = msgspec.field(default_factory=list)
+    data_heard: list[str] = msgspec.field(default_factory=list)
+    """Data tracks that its client asked for and hears: clients that go on at another edge do not
+    say so there."""
 
 
 class LinkState(msgspec.Struct, frozen=True, kw_only=True):

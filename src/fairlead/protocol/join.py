@@ -37,6 +37,8 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     """One peer connection for both ways."""
     client: ClientInfo
     auto_subscribe: bool = True
+    auto_subscribe_data: bool = False
+    """The same of data tracks: SDKs ask for each that they want."""
     adaptive_stream: bool = False
     allow_pause: bool = False
     """It takes stream states: pictures may pause for lack of room."""
@@ -66,6 +68,7 @@ def _from_request(request: JoinRequest) -> Join:
         single=True,
         client=request.client_info,
         auto_subscribe=settings.auto_subscribe,
+        auto_subscribe_data=settings.auto_subscribe_data_track,
         adaptive_stream=settings.adaptive_stream,
         allow_pause=settings.subscriber_allow_pause,
         metadata=request.metadata,
@@ -100,6 +103,7 @@ def _from_query(query: Mapping[str, str]) -> Join:
         single=False,
         client=client,
         auto_subscribe=_flag(query.get("auto_subscribe") or "1"),
+        auto_subscribe_data=_flag(query.get("auto_subscribe_data_track", "")),
         adaptive_stream=_flag(query.get("adaptive_stream", "")),
         allow_pause=_flag(query.get("subscriber_allow_pause", "")),
         attributes=_attributes(query.get("attributes", "")),

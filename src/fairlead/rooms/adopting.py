@@ -15,10 +15,19 @@ from livekit.protocol.rtc import LeaveRequest, SignalRequest, SyncState
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node, sdp
 from fairlead.protocol.join import Join
-from fairlead.rooms import arriving, boundary, leaving, resuming, subscribing, updates
+from fairlead.rooms import (
+    arriving,
+    boundary,
+    data_subscribing,
+    leaving,
+    resuming,
+    subscribing,
+    updates,
+)
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.adoption import Adoption
 from fairlead.rooms.context import Context
+from fairlead.rooms.datatrack import DataPublication
 from fairlead.rooms.outputs import CloseSession
 from fairlead.rooms.publication import Publication
 from fairlead.rooms.remote import RemoteParticipant
@@ -119,6 +128,7 @@ def _commit(ctx: Context, number: int, state: SyncState) -> None:
     ctx.timers.drop(("adopt", number))
     session = _session(ctx, number, adoption, remote, state)
     _move_in(ctx, room, remote, session)
+    data_subscribing.update(ctx, session, state.data_subscription)
     subscribing.review_session(ctx, room, session)
     session.client_lines.keep({m: sid for m, sid in carried.items() if sid in session.wanted})
     here = max(0.0, ctx.now - session.joined_at)
@@ -133,7 +143,10 @@ def _commit(ctx: Context, number: int, state: SyncState) -> None:
 
 def _has(remote: RemoteParticipant, state: SyncState) -> bool:
     known = {track.sid for track in remote.info.tracks}
-    return all(published.track.sid in known for published in state.publish_tracks)
+    data = {info.sid for info in remote.info.data_tracks}
+    return all(published.track.sid in known for published in state.publish_tracks) and all(
+        published.info.sid in data for published in state.publish_data_tracks
+    )
 
 
 def _session(
@@ -160,6 +173,10 @@ def _session(
     tracks = {track.sid: track for track in info.tracks}
     for published in state.publish_tracks:
         session.publications.add(Publication.moved(tracks[published.track.sid], published.cid))
+    said = {published.info.sid for published in state.publish_data_tracks}
+    for data in [one for one in remote.info.data_tracks if one.sid in said]:
+        session.data.published[data.pub_handle] = DataPublication(data)
+    session.data.wishes = dict.fromkeys(remote.record.data_heard, True)
     wanted = state.subscription
     for sid in list(wanted.track_sids)[: defaults.MAX_WISHES]:
         session.wishes[sid] = wanted.subscribe
@@ -182,12 +199,18 @@ def _move_in(ctx: Context, room: Room, remote: RemoteParticipant, session: Sessi
             track.publisher = session
         else:
             subscribing.remove_track(ctx, room, track.sid)
+    for data in [t for t in room.data_tracks.values() if t.publisher is remote]:
+        if session.data.by_sid(data.sid) is not None:
+            data.publisher, data.stream = session, 0
+        else:
+            data_subscribing.remove_track(ctx, room, data.sid)
     ctx.touch(room)
     leaving.watch_empty(ctx, room)
 
 
 def _channels(state: SyncState) -> list[int]:
-    """The ids of the client's reliable and of its lossy channel; those agreed on by default."""
+    """The ids of the client's reliable and of its lossy channel, and of that of data tracks; those
+    agreed on by default."""
     ids = {channel.label: channel.id for channel in state.data_channels}
-    agreed = (("_reliable", 100), ("_lossy", 101))
+    agreed = (("_reliable", 100), ("_lossy", 101), ("_data_track", 102))
     return [min(ids.get(label, usual), MAX_CHANNEL) for label, usual in agreed]

@@ -13,6 +13,7 @@ from fairlead.rooms import settings as defaults
 from fairlead.rooms import speakers, updates
 from fairlead.rooms.absence import Endings
 from fairlead.rooms.adoption import Adoption
+from fairlead.rooms.datatrack import DataTrack
 from fairlead.rooms.drain import Drain
 from fairlead.rooms.faults import Faults
 from fairlead.rooms.outputs import Happened, Outbox, PutRecord
@@ -230,13 +231,13 @@ class Context:
             self.out.tell(node.SetRoomNodes(room=room.key, nodes=nodes, tag=tag))
         if retagged:
             self._retag(room, tag)
-        wanted: dict[str, tuple[Track, list[node.Layer]]] = {}
+        wanted: dict[str, tuple[Track | DataTrack, list[int]]] = {}
         if served:
-            for track in room.tracks.values():
+            for track in room.all_tracks():
                 publisher = track.publisher
                 if isinstance(publisher, RemoteParticipant) and publisher.node in nodes:
-                    for name, layers in track.renditions.items():
-                        wanted[name] = track, layers
+                    for name, streams in track.streams.items():
+                        wanted[name] = track, streams
         for name in [name for name in room.meshed if name not in wanted]:
             del room.meshed[name]
             rooms = self.meshed[name]
@@ -245,8 +246,7 @@ class Context:
                 del self.meshed[name]
                 del self.streams[name]
                 self.out.tell(node.RemoveTrack(track=name))
-        for name, (track, layers) in wanted.items():
-            streams = [layer.stream for layer in layers]
+        for name, (track, streams) in wanted.items():
             known = self.streams.get(name, streams)
             new = name not in room.meshed or known != streams
             if new or retagged:
@@ -261,11 +261,15 @@ class Context:
             if new:
                 self.send_again(room, track, name)
 
-    def send_again(self, room: Room, track: Track, name: str) -> None:
-        """The node learnt anew of a track in one of its codecs: whoever heard it goes on hearing
-        it."""
+    def send_again(self, room: Room, track: Track | DataTrack, name: str) -> None:
+        """The node learnt anew of a data track, or of a track in one of its codecs: whoever heard
+        it goes on hearing it."""
         for number in sorted(track.subscribers):
             session = room.sessions[number]
+            if isinstance(track, DataTrack):
+                handle = session.data.heard[name]
+                self.out.tell(node.SubscribeData(participant=number, track=name, handle=handle))
+                continue
             if session.heard.get(track.sid) != name:
                 continue
             mid = session.line_of(track.sid)
@@ -290,9 +294,16 @@ class Context:
                     if rendition.tag != tag:
                         told = publication.command(rendition, room.key, session.number, tag)
                         self.out.tell(told)
+            for data in session.data.published.values():
+                if data.stream and data.tag != tag:
+                    self.out.tell(data.command(session.number, tag))
 
 
-def _remote(room: Room, track: Track, name: str, tag: int) -> node.AddTrack:
+def _remote(
+    room: Room, track: Track | DataTrack, name: str, tag: int
+) -> node.AddTrack | node.AddDataTrack:
+    if isinstance(track, DataTrack):
+        return track.command(tag)
     return node.AddTrack(
         track=name,
         room=room.key,

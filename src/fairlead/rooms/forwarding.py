@@ -97,6 +97,7 @@ def end(ctx: Context, room: Room, sid: str, reason: DisconnectReason) -> None:
         remote.record,
         info=remote.parting(reason).SerializeToString(),
         tracks=[],
+        data_tracks=[],
         left=True,
     )
     others.take(ctx, record)
@@ -143,7 +144,9 @@ def _record(session: Session, found: Forward, version: int) -> ParticipantRecord
     del info.tracks[:]
     live = session.publications.live()
     info.tracks.extend(track.info for track in live)
-    info.is_publisher = bool(live)
+    del info.data_tracks[:]
+    info.data_tracks.extend(session.data.infos())
+    info.is_publisher = bool(live or session.data.published)
     return ParticipantRecord(
         node=found.order[1],
         room=found.room,
@@ -153,4 +156,5 @@ def _record(session: Session, found: Forward, version: int) -> ParticipantRecord
         info=info.SerializeToString(),
         tracks=[track.record for track in live],
         quality=session.quality,
+        data_tracks=session.data.records(),
     )

@@ -7,7 +7,7 @@ from livekit.protocol.rtc import LeaveRequest, RegionSettings
 
 from fairlead.policy.regions import NOWHERE
 from fairlead.protocol import node
-from fairlead.rooms import announcing, backups, calling, subscribing
+from fairlead.rooms import announcing, backups, calling, data_publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, DeleteRecord, PutRecord
@@ -42,6 +42,8 @@ def leave(
         if publication.live:
             announcing.track(ctx, room, "track_unpublished", session, publication)
         subscribing.remove_track(ctx, room, publication.sid)
+    data_publishing.depart(ctx, room, session)
+    session.data.published.clear()
     part(ctx, room, session, reason)
     ctx.count_later(room)
     watch_empty(ctx, room)
@@ -90,11 +92,15 @@ def _end(
         for rendition in publication.bound:
             ctx.out.tell(node.RemoveTrack(track=rendition.name))
         backups.forget(ctx, publication)
+    if moves:
+        for data in session.data.published.values():
+            ctx.out.tell(node.RemoveTrack(track=data.sid))
     end = node.HandOver if moves else node.RemoveParticipant
     ctx.out.tell(end(participant=session.number))
     calling.abandon(ctx, session.number)
-    for track in room.tracks.values():
+    for track in room.all_tracks():
         track.subscribers.discard(session.number)
+    for track in room.tracks.values():
         track.askers.discard(session.number)
     pass_on_hearing(ctx, room, session)
 
@@ -211,6 +217,8 @@ def part(ctx: Context, room: Room, session: Session, reason: int) -> None:
     info = session.snapshot()
     info.state = ParticipantInfo.DISCONNECTED
     info.disconnect_reason = reason  # type: ignore[assignment]
+    # To SDKs a data track is over when its publisher's info does not have it any more.
+    del info.data_tracks[:]
     room.parted.append(info)
     # The last record tells the other edges the reason; its deletion would not.
     record = session.record(info, left=True)

@@ -8,7 +8,16 @@ from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from fairlead.policy.grants import Denied, Grants, VideoGrant
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms import announcing, arriving, backups, leaving, publishing, subscribing
+from fairlead.rooms import (
+    announcing,
+    arriving,
+    backups,
+    data_publishing,
+    data_subscribing,
+    leaving,
+    publishing,
+    subscribing,
+)
 from fairlead.rooms.context import Context
 from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
@@ -72,6 +81,9 @@ def _depart(ctx: Context, room: Room, session: Session) -> None:
             announcing.track(ctx, room, "track_unpublished", session, publication)
     for track in list(room.tracks.values()):
         subscribing.end(ctx, room, session, track)
+    data_publishing.depart(ctx, room, session)
+    for data in list(room.data_tracks.values()):
+        data_subscribing.end(ctx, room, session, data)
     room.sessions.pop(session.number)
     room.changed.pop(session.sid, None)
     room.rerecord.pop(session.number, None)
@@ -87,6 +99,8 @@ def _carry(ctx: Context, room: Room, session: Session) -> None:
         for rendition in publication.bound:
             rendition.renew(ctx.new_stream)
             publishing.carry(ctx, room, session, publication, rendition)
+    for data in session.data.published.values():
+        data_publishing.carry(ctx, room, session, data)
 
 
 def _tell(ctx: Context, room: Room, session: Session) -> None:
@@ -112,5 +126,7 @@ def _arrive(ctx: Context, room: Room, session: Session) -> None:
     for publication in session.publications.live():
         announcing.track(ctx, room, "track_published", session, publication)
         subscribing.add_track(ctx, room, publishing.track_of(session, publication))
+    for data in session.data.published.values():
+        data_publishing.show(ctx, room, session, data)
     subscribing.review_session(ctx, room, session)
     ctx.settle_later(session)

@@ -9,7 +9,7 @@ from livekit.protocol.rtc import LeaveRequest, SessionDescription, SignalTarget,
 
 from fairlead.protocol import node, sdp
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.rooms import dynacast, leaving, publishing, subscribing
+from fairlead.rooms import data_publishing, dynacast, leaving, publishing, subscribing
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.session import Session
@@ -44,6 +44,7 @@ def answered(ctx: Context, session: Session, event: node.Answered) -> None:
         subscribing.stop(ctx, session, closed)
     if session.absence.moving:
         carried = session.client_lines.carried()
+        data_publishing.settle_moved(ctx, session)
         publishing.settle_moved(ctx, session)
     edits = _answer_edits(session, sections)
     mapping = session.client_lines.carried() if session.single else {}

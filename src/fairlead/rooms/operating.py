@@ -63,6 +63,7 @@ from fairlead.protocol.operation import (
 from fairlead.rooms import (
     arriving,
     boundary,
+    data_publishing,
     forwarding,
     leaving,
     moving,
@@ -268,6 +269,7 @@ def _permit(ctx: Context, session: Session, permission: ParticipantPermission) -
         )
     )
     publishing.revoke(ctx, session)
+    data_publishing.revoke(ctx, session)
     subscribing.review_session(ctx, room, session)
     subscribing.review_publisher(ctx, room, session)
 

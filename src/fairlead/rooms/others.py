@@ -8,8 +8,9 @@ from google.protobuf.message import DecodeError
 from livekit.protocol.models import DisconnectReason
 
 from fairlead.protocol.node import Layer
-from fairlead.rooms import leaving, subscribing
+from fairlead.rooms import data_subscribing, leaving, subscribing
 from fairlead.rooms.context import Context
+from fairlead.rooms.datatrack import DataTrack
 from fairlead.rooms.outputs import PutRecord
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.room import Room, Track, backup_of
@@ -100,7 +101,7 @@ def _moved_away(ctx: Context, room: Room, session: Session, record: ParticipantR
     leaving.hand_over(ctx, session)
     remote.shown = True
     room.remotes[record.sid] = remote
-    for track in room.tracks.values():
+    for track in room.all_tracks():
         if track.publisher is session:
             track.publisher = remote
     _refresh(ctx, room, remote, told=False, permitted=True)
@@ -140,6 +141,7 @@ def _show(ctx: Context, room: Room, remote: RemoteParticipant) -> None:
     ctx.count_later(room)
     for track in remote.record.tracks:
         subscribing.add_track(ctx, room, _track(remote, track))
+    _follow_data(ctx, room, remote)
 
 
 def _hide(ctx: Context, room: Room, remote: RemoteParticipant, reason: int) -> None:
@@ -149,6 +151,8 @@ def _hide(ctx: Context, room: Room, remote: RemoteParticipant, reason: int) -> N
     room.changed.pop(remote.sid, None)
     for track in [t for t in room.tracks.values() if t.publisher is remote]:
         _remove(ctx, room, remote, track.sid)
+    for data in [t for t in room.data_tracks.values() if t.publisher is remote]:
+        _remove_data(ctx, room, remote, data.sid)
     room.parted.append(remote.parting(reason))
     ctx.count_later(room)
 
@@ -169,6 +173,7 @@ def _refresh(
             subscribing.add_track(ctx, room, _track(remote, track))
         else:
             _follow(ctx, room, room.tracks[sid], _track(remote, track))
+    _follow_data(ctx, room, remote)
     if not permitted:
         subscribing.review_publisher(ctx, room, remote)
 
@@ -183,11 +188,35 @@ def _follow(ctx: Context, room: Room, track: Track, now: Track) -> None:
         ctx.touch(room)
 
 
+def _follow_data(ctx: Context, room: Room, remote: RemoteParticipant) -> None:
+    """A shown participant has these data tracks, in these streams."""
+    here = {t.sid: t for t in room.data_tracks.values() if t.publisher is remote}
+    there = {record.sid: record.stream for record in remote.record.data_tracks}
+    for sid in here.keys() - there.keys():
+        _remove_data(ctx, room, remote, sid)
+    for sid, stream in there.items():
+        if sid not in here:
+            data_subscribing.add_track(ctx, room, DataTrack(sid, remote, stream))
+        elif here[sid].stream != stream:
+            here[sid].stream = stream
+            ctx.touch(room)
+
+
 def _remove(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:
-    # The node goes on with what is its own, and with what is in another room too.
+    forgotten = _forgets(ctx, room, remote, sid)
+    subscribing.remove_track(ctx, room, sid, forgotten=forgotten)
+
+
+def _remove_data(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> None:
+    forgotten = _forgets(ctx, room, remote, sid)
+    data_subscribing.remove_track(ctx, room, sid, forgotten=forgotten)
+
+
+def _forgets(ctx: Context, room: Room, remote: RemoteParticipant, sid: str) -> bool:
+    """Whether the node forgets a track that a room has no more: it goes on with what is its own,
+    and with what is in another room too."""
     only_here = ctx.meshed.get(sid, set()) <= {room.name}
-    elsewhere = remote.node != ctx.settings.node
-    subscribing.remove_track(ctx, room, sid, forgotten=elsewhere and only_here)
+    return remote.node != ctx.settings.node and only_here
 
 
 def _track(remote: RemoteParticipant, record: TrackRecord) -> Track:

@@ -75,6 +75,8 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
         "scene_unknown",
         "track_published",
         "track_unpublished",
+        "data_track_published",
+        "data_track_unpublished",
         "client_fault",
     ]
     room: str

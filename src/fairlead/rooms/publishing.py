@@ -138,7 +138,7 @@ def remove(ctx: Context, session: Session, publication: Publication, tell: bool 
     subscribing.remove_track(ctx, room, publication.sid)
     ctx.happened("track_unpublished", room, participant=session.sid, track=publication.sid)
     announcing.track(ctx, room, "track_unpublished", session, publication)
-    if not session.publications.live():
+    if not session.publications.live() and not session.data.published:
         session.info.is_publisher = False
         ctx.count_later(room)
     ctx.changed(room, session)

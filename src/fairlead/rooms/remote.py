@@ -65,4 +65,5 @@ class RemoteParticipant:
             info.disconnect_reason = reason  # type: ignore[assignment]
             info.version += 1
         del info.tracks[:]
+        del info.data_tracks[:]
         return info

@@ -17,6 +17,8 @@ from livekit.protocol.rtc import (
 
 from fairlead.rooms import (
     announcing,
+    data_publishing,
+    data_subscribing,
     leaving,
     negotiating,
     operating,
@@ -52,6 +54,12 @@ def take(ctx: Context, session: Session, request: SignalRequest) -> None:
             subscribing.set_permission(ctx, session, request.subscription_permission)
         case "track_setting":
             watching.ask(ctx, session, request.track_setting)
+        case "publish_data_track_request":
+            data_publishing.publish(ctx, session, request.publish_data_track_request)
+        case "unpublish_data_track_request":
+            data_publishing.unpublish(ctx, session, request.unpublish_data_track_request)
+        case "update_data_subscription":
+            data_subscribing.update(ctx, session, request.update_data_subscription)
         case "update_metadata":
             _update(ctx, session, request.update_metadata)
         case "update_audio_track":

@@ -13,7 +13,17 @@ from livekit.protocol.rtc import LeaveRequest, SyncState
 from fairlead.policy.grants import Grants
 from fairlead.protocol import node, sdp
 from fairlead.protocol.join import Join
-from fairlead.rooms import adopting, arriving, leaving, negotiating, speakers, subscribing, updates
+from fairlead.rooms import (
+    adopting,
+    arriving,
+    data_publishing,
+    data_subscribing,
+    leaving,
+    negotiating,
+    speakers,
+    subscribing,
+    updates,
+)
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.outputs import CloseSession, TakeOver
@@ -147,13 +157,16 @@ def sync(ctx: Context, session: Session, state: SyncState) -> bool:
         return False
     absence.syncing = False
     known = session.publications.by_sid.keys() | set(absence.unpublished)
-    if any(published.track.sid not in known for published in state.publish_tracks):
+    strange = any(published.track.sid not in known for published in state.publish_tracks)
+    if strange or not data_publishing.has(session, state):
         leaving.leave(ctx, session, DisconnectReason.STATE_MISMATCH, action=LeaveRequest.RECONNECT)
         return False
     absence.unpublished.clear()
     wanted = state.subscription
     tracks = [*wanted.track_sids, *(x for y in wanted.participant_tracks for x in y.track_sids)]
     subscribing.wish(ctx, session, tracks, wanted.subscribe)
+    data_publishing.repeat(ctx, session, state)
+    data_subscribing.update(ctx, session, state.data_subscription)
     had = received(ctx, session, state)
     if had is not None:
         ctx.out.tell(node.ReplayData(participant=session.number, had=had))
@@ -238,6 +251,7 @@ def _repeat(ctx: Context, room: Room, session: Session) -> None:
         track = room.tracks.get(sid)
         if track is not None:
             subscribing.tell_permission(ctx, session, track, allowed=False)
+    data_subscribing.repeat(ctx, session)
     # It may have heard of loudness or not: all of it, silence of those who spoke included.
     session.levels = dict.fromkeys(session.levels, speakers.UNSURE)
     ctx.hush(session, [*session.levels, *(x.sid for x in room.participants())], room)

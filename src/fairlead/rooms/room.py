@@ -14,6 +14,7 @@ from fairlead.policy.regions import EVERYWHERE, RegionSet, within
 from fairlead.policy.scenes import DEFAULT
 from fairlead.protocol.node import Layer, SetScene
 from fairlead.rooms.absence import Departures
+from fairlead.rooms.datatrack import DataTrack
 from fairlead.rooms.records import RoomRecords
 from fairlead.rooms.remote import RemoteParticipant
 from fairlead.rooms.session import Session
@@ -69,6 +70,12 @@ class Track:
             known[self.backup.name] = self.backup.layers
         return known
 
+    @property
+    def streams(self) -> dict[str, list[int]]:
+        """Those that each of them comes in."""
+        renditions = self.renditions.items()
+        return {name: [layer.stream for layer in layers] for name, layers in renditions}
+
     def allows(self, session: Session) -> bool:
         """Whether its publisher lets this session hear it."""
         return permits(self.publisher.permission, session, self.sid)
@@ -89,6 +96,7 @@ class Room:
         self.remotes: dict[str, RemoteParticipant] = {}
         """By session sid; those not shown included."""
         self.tracks: dict[str, Track] = {}
+        self.data_tracks: dict[str, DataTrack] = {}
         self.speakers = Speakers()
         self.first_hearers: dict[str, int] = {}
         """Track of another node to the session that hears it first here."""
@@ -164,6 +172,11 @@ class Room:
     def head_count(self) -> int:
         """Participants that count against the limit."""
         return sum(not dependent(person.info) for person in self.participants())
+
+    def all_tracks(self) -> Iterator[Track | DataTrack]:
+        """Of sound, pictures and data."""
+        yield from self.tracks.values()
+        yield from self.data_tracks.values()
 
     def speaker_tracks(self, sid: str) -> list[Track]:
         return [t for t in self.tracks.values() if t.publisher.sid == sid and t.kind == "audio"]

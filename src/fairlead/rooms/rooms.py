@@ -22,6 +22,7 @@ from fairlead.rooms import (
     boundary,
     calling,
     codecs,
+    data_subscribing,
     draining,
     dynacast,
     failing,
@@ -115,6 +116,7 @@ class Rooms:
             if session.number in ctx.sessions:
                 subscribing.refill(ctx, session)
                 negotiating.settle(ctx, session)
+                data_subscribing.tell(ctx, session)
 
     def _settle(self) -> None:
         """Tell what is new in the rooms that were touched."""

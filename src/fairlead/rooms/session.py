@@ -21,6 +21,7 @@ from fairlead.protocol.join import Join
 from fairlead.protocol.node import SetQuality, TransportName
 from fairlead.protocol.sdp import MediaSection
 from fairlead.rooms.absence import Absence
+from fairlead.rooms.datatrack import DataTracks
 from fairlead.rooms.grading import Grade
 from fairlead.rooms.own_fields import OwnFields
 from fairlead.rooms.publications import Publications
@@ -125,6 +126,7 @@ class Session:
         self.absence = Absence()
         self.own_fields = OwnFields()
         self.publications = Publications()
+        self.data = DataTracks()
         self.offers = ClientOffers()
         self.client_lines = ClientLines()
         self.server_lines = ServerLines()
@@ -218,6 +220,7 @@ class Session:
         self.refused.clear()
         self.levels.clear()
         self.qualities.clear()
+        self.data.move()
         self.info.sid = sid
         self.info.version = 0
         self.info.joined_at = int(now)
@@ -229,7 +232,9 @@ class Session:
         self.info.version += 1
         del self.info.tracks[:]
         self.info.tracks.extend(track.info for track in live)
-        self.info.is_publisher = bool(live)
+        del self.info.data_tracks[:]
+        self.info.data_tracks.extend(self.data.infos())
+        self.info.is_publisher = bool(live or self.data.published)
         copy = ParticipantInfo()
         copy.CopyFrom(self.info)
         return copy
@@ -255,6 +260,8 @@ class Session:
             backups=list(backups),
             quality=self.quality,
             left=left,
+            data_tracks=self.data.records(),
+            data_heard=self.data.recorded,
         )
 
 

@@ -67,6 +67,13 @@ MAX_PENDING_TRACKS = 20
 MAX_WISHES = 4096
 """Explicit subscriptions that a session may hold for tracks that are not there."""
 
+MAX_DATA_TRACKS = 256
+"""That a participant may publish."""
+MAX_DATA_HEARD = 1024
+"""Data tracks that a participant hears at a time; others that it asked for wait."""
+MAX_DATA_WISHES = 2048
+"""Explicit subscriptions to data tracks that a session may hold for tracks that are not there."""
+
 WIDER_DELAY = 2.0
 """Seconds between a wider set of regions and media under it: until then the nodes on its way may
 not know it, and would drop what they may carry."""

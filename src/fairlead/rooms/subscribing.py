@@ -6,7 +6,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
 from fairlead.protocol.sdp import MediaSection
-from fairlead.rooms import codecs, failing, watching
+from fairlead.rooms import codecs, data_subscribing, failing, watching
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
@@ -36,10 +36,12 @@ def review_session(ctx: Context, room: Room, session: Session) -> None:
     """Decide anew about every track of the room."""
     for track in list(room.tracks.values()):
         review(ctx, room, session, track)
+    data_subscribing.review_session(ctx, room, session)
 
 
 def refill(ctx: Context, session: Session) -> None:
     """It may hear fewer tracks than its limit now: those that waited come, oldest first."""
+    data_subscribing.refill(ctx, session)
     if session.over_limit:
         session.over_limit = False
         review_session(ctx, ctx.room_of(session), session)
@@ -168,6 +170,7 @@ def review_publisher(ctx: Context, room: Room, publisher: Session | RemotePartic
     """Decide anew who hears a publisher's tracks."""
     for track in [t for t in room.tracks.values() if t.publisher is publisher]:
         review_track(ctx, room, track)
+    data_subscribing.review_publisher(ctx, room, publisher)
 
 
 def heard_elsewhere(ctx: Context, room: Room, tracks: list[str]) -> None:

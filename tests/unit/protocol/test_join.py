@@ -54,6 +54,16 @@ def test_pauses_are_taken_by_who_says_so(allowed: bool) -> None:
     assert not parse({}, False).allow_pause
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_data_tracks_are_subscribed_to_by_who_says_so(asked: bool) -> None:
+    settings = {"auto_subscribe": True, "auto_subscribe_data_track": asked}
+    request = JoinRequest(connection_settings=settings).SerializeToString()
+    assert parse({"join_request": wrap(request)}, True).auto_subscribe_data == asked
+    query = {"auto_subscribe_data_track": str(int(asked))}
+    assert parse(query, False).auto_subscribe_data == asked
+    assert not parse({}, False).auto_subscribe_data
+
+
 def test_a_join_request_makes_the_old_path_a_single_connection_too() -> None:
     request = JoinRequest(metadata="m").SerializeToString()
     join = parse({"join_request": wrap(request)}, False)

@@ -137,7 +137,7 @@ def test_the_packet_path_follows() -> None:
         assert mine[1].layers[0].stream >> 48 == 2
         assert mine[2].participant == listener.number
     [adopted] = commands(call.far, marks[1], node.AdoptConnection)
-    assert (adopted.participant, adopted.channels) == (again.number, [1, 3])
+    assert (adopted.participant, adopted.channels) == (again.number, [1, 3, 102])
     [hears] = [x for x in far if x.track == call.bens]
     assert (hears.participant, type(hears)) == (again.number, node.Subscribe)
 

@@ -15,6 +15,7 @@ from fairlead.protocol.operation import RemoveParticipant
 from fairlead.rooms.inputs import Ticked
 from fairlead.rooms.rendition import track_sid
 from tests.unit.rooms.stage import Client, Stage, connect, track_request
+from tests.unit.rooms.test_data_tracks import handles, sent
 
 IDENTITIES = st.sampled_from(["ann", "ben", "carl"])
 EDGES = st.integers(0, 2)
@@ -107,6 +108,29 @@ class Network(RuleBasedStateMachine):
             chosen = tracks[track % len(tracks)]
             client.say(subscription={"track_sids": [chosen], "subscribe": subscribe})
 
+    @rule(pick=PICK, handle=st.integers(1, 3), name=st.sampled_from(["pose", "door"]))
+    def publish_data(self, pick: int, handle: int, name: str) -> None:
+        self.tick()
+        _, client = self.someone(pick)
+        if client is not None:
+            client.say(publish_data_track_request={"pub_handle": handle, "name": name})
+
+    @rule(pick=PICK, handle=st.integers(1, 3))
+    def unpublish_data(self, pick: int, handle: int) -> None:
+        self.tick()
+        _, client = self.someone(pick)
+        if client is not None:
+            client.say(unpublish_data_track_request={"pub_handle": handle})
+
+    @rule(pick=PICK, track=PICK, subscribe=st.booleans())
+    def subscribe_data(self, pick: int, track: int, subscribe: bool) -> None:
+        self.tick()
+        _, client = self.someone(pick)
+        tracks = sorted(self.live_data())
+        if client is not None and tracks:
+            chosen = {"track_sid": tracks[track % len(tracks)], "subscribe": subscribe}
+            client.say(update_data_subscription={"updates": [chosen]})
+
     @rule(pick=PICK, how=st.sampled_from(["leave", "lose", "remove", "close"]))
     def depart(self, pick: int, how: str) -> None:
         self.tick()
@@ -165,6 +189,19 @@ class Network(RuleBasedStateMachine):
                 assert all(track.endswith(".vp8") for track in pictures)
 
     @invariant()
+    def everyone_is_sent_data_under_the_handles_that_it_was_told(self) -> None:
+        live = self.live_data()
+        for stage in self.stages:
+            on_the_way = sent(stage)
+            for client in (c for at, c in self.clients() if at is stage):
+                told = client.heard("data_track_subscriber_handles")
+                known = handles(told[-1]) if told else {}
+                number = client.number
+                mine = {x.track for x in stage.told(node.AddDataTrack) if x.publisher == number}
+                assert known.keys() <= live - mine
+                assert known == {sid: h for (who, sid), h in on_the_way.items() if who == number}
+
+    @invariant()
     def everyone_knows_everyone(self) -> None:
         people = {c.sid: c for _, c in self.clients()}
         for _, client in self.clients():
@@ -217,6 +254,15 @@ class Network(RuleBasedStateMachine):
     def negotiate(self, client: Client) -> None:
         if self.offers[id(client)]:
             client.offer(*self.offers[id(client)], offer_id=self.count + 1)
+
+    def live_data(self) -> set[str]:
+        """Data tracks that their own edge's node has."""
+        live: set[str] = set()
+        for stage in self.stages:
+            added = stage.told(node.AddDataTrack)
+            gone = {x.track for x in stage.told(node.RemoveTrack)}
+            live |= {x.track for x in added if x.publisher is not None} - gone
+        return live
 
     def live(self) -> set[str]:
         """Tracks that their own edge's node has."""

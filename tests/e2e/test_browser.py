@@ -72,6 +72,30 @@ async def test_messages(ends: Ends, room: str, browser: Browser, dual: bool) -> 
         assert await ayu.call("call", "ben", "greet", "hi") == "hello ayu: hi"
 
 
+@pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
+async def test_data_tracks(ends: Ends, room: str, browser: Browser, dual: bool) -> None:
+    async with (
+        joined_page(browser, ends.near, room, "ayu", dual=dual) as ayu,
+        joined_page(browser, ends.far, room, "ben", dual=dual) as ben,
+    ):
+        sid = await ayu.call("push", "pose")
+        assert sid.startswith("DTR_")
+        end = time.monotonic() + WITHIN_S
+        seen: set[str] = set()
+        # Every tenth is of more than one packet.
+        while not any(text.endswith("/40000") for text in seen) or len(seen) < 20:
+            assert time.monotonic() < end, f"only {seen}"
+            entries = await ben.events("frame")
+            seen = {one["text"] for one in entries}
+            assert len(seen) == len(entries), "no frame twice"
+            assert {(one["identity"], one["topic"]) for one in entries} <= {("ayu", "pose")}
+        lengths = {text.partition("/")[2] for text in seen}
+        assert lengths <= {"2", "3", "4", "5", "40000"}
+        await ayu.call("stopPushing")
+        await ben.expect("frames_ended", topic="pose")
+        assert await ayu.events("frame") == []
+
+
 async def test_simulcast_brings_the_top_layer(ends: Ends, room: str, browser: Browser) -> None:
     size = (1280, 720)
     async with (

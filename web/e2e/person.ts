@@ -3,8 +3,10 @@
 import {
   BackupCodecPolicy,
   type BackupVideoCodec,
-  LogLevel,
+  type LocalDataTrack,
   type LocalVideoTrack,
+  LogLevel,
+  type RemoteDataTrack,
   type RemoteTrack,
   Room,
   RoomEvent,
@@ -18,6 +20,9 @@ import { lack } from "./lacking";
 import { draw } from "./picture";
 
 const FRAME_RATE = 15;
+const PUSH_MS = 20;
+/** Of every tenth frame: more than one packet takes. */
+const LARGE_BYTES = 40_000;
 
 interface Chirp {
   start_hz: number;
@@ -47,6 +52,7 @@ interface Entry {
 class Person {
   private readonly room: Room;
   private readonly log: Entry[] = [];
+  private pushed?: { track: LocalDataTrack; timer: number };
 
   constructor(singlePeerConnection: boolean) {
     this.room = new Room({ singlePeerConnection, adaptiveStream: false, dynacast: false });
@@ -165,6 +171,25 @@ class Person {
     await this.room.localParticipant.sendText(text, { topic });
   }
 
+  /** Publishes a data track and pushes numbered frames on it; gives its sid. */
+  async push(name: string): Promise<string> {
+    const track = await this.room.localParticipant.publishDataTrack({ name });
+    let number = 0;
+    const timer = window.setInterval(() => {
+      number += 1;
+      const text = `${number} `.padEnd(number % 10 === 0 ? LARGE_BYTES : 0, "x");
+      track.tryPush({ payload: new TextEncoder().encode(text) });
+    }, PUSH_MS);
+    this.pushed = { track, timer };
+    return track.info?.sid ?? "";
+  }
+
+  /** Ends the data track. */
+  async stopPushing(): Promise<void> {
+    window.clearInterval(this.pushed?.timer);
+    await this.pushed?.track.unpublish();
+  }
+
   async call(identity: string, method: string, payload: string): Promise<string> {
     const destinationIdentity = identity;
     return this.room.localParticipant.performRpc({ destinationIdentity, method, payload });
@@ -205,6 +230,17 @@ class Person {
     }
   }
 
+  /** Notes each frame by its number and its length, and the end. */
+  private async read(track: RemoteDataTrack): Promise<void> {
+    const of = { identity: track.publisherIdentity, topic: track.info.name };
+    const reader = track.subscribe().getReader();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const text = new TextDecoder().decode(next.value.payload);
+      this.log.push({ name: "frame", text: `${parseInt(text, 10)}/${text.length}`, ...of });
+    }
+    this.log.push({ name: "frames_ended", ...of });
+  }
+
   private listenToRoom(): void {
     const note = (entry: Entry) => this.log.push(entry);
     this.room
@@ -225,6 +261,9 @@ class Person {
       .on(RoomEvent.TrackUnmuted, (_, who) =>
         note({ name: "track_unmuted", identity: who.identity }),
       )
+      .on(RoomEvent.DataTrackPublished, (track) => {
+        void this.read(track);
+      })
       .on(RoomEvent.SignalReconnecting, () => note({ name: "signal_reconnecting" }))
       .on(RoomEvent.Reconnecting, () => note({ name: "reconnecting" }))
       .on(RoomEvent.Reconnected, () => note({ name: "reconnected" }))

@@ -77,6 +77,11 @@ mod tests {
             audio.class(&packet(Format::Red, 1, false, &[])),
             Class::Audio
         );
+        let mut data = Local::new(0, false);
+        assert_eq!(
+            data.class(&packet(Format::Data, 0, false, &[])),
+            Class::Rest
+        );
         for base in [false, true] {
             let mut video = Local::new(0, base);
             let mut class = |timestamp, keyframe, payload| {

@@ -23,6 +23,22 @@ fn picture(sequence: u64) -> Arc<MediaPacket> {
     })
 }
 
+/// A packet of a data track that goes into one datagram.
+fn short_data(sequence: u64) -> Arc<MediaPacket> {
+    Arc::new(MediaPacket {
+        format: Format::Data,
+        ..(*packet(sequence, 1_000)).clone()
+    })
+}
+
+/// The longest that SDKs send.
+fn long_data(sequence: u64) -> Arc<MediaPacket> {
+    Arc::new(MediaPacket {
+        format: Format::Data,
+        ..(*packet(sequence, 16_000)).clone()
+    })
+}
+
 /// What happened to the packets of one stream that were sent in some seconds.
 struct Fate {
     lost: f64,
@@ -33,6 +49,17 @@ struct Fate {
 /// Node 1 talks to node 2: a voice (50 packets of 100 bytes a second), a base of 0.4 Mb/s and an upper layer
 /// of 3.2 Mb/s, for so many seconds; what became of those of the last `judged` seconds.
 fn call(world: &mut World, seconds: u64, judged: u64) -> BTreeMap<u64, Fate> {
+    call_with(world, seconds, judged, picture, 8)
+}
+
+/// The same, with so many other packets every 20 ms instead of the upper layer.
+fn call_with(
+    world: &mut World,
+    seconds: u64,
+    judged: u64,
+    rest: fn(u64) -> Arc<MediaPacket>,
+    many: usize,
+) -> BTreeMap<u64, Fate> {
     world.forget();
     let mut sent: BTreeMap<(StreamId, u64), Instant> = BTreeMap::new();
     let mut counters = [0u64; 4];
@@ -46,8 +73,8 @@ fn call(world: &mut World, seconds: u64, judged: u64) -> BTreeMap<u64, Fate> {
     for _ in 0..seconds * 50 {
         send(world, AUDIO, |n| packet(n, 100));
         send(world, BASE, picture);
-        for _ in 0..8 {
-            send(world, REST, picture);
+        for _ in 0..many {
+            send(world, REST, rest);
         }
         world.run(ms(20));
     }
@@ -71,7 +98,10 @@ fn call(world: &mut World, seconds: u64, judged: u64) -> BTreeMap<u64, Fate> {
         late_of_those.sort_unstable();
         Fate {
             lost: 1.0 - late_of_those.len() as f64 / late.len() as f64,
-            late_p99: late_of_those[late_of_those.len() * 99 / 100],
+            late_p99: late_of_those
+                .get(late_of_those.len() * 99 / 100)
+                .copied()
+                .unwrap_or_default(),
         }
     };
     [AUDIO, BASE, REST]
@@ -119,6 +149,26 @@ fn a_narrow_way_carries_the_voice_and_the_base_in_time() {
         assert!(audio.late_p99 < ms(80), "{queue:?}: {:?}", audio.late_p99);
         assert!(base.lost < 0.01, "{queue:?}: {}", base.lost);
         assert!((0.5..0.75).contains(&rest.lost), "{queue:?}: {}", rest.lost);
+    }
+}
+
+#[test]
+fn a_flood_on_a_data_track_takes_what_voice_and_base_leave() {
+    // 19 Mb/s of each kind.
+    for (data, many) in [(short_data as fn(u64) -> _, 48), (long_data, 3)] {
+        let mut world = talking();
+        world.narrow(1, 2, 2e6, ms(150));
+        let fates = call_with(&mut world, 12, 8, data, many);
+        let (audio, base, rest) = (&fates[&AUDIO], &fates[&BASE], &fates[&REST]);
+        assert_eq!(audio.lost, 0.0, "{many}");
+        assert!(audio.late_p99 < ms(80), "{many}: {:?}", audio.late_p99);
+        assert!(base.lost < 0.01, "{many}: {}", base.lost);
+        assert!(rest.lost > 0.9, "{many}: {}", rest.lost);
+        // Packets of one datagram get all the room that is left.
+        assert!(rest.lost < 0.95 || many == 3, "{many}: {}", rest.lost);
+        assert!(world.count(1, "mesh_shed_rest") > 1_000, "{many}");
+        assert_eq!(world.count(1, "mesh_shed_audio"), 0, "{many}");
+        assert_eq!(world.count(1, "mesh_copies_sent_rest"), 0, "{many}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::values::DataTrackInfo;
 /// Every data track that this worker knows of.
 #[derive(Debug, Default)]
 pub(crate) struct DataTracks {
-    tracks: HashMap<StreamId, DataTrack>,
+    tracks: BTreeMap<StreamId, DataTrack>,
     by_sid: HashMap<String, StreamId>,
     /// By publisher and its handle.
     by_handle: HashMap<(u64, u16), StreamId>,
@@ -103,8 +103,7 @@ impl DataTracks {
     pub(crate) fn unsubscribe_all(&mut self, participant: u64, out: &mut Vec<Output>) {
         let of = |t: &DataTrack| t.subscribers.contains_key(&participant);
         let of = self.tracks.iter().filter(|(_, track)| of(track));
-        let mut streams: Vec<StreamId> = of.map(|(stream, _)| *stream).collect();
-        streams.sort_unstable();
+        let streams: Vec<StreamId> = of.map(|(stream, _)| *stream).collect();
         for stream in streams {
             self.end(participant, stream, out);
         }

@@ -82,6 +82,10 @@ class TrackLayer(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: int
     quality: int
+    ssrc: int | None = None
+    """Of its packets, as its publisher's client chose it and no offer tells."""
+    rtx: int | None = None
+    """Of what is sent again."""
 
 
 class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):

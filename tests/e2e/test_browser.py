@@ -160,6 +160,25 @@ async def test_a_page_and_the_python_sdk(
         await ayu.expect("data_received", text="from Python", identity="ben")
 
 
+async def test_a_picture_of_several_layers_goes_on_at_another_edge(
+    ends: Ends, room: str, browser: Browser
+) -> None:
+    async with (
+        door_to(ends.near) as (door, near),
+        joined_page(browser, near, room, "ayu") as ayu,
+        joined_page(browser, ends.far, room, "ben") as ben,
+    ):
+        await ayu.show(AYU, simulcast=True)
+        await ben.watch("ayu", AYU, count=30)
+        door.lead_to(ends.far)
+        door.cut()
+        await ayu.expect("signal_reconnecting")
+        await ayu.expect("reconnected")
+        await ben.watch("ayu", AYU, count=30, within=2 * WITHIN_S)
+        assert not await ben.events("track_unsubscribed")
+        assert not await ayu.events("reconnecting")
+
+
 @pytest.mark.parametrize("dual", [False, True], ids=["single", "dual"])
 async def test_a_page_comes_back_at_another_edge(
     ends: Ends, room: str, browser: Browser, dual: bool

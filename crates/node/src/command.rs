@@ -123,6 +123,12 @@ pub enum Command {
         track: String,
         handle: u16,
     },
+    ExpectSource {
+        participant: u64,
+        stream: u64,
+        ssrc: u32,
+        rtx: Option<u32>,
+    },
     SendData {
         room: ByteBuf,
         packet: ByteBuf,
@@ -381,6 +387,7 @@ impl Command {
             | Command::HoldData { participant, .. }
             | Command::HandOver { participant }
             | Command::SubscribeData { participant, .. }
+            | Command::ExpectSource { participant, .. }
             | Command::Restrict { participant, .. }
             | Command::MoveParticipant { participant, .. }
             | Command::Call { participant, .. } => Some(*participant),

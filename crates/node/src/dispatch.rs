@@ -258,6 +258,20 @@ impl Node {
                 self.sfu(now, sfu::Input::AddDataTrack(info));
                 self.tell_source(now, stream, out);
             }
+            Command::ExpectSource {
+                participant,
+                stream,
+                ssrc,
+                rtx,
+            } => self.sfu(
+                now,
+                sfu::Input::ExpectSource {
+                    participant,
+                    stream: StreamId(stream),
+                    ssrc,
+                    rtx,
+                },
+            ),
             Command::SubscribeData {
                 participant,
                 track,

@@ -36,6 +36,11 @@ pub enum Event {
         track: String,
         mime: &'static str,
     },
+    StreamSource {
+        stream: u64,
+        ssrc: u32,
+        rtx: Option<u32>,
+    },
     Levels {
         levels: Vec<Level>,
     },

@@ -311,6 +311,10 @@ impl Node {
             sfu::Output::TrackLive { track, mime } => {
                 out.events.push(Event::TrackLive { track, mime });
             }
+            sfu::Output::StreamSource { stream, ssrc, rtx } => {
+                let stream = stream.0;
+                out.events.push(Event::StreamSource { stream, ssrc, rtx });
+            }
             sfu::Output::SubscriptionLive { participant, track } => {
                 out.events
                     .push(Event::SubscriptionLive { participant, track });

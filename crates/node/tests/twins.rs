@@ -35,6 +35,11 @@ fn events() -> Vec<Event> {
             track: "TR_a".into(),
             mime: "audio/opus",
         },
+        Event::StreamSource {
+            stream: (1 << 48) | 7,
+            ssrc: u32::MAX,
+            rtx: None,
+        },
         Event::Resumed {
             participant: 1,
             last_sequence: u32::MAX,
@@ -159,7 +164,7 @@ fn commands_are_what_python_encodes() {
         read += 1;
         rest = tail;
     }
-    assert_eq!(read, 34, "one sample of each command");
+    assert_eq!(read, 35, "one sample of each command");
 }
 
 #[test]

@@ -109,6 +109,13 @@ pub enum Input<'a> {
         track: &'a str,
         handle: u16,
     },
+    /// What a participant that another node had publishes as a layer of its track.
+    ExpectSource {
+        participant: u64,
+        stream: StreamId,
+        ssrc: u32,
+        rtx: Option<u32>,
+    },
     Unsubscribe {
         participant: u64,
         track: &'a str,
@@ -225,6 +232,13 @@ pub enum Output {
     TrackLive {
         track: String,
         mime: &'static str,
+    },
+    /// A layer of a track is known by these SSRCs from now on: what its publisher does not name in
+    /// its offers, and at some time in its packets no more.
+    StreamSource {
+        stream: StreamId,
+        ssrc: u32,
+        rtx: Option<u32>,
     },
     SubscriptionLive {
         participant: u64,

@@ -268,6 +268,17 @@ impl Sfu {
                 mid,
                 track,
             } => self.publish(participant, mid, track),
+            Input::ExpectSource {
+                participant,
+                stream,
+                ssrc,
+                rtx,
+            } => {
+                let transport = self.transport((participant, Side::Publisher));
+                if !transport.is_some_and(|t| t.expect(stream, ssrc, rtx)) {
+                    self.count("source_unbound");
+                }
+            }
             Input::SetMuted { track, muted } => self.set_muted(now, track, muted, out),
             Input::Subscribe {
                 participant,
@@ -669,6 +680,9 @@ impl Sfu {
             Happened::Returned => self.renew(now, key, "clients_returned", out),
             Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
             Happened::Unbound => self.count("media_unbound"),
+            Happened::Source { stream, ssrc, rtx } => {
+                out.push(Output::StreamSource { stream, ssrc, rtx });
+            }
             Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),
             Happened::Message { reliable, bytes } => {
                 self.message(now, participant, reliable, &bytes, out);

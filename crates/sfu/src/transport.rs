@@ -107,6 +107,12 @@ pub(crate) enum Happened {
     /// Nothing reached the client for a while; now something does.
     Returned,
     Packet(StreamId, MediaPacket),
+    /// A layer comes under these SSRCs.
+    Source {
+        stream: StreamId,
+        ssrc: u32,
+        rtx: Option<u32>,
+    },
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
     KeyframeRequest(Mid),
@@ -174,6 +180,8 @@ pub(crate) struct Transport {
     types: PayloadTypes,
     bindings: Vec<(Mid, Option<Rid>, StreamId)>,
     sources: HashMap<Ssrc, Option<StreamId>>,
+    /// The SSRCs of layers, and of their retransmissions, as they were told.
+    told_sources: HashMap<StreamId, (Ssrc, Option<Ssrc>)>,
     round_trip: Option<Duration>,
     /// Measured with extended reports (RFC 3611 section 4.5), which not all clients answer.
     repair_round_trip: Option<Duration>,
@@ -291,6 +299,7 @@ impl Transport {
             types: PayloadTypes::new(),
             bindings: Vec::new(),
             sources: HashMap::new(),
+            told_sources: HashMap::new(),
             round_trip: None,
             repair_round_trip: None,
             repair_wait: None,
@@ -433,6 +442,24 @@ impl Transport {
         self.sources.clear();
         self.requests.forget(stream);
         self.sounds.remove(&stream);
+        self.told_sources.remove(&stream);
+    }
+
+    /// Let what comes under these SSRCs be what is bound as a stream. False: nothing is.
+    pub(crate) fn expect(&mut self, stream: StreamId, ssrc: u32, rtx: Option<u32>) -> bool {
+        let Some((mid, rid, _)) = self.bindings.iter().find(|(_, _, s)| *s == stream) else {
+            return false;
+        };
+        let (mid, rid) = (*mid, *rid);
+        if self.rtc.media(mid).is_none() {
+            return false;
+        }
+        let rtx = rtx.map(Ssrc::from);
+        self.rtc
+            .direct_api()
+            .expect_stream_rx(ssrc.into(), rtx, mid, rid);
+        self.sources.clear();
+        true
     }
 
     /// Ask the publisher for a keyframe of a stream.

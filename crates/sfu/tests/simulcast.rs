@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::World;
-use sfu::{Input, Kind, Layer, Side, TrackInfo};
+use sfu::{Input, Kind, Layer, Output, Side, TrackInfo};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
 use wire::{RoomKey, StreamId};
@@ -55,8 +55,8 @@ fn layers_seen(w: &World, client: usize, since: usize) -> Vec<u8> {
     seen
 }
 
-#[test]
-fn the_best_layer_and_a_seamless_change() {
+/// A call in which one publishes three layers and one watches.
+fn call() -> (World, usize, usize) {
     let mut w = World::new();
     let ann = w.join_with(1, &[(MediaKind::Video, Direction::SendOnly)], &RIDS);
     let bob = w.join(1, &[(MediaKind::Video, Direction::RecvOnly)]);
@@ -86,6 +86,43 @@ fn the_best_layer_and_a_seamless_change() {
         mid: &mid,
         track: "TR_v",
     });
+    (w, ann, bob)
+}
+
+#[test]
+fn what_each_layer_comes_under_is_told_once_and_taken_from_elsewhere() {
+    let (mut w, ann, _) = call();
+    film(&mut w, ann, 0, 100, &[0, 1, 2]);
+    let told: Vec<(u64, u32)> = w
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Output::StreamSource { stream, ssrc, .. } => Some((stream.0, *ssrc)),
+            _ => None,
+        })
+        .collect();
+    let mid = w.clients[ann].mids[0];
+    let mut api = w.clients[ann].rtc.direct_api();
+    let sent = RIDS.map(|rid| {
+        let tx = api.stream_tx_by_mid(mid, Some(rid.into())).unwrap();
+        *tx.ssrc()
+    });
+    let expected: Vec<(u64, u32)> = (10..).zip(sent).collect();
+    assert_eq!(told, expected);
+    for (participant, stream, unbound) in [(1, 10, 0), (1, 99, 1), (7, 10, 2)] {
+        w.input(Input::ExpectSource {
+            participant,
+            stream: StreamId(stream),
+            ssrc: 5,
+            rtx: Some(6),
+        });
+        assert_eq!(w.count("source_unbound"), unbound);
+    }
+}
+
+#[test]
+fn the_best_layer_and_a_seamless_change() {
+    let (mut w, ann, bob) = call();
     film(&mut w, ann, 0, 100, &[0, 1, 2]);
     assert_eq!(
         layers_seen(&w, bob, 0).last(),

@@ -373,6 +373,15 @@ class AddDataTrack(Message, frozen=True):
     """The `Policy` under which it crosses the mesh; 0 is everywhere."""
 
 
+class ExpectSource(Message, frozen=True):
+    """What another node told of a stream (`StreamSource`) whose publisher is here now."""
+
+    participant: int
+    stream: int
+    ssrc: int
+    rtx: int | None
+
+
 class SubscribeData(Message, frozen=True):
     """Send a data track to a participant, in whose packets it has this handle, 1 to 65535; again
     to change it. `Unsubscribe` ends it."""
@@ -417,6 +426,7 @@ Command = (
     | HandOver
     | AddDataTrack
     | SubscribeData
+    | ExpectSource
 )
 
 
@@ -463,6 +473,15 @@ class TrackLive(Message, frozen=True):
 
     track: str
     mime: str
+
+
+class StreamSource(Message, frozen=True):
+    """One encoding of a simulcast track published here comes under this SSRC (``rtx``: what is sent
+    again of it). Clients name neither in their offers, and in packets only at first."""
+
+    stream: int
+    ssrc: int
+    rtx: int | None
 
 
 class Level(Message, frozen=True):
@@ -641,6 +660,7 @@ Event = (
     | NegotiationFailed
     | TransportState
     | TrackLive
+    | StreamSource
     | Levels
     | SubscriptionLive
     | Quality

@@ -171,8 +171,11 @@ def _session(
     session.active, session.fresh = True, False
     session.absence.silent = True
     tracks = {track.sid: track for track in info.tracks}
+    records = {record.sid: record for record in remote.record.tracks}
     for published in state.publish_tracks:
-        session.publications.add(Publication.moved(tracks[published.track.sid], published.cid))
+        sid = published.track.sid
+        moved = Publication.moved(tracks[sid], published.cid, records.get(sid))
+        session.publications.add(moved)
     said = {published.info.sid for published in state.publish_data_tracks}
     for data in [one for one in remote.info.data_tracks if one.sid in said]:
         session.data.published[data.pub_handle] = DataPublication(data)

@@ -20,7 +20,7 @@ from livekit.protocol.rtc import AddTrackRequest
 from fairlead.policy.overload import BEST
 from fairlead.protocol.node import AddTrack
 from fairlead.protocol.sdp import MediaSection, SectionEdit
-from fairlead.rooms.rendition import NONE, Rendition, backup_id, recorded
+from fairlead.rooms.rendition import NONE, Rendition, backup_id, recorded, sources_of
 from fairlead.types import BackupRecord, TrackRecord
 
 SOURCE_LETTERS = {
@@ -62,8 +62,8 @@ class Publication:
         """Its publisher was told of the first subscriber."""
 
     @classmethod
-    def moved(cls, info: TrackInfo, cid: str) -> Publication:
-        """A track that another edge took, live already."""
+    def moved(cls, info: TrackInfo, cid: str, record: TrackRecord | None = None) -> Publication:
+        """A track that another edge took, live already; ``record`` is that edge's."""
         track = cls(info.sid, AddTrackRequest(cid=cid, type=info.type))
         track.info.CopyFrom(info)
         track.announced = [codec_name(codec.mime_type) for codec in info.codecs]
@@ -80,6 +80,10 @@ class Publication:
                 track.backup.place = second.mid
                 track.backup.live = True
                 track.backup.needed = track.backup.told_needed = BEST
+        if record is not None:
+            primary.sources = sources_of(record.layers)
+            if track.backup is not None and record.backup is not None:
+                track.backup.sources = sources_of(record.backup.layers)
         return track
 
     @property
@@ -115,11 +119,9 @@ class Publication:
         """What subscribers' edges need to know of its backup."""
         if self.backup is None:
             return None
-        sent = self.backup.layers if self.backup.live else []
+        sent = recorded(self.backup) if self.backup.live else []
         name = codec_name(self.info.codecs[1].mime_type)
-        return BackupRecord(
-            name=self.backup.name, codec=name, layers=recorded(sent), everyone=self.regressed
-        )
+        return BackupRecord(name=self.backup.name, codec=name, layers=sent, everyone=self.regressed)
 
     @property
     def record(self) -> TrackRecord:
@@ -127,7 +129,7 @@ class Publication:
         return TrackRecord(
             sid=self.sid,
             kind=self.kind,
-            layers=recorded(self.primary.layers),
+            layers=recorded(self.primary),
             red=self.red,
             backup=self.backup_record,
         )

@@ -72,7 +72,25 @@ def carry(
     ctx.out.tell(publication.command(rendition, room.key, session.number, tag))
     if publication.info.muted:
         ctx.out.tell(node.SetMuted(track=rendition.name, muted=True))
-    ctx.out.tell(node.Publish(participant=session.number, mid=rendition.mid, track=rendition.name))
+    number = session.number
+    ctx.out.tell(node.Publish(participant=number, mid=rendition.mid, track=rendition.name))
+    for layer in rendition.layers:
+        if layer.rid is not None and layer.quality in rendition.sources:
+            ssrc, rtx = rendition.sources[layer.quality]
+            ctx.out.tell(
+                node.ExpectSource(participant=number, stream=layer.stream, ssrc=ssrc, rtx=rtx)
+            )
+
+
+def source(ctx: Context, event: node.StreamSource) -> None:
+    """A layer comes under these SSRCs: whichever edge has the session next has to know."""
+    for session in ctx.sessions.values():
+        for rendition in session.publications.renditions():
+            for layer in rendition.layers:
+                if layer.stream == event.stream:
+                    rendition.sources[layer.quality] = (event.ssrc, event.rtx)
+                    ctx.touch(ctx.room_of(session)).rerecord[session.number] = session
+                    return
 
 
 def unbind(ctx: Context, session: Session, gone: list[Rendition]) -> None:

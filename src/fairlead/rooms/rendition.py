@@ -16,6 +16,7 @@ from fairlead.types import TrackLayer
 QUALITIES = {"q": 0, "h": 1, "f": 2}
 MAX_LAYERS = 3
 NONE = -1
+Source = tuple[int, int | None]
 SEPARATOR = "."
 """Between a track's sid, which never has it, and the codec of its backup."""
 
@@ -46,6 +47,8 @@ class Rendition:
         self.place: str | None = None
         """The m-line that it had at another edge."""
         self.layers: list[Layer] = []
+        self.sources: dict[int, Source] = {}
+        """The SSRCs of its layers and of what is sent again of them, by quality."""
         self.live = False
         self.tag = 0
         """Of the room's set of regions, as the node last heard it."""
@@ -89,9 +92,18 @@ class Rendition:
         ]
 
 
-def recorded(layers: Sequence[Layer]) -> list[TrackLayer]:
+def recorded(rendition: Rendition) -> list[TrackLayer]:
     """Layers as other nodes need to know them."""
-    return [TrackLayer(stream=layer.stream, quality=layer.quality) for layer in layers]
+    return [
+        TrackLayer(stream=layer.stream, quality=layer.quality, ssrc=ssrc, rtx=rtx)
+        for layer in rendition.layers
+        for ssrc, rtx in [rendition.sources.get(layer.quality, (None, None))]
+    ]
+
+
+def sources_of(layers: Sequence[TrackLayer]) -> dict[int, Source]:
+    """What another node recorded of their SSRCs, by quality."""
+    return {x.quality: (x.ssrc, x.rtx) for x in layers if x.ssrc is not None}
 
 
 def _qualities(rids: list[str]) -> list[int]:

@@ -199,6 +199,8 @@ class Rooms:
         match event:
             case node.TrackLive():
                 publishing.go_live(ctx, event.track, event.mime)
+            case node.StreamSource():
+                publishing.source(ctx, event)
             case node.Levels():
                 self._levels(event)
             case node.Quality():

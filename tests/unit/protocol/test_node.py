@@ -68,6 +68,7 @@ COMMANDS: list[node.Command] = [
     node.HandOver(participant=1),
     node.AddDataTrack(track="DTR_a", stream=(1 << 48) | 7, publisher=1, handle=2**16 - 1, tag=7),
     node.SubscribeData(participant=1, track="DTR_a", handle=1),
+    node.ExpectSource(participant=1, stream=(1 << 48) | 7, ssrc=2**32 - 1, rtx=None),
 ]
 
 

@@ -17,7 +17,7 @@ from livekit.protocol.rtc import (
 from fairlead.protocol import node
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.inputs import DrainAsked, NodeRecordWent, ParticipantRecordWent
-from fairlead.rooms.outputs import DeleteRecord
+from fairlead.rooms.outputs import DeleteRecord, PutRecord
 from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Client, Stage, connect, offer, section
 
@@ -140,6 +140,36 @@ def test_the_packet_path_follows() -> None:
     assert (adopted.participant, adopted.channels) == (again.number, [1, 3, 102])
     [hears] = [x for x in far if x.track == call.bens]
     assert (hears.participant, type(hears)) == (again.number, node.Subscribe)
+
+
+def test_layers_are_known_by_what_the_first_edge_saw_of_them() -> None:
+    """Clients name the SSRCs of simulcast in no offer, and in packets only at first."""
+    call = Call()
+    lines = (*SPEAKING, "video sendonly cam q,h,f")
+    cam = call.near.publish(call.ann, "video", "cam")
+    call.ann.offer(*lines, offer_id=4)
+    call.near.live(cam, "video/VP8")
+    sources = [(100, None), (101, 201), (102, 202)]
+    layers = call.near.told(node.AddTrack)[-1].layers
+    for layer, (ssrc, rtx) in zip(layers, sources, strict=True):
+        call.near.hear(node.StreamSource(stream=layer.stream, ssrc=ssrc, rtx=rtx))
+    call.near.hear(node.StreamSource(stream=1, ssrc=1, rtx=1))
+    again, since = call.far.come_back(call.ann), len(call.far.commands)
+    state = call.state()
+    state.publish_tracks.append(TrackPublishedResponse(cid="cam", track=TrackInfo(sid=cam)))
+    again.say(sync_state=state)
+    again.offer(*lines, offer_id=9)
+    told = commands(call.far, since, node.AddTrack, node.Publish, node.ExpectSource)
+    at = next(n for n, x in enumerate(told) if isinstance(x, node.AddTrack) and x.track == cam)
+    assert told[at + 1] == node.Publish(participant=again.number, mid="4", track=cam)
+    assert told[at + 2 : at + 5] == [
+        node.ExpectSource(participant=again.number, stream=layer.stream, ssrc=ssrc, rtx=rtx)
+        for layer, (ssrc, rtx) in zip(told[at].layers, sources, strict=True)
+    ]
+    # Yet another edge would know it, too.
+    puts = [x.record for x in reversed(call.far.records) if isinstance(x, PutRecord)]
+    record = next(r for r in puts if isinstance(r, ParticipantRecord) and r.sid == call.ann.sid)
+    assert [(x.ssrc, x.rtx) for t in record.tracks if t.sid == cam for x in t.layers] == sources
 
 
 def test_the_record_moves_with_it() -> None:

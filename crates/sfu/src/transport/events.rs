@@ -8,7 +8,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState};
 use wire::{Format, StreamId};
 
-use super::{DATA_TRACK, Happened, LOSSY, RELIABLE, Transport};
+use super::{DATA_TRACK, Happened, LOSSY, Mid, RELIABLE, Rid, Transport};
 use crate::packet::media_packet;
 use crate::redundancy::Lost;
 use crate::repair::APART;
@@ -133,6 +133,7 @@ impl Transport {
                 let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(clock));
                 self.repair_round_trip = stats.rtt.or(self.repair_round_trip);
                 let key = (stats.mid, stats.rid);
+                self.tell_source(key.0, key.1, happened);
                 self.gauge.received(key, stats.packets, stats.loss, jitter);
             }
             _ => {}
@@ -180,7 +181,7 @@ impl Transport {
     }
 
     fn packet(&mut self, rtp: RtpPacket, happened: &mut Vec<Happened>) {
-        let Some((stream, format)) = self.read(&rtp) else {
+        let Some((stream, format)) = self.read(&rtp, happened) else {
             happened.push(Happened::Unbound);
             return;
         };
@@ -197,7 +198,11 @@ impl Transport {
     }
 
     /// The stream that a packet is of, and its format.
-    fn read(&mut self, rtp: &RtpPacket) -> Option<(StreamId, Format)> {
+    fn read(
+        &mut self,
+        rtp: &RtpPacket,
+        happened: &mut Vec<Happened>,
+    ) -> Option<(StreamId, Format)> {
         let ssrc = rtp.header.ssrc;
         let stream = match self.sources.get(&ssrc) {
             Some(stream) => *stream,
@@ -210,10 +215,29 @@ impl Transport {
                 let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
                 let stream = exact.or_else(whole).map(|(_, _, s)| *s);
                 self.sources.insert(ssrc, stream);
+                self.tell_source(mid, rid, happened);
                 stream
             }
         };
         Some((stream?, self.types.format(rtp.header.payload_type)?))
+    }
+
+    /// Tell what a layer comes under, if that is news: of its retransmissions it is known later.
+    fn tell_source(&mut self, mid: Mid, rid: Option<Rid>, happened: &mut Vec<Happened>) {
+        let bound = self.bindings.iter().find(|b| (b.0, b.1) == (mid, rid));
+        let Some((.., stream)) = bound.filter(|_| rid.is_some()) else {
+            return;
+        };
+        let stream = *stream;
+        let mut api = self.rtc.direct_api();
+        let Some(rx) = api.stream_rx_by_mid(mid, rid) else {
+            return;
+        };
+        let source = (rx.ssrc(), rx.rtx());
+        if self.told_sources.insert(stream, source) != Some(source) {
+            let (ssrc, rtx) = (*source.0, source.1.map(|rtx| *rtx));
+            happened.push(Happened::Source { stream, ssrc, rtx });
+        }
     }
 
     /// Pass on the sound that waits for nothing any more.

@@ -279,6 +279,9 @@ class Context:
                         participant=number, transport=session.receiving, mid=mid, track=name
                     )
                 )
+                told = session.pictures_told.get(track.sid)
+                if told is not None and told.track == name:
+                    self.out.tell(told)
 
     def _may_reach(self, room: Room, other: int) -> bool:
         """Whether media of the room may go to another node: its record of the room is known (it

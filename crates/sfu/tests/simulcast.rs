@@ -93,7 +93,7 @@ fn call() -> (World, usize, usize) {
 fn what_each_layer_comes_under_is_told_once_and_taken_from_elsewhere() {
     let (mut w, ann, _) = call();
     film(&mut w, ann, 0, 100, &[0, 1, 2]);
-    let told: Vec<(u64, u32)> = w
+    let mut told: Vec<(u64, u32)> = w
         .events
         .iter()
         .filter_map(|e| match e {
@@ -101,6 +101,8 @@ fn what_each_layer_comes_under_is_told_once_and_taken_from_elsewhere() {
             _ => None,
         })
         .collect();
+    // The order of a picture's layers is that of the client's SSRCs.
+    told.sort_unstable();
     let mid = w.clients[ann].mids[0];
     let mut api = w.clients[ann].rtc.direct_api();
     let sent = RIDS.map(|rid| {

@@ -71,6 +71,7 @@ def test_every_command_of_the_protocol_is_read(node: core.Node) -> None:
         messages.Unsubscribe(participant=1, track="TR_1"),
         messages.AddDataTrack(track="DTR_1", stream=1 << 48 | 1, publisher=1, handle=5),
         messages.SubscribeData(participant=1, track="DTR_1", handle=1),
+        messages.ExpectSource(participant=1, stream=1 << 48 | 1, ssrc=7, rtx=8),
         messages.SendData(room=room, packet=b"x", reliable=True),
         messages.SetRoomNodes(room=room, nodes=[2]),
         messages.AddPeer(node=2, public_key=b"k" * 32, addresses=["127.0.0.1:9"]),

@@ -172,7 +172,8 @@ fn the_server_offers_tracks_and_data() {
         participant: 9,
         track: "TR_a",
     });
-    for (id, active) in [(3, false), (4, true)] {
+    // To go straight to another track changes nothing but the track's name, and is offered too.
+    for (id, active) in [(3, true), (4, false), (5, false), (6, true)] {
         let sections = [audio(Some(&mids[0]), active)];
         w.input(Input::CreateOffer {
             participant: 9,

@@ -118,9 +118,13 @@ class ServerLines:
         self._lines: list[_Line] = []
         self._offer_id = 0
         self._asked: list[tuple[_Line, str | None]] = []
+        self._agreed: list[tuple[_Line, str | None]] = []
+        """Those of the last offer that was answered."""
         self.outstanding = False
         self._changed = True
         """True at first: the connection itself needs an offer."""
+        self._renewed = True
+        """An offer is needed even if nothing changed."""
 
     @property
     def offer_id(self) -> int:
@@ -155,9 +159,14 @@ class ServerLines:
         if self.outstanding or not self._changed:
             return None
         self._changed = False
+        asked = [(line, line.track) for line in self._lines]
+        carries = all(line.sent == line.track for line in self._lines)
+        if carries and asked == self._agreed and not self._renewed:
+            return None  # what came has gone again
+        self._renewed = False
         self.outstanding = True
         self._offer_id += 1
-        self._asked = [(line, line.track) for line in self._lines]
+        self._asked = asked
         return [
             Section(mid=line.mid, kind=line.kind, active=track is not None)
             for line, track in self._asked
@@ -170,7 +179,7 @@ class ServerLines:
 
     def renew(self) -> None:
         """Another offer is needed though nothing changed: ICE restarts."""
-        self._changed = True
+        self._changed = self._renewed = True
 
     def asked_mids(self) -> set[str]:
         """The m-lines of the outstanding offer."""
@@ -179,6 +188,7 @@ class ServerLines:
     def lose(self) -> None:
         """The client never got the outstanding offer: what was new in it is not there."""
         self.outstanding = False
+        self._renewed = True
         self._asked = []
         for line in self._lines:
             line.mid = line.mid if line.taken else None
@@ -192,6 +202,7 @@ class ServerLines:
         """The client took the offer: what is carried anew (mid to track). A line that went to
         another track since waits for the offer that says so."""
         self.outstanding = False
+        self._agreed = self._asked
         new: dict[str, str] = {}
         for line, track in self._asked:
             line.taken = line.mid is not None

@@ -101,6 +101,29 @@ def test_a_track_that_ends_before_the_answer_is_not_sent() -> None:
     assert stage.told(node.Subscribe)[-1].track == other
 
 
+def subscribed(stage: Stage, client: Client) -> list[str]:
+    told = stage.told(node.Subscribe)
+    return [one.track for one in told if one.participant == client.number]
+
+
+def test_what_comes_and_goes_before_the_answer_needs_no_offer() -> None:
+    stage = Stage()
+    first = speaking(stage, "one")
+    client = dual(stage)
+    second = speaking(stage, "two")
+    client.say(subscription={"track_sids": [second], "subscribe": False})
+    answer(client)
+    assert len(stage.told(node.CreateOffer)) == 1
+    assert subscribed(stage, client) == [first]
+    # What is wanted again on its line has to be told, for the node sends it no more.
+    client.say(subscription={"track_sids": [second], "subscribe": True})
+    client.say(subscription={"track_sids": [first], "subscribe": False})
+    client.say(subscription={"track_sids": [first], "subscribe": True})
+    answer(client)
+    answer(client)
+    assert sorted(subscribed(stage, client)[1:]) == sorted([second, first])
+
+
 def test_no_answer_in_time_sends_it_to_join_anew() -> None:
     stage = Stage()
     client = dual(stage)

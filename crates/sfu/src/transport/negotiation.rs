@@ -81,6 +81,18 @@ impl Transport {
             mids.push(mid.to_string());
         }
         let restart = restart_ice.then(|| api.ice_restart(true));
+        // An m-line that went from one track to another is as it was to str0m, which offers only
+        // what changed; the client has to hear of the track.
+        let kept = sections.iter().find(|section| section.mid.is_some());
+        if let Some(section) = kept.filter(|_| !api.has_changes()) {
+            let mid = Mid::from(section.mid.as_deref().unwrap_or_default());
+            let (this, other) = match section.active {
+                true => (Direction::SendOnly, Direction::Inactive),
+                false => (Direction::Inactive, Direction::SendOnly),
+            };
+            api.set_direction(mid, other);
+            api.set_direction(mid, this);
+        }
         let Some((offer, pending)) = api.apply() else {
             return Err("the offer would change nothing".into());
         };

@@ -8,11 +8,12 @@ from __future__ import annotations
 from livekit.protocol.rtc import UpdateDataSubscription
 
 from fairlead.protocol import node
+from fairlead.rooms import permitting
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.datatrack import DataTrack
 from fairlead.rooms.remote import RemoteParticipant
-from fairlead.rooms.room import Room, permits
+from fairlead.rooms.room import Room
 from fairlead.rooms.session import Session
 
 
@@ -65,15 +66,8 @@ def refill(ctx: Context, session: Session) -> None:
 def review(ctx: Context, room: Room, session: Session, track: DataTrack) -> None:
     """Decide whether a session hears a track, and start or end it."""
     data = session.data
-    wanted = _wished(session, track)
-    allowed = permits(track.publisher.permission, session, track.sid)
-    if wanted and not allowed and track.sid not in data.refused:
-        data.refused.add(track.sid)
-        tell_permission(ctx, session, track, allowed=False)
-    elif allowed and track.sid in data.refused:
-        data.refused.discard(track.sid)
-        tell_permission(ctx, session, track, allowed=True)
-    if not (wanted and allowed):
+    wished = data.wishes.get(track.sid, session.join.auto_subscribe_data)
+    if not permitting.hears(ctx, session, track, wished=wished, refused=data.refused):
         end(ctx, room, session, track)
     elif track.sid in data.heard:
         return
@@ -127,7 +121,7 @@ def repeat(ctx: Context, session: Session) -> None:
     """A client that came back may not have heard which handles it has, or what it may not hear."""
     room = ctx.room_of(session)
     for sid in sorted(session.data.refused & room.data_tracks.keys()):
-        tell_permission(ctx, session, room.data_tracks[sid], allowed=False)
+        permitting.tell(ctx, session, room.data_tracks[sid], allowed=False)
     if session.data.heard:
         _tell_later(ctx, session)
 
@@ -148,26 +142,6 @@ def tell(ctx: Context, session: Session) -> None:
         for sid, handle in session.data.heard.items()
     }
     ctx.out.signal(session.number, data_track_subscriber_handles={"sub_handles": handles})
-
-
-def tell_permission(ctx: Context, session: Session, track: DataTrack, allowed: bool) -> None:
-    """Tell a session whether a publisher lets it hear a track."""
-    ctx.out.signal(
-        session.number,
-        subscription_permission_update={
-            "participant_sid": track.publisher.sid,
-            "track_sid": track.sid,
-            "allowed": allowed,
-        },
-    )
-
-
-def _wished(session: Session, track: DataTrack) -> bool:
-    if track.publisher is session or track.publisher.hidden:
-        return False
-    if not session.grants.can_subscribe:
-        return False
-    return session.data.wishes.get(track.sid, session.join.auto_subscribe_data)
 
 
 def _known(ctx: Context, room: Room, track: DataTrack) -> bool:

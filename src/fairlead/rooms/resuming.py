@@ -20,6 +20,7 @@ from fairlead.rooms import (
     data_subscribing,
     leaving,
     negotiating,
+    permitting,
     speakers,
     subscribing,
     updates,
@@ -250,7 +251,7 @@ def _repeat(ctx: Context, room: Room, session: Session) -> None:
     for sid in session.refused:
         track = room.tracks.get(sid)
         if track is not None:
-            subscribing.tell_permission(ctx, session, track, allowed=False)
+            permitting.tell(ctx, session, track, allowed=False)
     data_subscribing.repeat(ctx, session)
     # It may have heard of loudness or not: all of it, silence of those who spoke included.
     session.levels = dict.fromkeys(session.levels, speakers.UNSURE)

@@ -8,7 +8,6 @@ from typing import Literal
 import msgspec
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.models import Room as RoomInfo
-from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.policy.regions import EVERYWHERE, RegionSet, within
 from fairlead.policy.scenes import DEFAULT
@@ -75,10 +74,6 @@ class Track:
         """Those that each of them comes in."""
         renditions = self.renditions.items()
         return {name: [layer.stream for layer in layers] for name, layers in renditions}
-
-    def allows(self, session: Session) -> bool:
-        """Whether its publisher lets this session hear it."""
-        return permits(self.publisher.permission, session, self.sid)
 
 
 class Room:
@@ -194,16 +189,3 @@ def dependent(info: ParticipantInfo) -> bool:
     """Agents, egress and recorders: they neither count nor keep a room open."""
     permission = info.permission
     return info.kind in DEPENDENT_KINDS or permission.agent or permission.recorder
-
-
-def permits(permission: SubscriptionPermission | None, session: Session, track: str) -> bool:
-    """Whether a publisher's permission lets a session hear a track."""
-    if permission is None or permission.all_participants:
-        return True
-    for entry in permission.track_permissions:
-        named = session.sid == entry.participant_sid or (
-            session.identity == entry.participant_identity
-        )
-        if named and (entry.all_tracks or track in entry.track_sids):
-            return True
-    return False

@@ -6,7 +6,7 @@ from livekit.protocol.rtc import SubscriptionPermission
 
 from fairlead.protocol import node
 from fairlead.protocol.sdp import MediaSection
-from fairlead.rooms import codecs, data_subscribing, failing, watching
+from fairlead.rooms import codecs, data_subscribing, failing, permitting, watching
 from fairlead.rooms import settings as defaults
 from fairlead.rooms.context import Context
 from fairlead.rooms.remote import RemoteParticipant
@@ -55,15 +55,8 @@ def review_track(ctx: Context, room: Room, track: Track) -> None:
 
 def review(ctx: Context, room: Room, session: Session, track: Track) -> None:
     """Decide whether a session hears a track, and start or end it."""
-    wanted = _wished(session, track)
-    allowed = track.allows(session)
-    if wanted and not allowed and track.sid not in session.refused:
-        session.refused.add(track.sid)
-        tell_permission(ctx, session, track, allowed=False)
-    elif allowed and track.sid in session.refused:
-        session.refused.discard(track.sid)
-        tell_permission(ctx, session, track, allowed=True)
-    if wanted and allowed:
+    wished = session.wishes.get(track.sid, session.join.auto_subscribe)
+    if permitting.hears(ctx, session, track, wished=wished, refused=session.refused):
         if track.sid not in session.wanted and _full(ctx, room, session, track):
             session.over_limit = True
         elif track.sid not in session.wanted:
@@ -208,14 +201,6 @@ def _silence(ctx: Context, session: Session, track: Track) -> None:
         ctx.out.tell(node.Unsubscribe(participant=session.number, track=name))
 
 
-def _wished(session: Session, track: Track) -> bool:
-    if track.publisher is session or track.publisher.hidden:
-        return False
-    if not session.grants.can_subscribe:
-        return False
-    return session.wishes.get(track.sid, session.join.auto_subscribe)
-
-
 def _full(ctx: Context, room: Room, session: Session, track: Track) -> bool:
     """Whether the session hears as many tracks of this kind as it may."""
     most = ctx.settings.most_audio if track.kind == "audio" else ctx.settings.most_video
@@ -236,15 +221,3 @@ def _first_subscriber(ctx: Context, publisher: Session, sid: str) -> None:
     if publication is not None and not publication.heard:
         publication.heard = True
         ctx.out.signal(publisher.number, track_subscribed={"track_sid": sid})
-
-
-def tell_permission(ctx: Context, session: Session, track: Track, allowed: bool) -> None:
-    """Tell a session whether a publisher lets it hear a track."""
-    ctx.out.signal(
-        session.number,
-        subscription_permission_update={
-            "participant_sid": track.publisher.sid,
-            "track_sid": track.sid,
-            "allowed": allowed,
-        },
-    )

@@ -46,8 +46,9 @@ impl Reorder {
         let (sequence, (came, packet)) = self.waiting.first_key_value()?;
         let (newest, _) = self.waiting.last_key_value()?;
         let next = self.next?;
-        let complete = sequence.saturating_sub(repeated(packet)) <= next;
-        if complete || newest.saturating_sub(next) > MAX_AHEAD {
+        // What it repeats is read only where something is missing.
+        let complete = |packet| sequence.saturating_sub(repeated(packet)) <= next;
+        if *sequence <= next || complete(packet) || newest.saturating_sub(next) > MAX_AHEAD {
             return Some(*came);
         }
         // What came first behind the missing one began the wait.

@@ -37,6 +37,7 @@ pub enum Event {
         mime: &'static str,
     },
     StreamSource {
+        participant: u64,
         stream: u64,
         ssrc: u32,
         rtx: Option<u32>,

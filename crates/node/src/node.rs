@@ -311,10 +311,17 @@ impl Node {
             sfu::Output::TrackLive { track, mime } => {
                 out.events.push(Event::TrackLive { track, mime });
             }
-            sfu::Output::StreamSource { stream, ssrc, rtx } => {
-                let stream = stream.0;
-                out.events.push(Event::StreamSource { stream, ssrc, rtx });
-            }
+            sfu::Output::StreamSource {
+                participant,
+                stream,
+                ssrc,
+                rtx,
+            } => out.events.push(Event::StreamSource {
+                participant,
+                stream: stream.0,
+                ssrc,
+                rtx,
+            }),
             sfu::Output::SubscriptionLive { participant, track } => {
                 out.events
                     .push(Event::SubscriptionLive { participant, track });

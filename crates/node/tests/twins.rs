@@ -36,6 +36,7 @@ fn events() -> Vec<Event> {
             mime: "audio/opus",
         },
         Event::StreamSource {
+            participant: 1,
             stream: (1 << 48) | 7,
             ssrc: u32::MAX,
             rtx: None,

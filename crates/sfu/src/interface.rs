@@ -236,6 +236,7 @@ pub enum Output {
     /// A layer of a track is known by these SSRCs from now on: what its publisher does not name in
     /// its offers, and at some time in its packets no more.
     StreamSource {
+        participant: u64,
         stream: StreamId,
         ssrc: u32,
         rtx: Option<u32>,

@@ -681,7 +681,12 @@ impl Sfu {
             Happened::Packet(stream, packet) => self.published(now, stream, packet, out),
             Happened::Unbound => self.count("media_unbound"),
             Happened::Source { stream, ssrc, rtx } => {
-                out.push(Output::StreamSource { stream, ssrc, rtx });
+                out.push(Output::StreamSource {
+                    participant,
+                    stream,
+                    ssrc,
+                    rtx,
+                });
             }
             Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),
             Happened::Message { reliable, bytes } => {

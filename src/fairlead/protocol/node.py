@@ -479,6 +479,7 @@ class StreamSource(Message, frozen=True):
     """One encoding of a simulcast track published here comes under this SSRC (``rtx``: what is sent
     again of it). Clients name neither in their offers, and in packets only at first."""
 
+    participant: int
     stream: int
     ssrc: int
     rtx: int | None

@@ -82,15 +82,13 @@ def carry(
             )
 
 
-def source(ctx: Context, event: node.StreamSource) -> None:
+def source(ctx: Context, session: Session, event: node.StreamSource) -> None:
     """A layer comes under these SSRCs: whichever edge has the session next has to know."""
-    for session in ctx.sessions.values():
-        for rendition in session.publications.renditions():
-            for layer in rendition.layers:
-                if layer.stream == event.stream:
-                    rendition.sources[layer.quality] = (event.ssrc, event.rtx)
-                    ctx.touch(ctx.room_of(session)).rerecord[session.number] = session
-                    return
+    for rendition in session.publications.renditions():
+        for layer in rendition.layers:
+            if layer.stream == event.stream:
+                rendition.sources[layer.quality] = (event.ssrc, event.rtx)
+                ctx.touch(ctx.room_of(session)).rerecord[session.number] = session
 
 
 def unbind(ctx: Context, session: Session, gone: list[Rendition]) -> None:

@@ -200,7 +200,9 @@ class Rooms:
             case node.TrackLive():
                 publishing.go_live(ctx, event.track, event.mime)
             case node.StreamSource():
-                publishing.source(ctx, event)
+                session = ctx.sessions.get(event.participant)
+                if session is not None:
+                    publishing.source(ctx, session, event)
             case node.Levels():
                 self._levels(event)
             case node.Quality():

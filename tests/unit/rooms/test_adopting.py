@@ -151,9 +151,13 @@ def test_layers_are_known_by_what_the_first_edge_saw_of_them() -> None:
     call.near.live(cam, "video/VP8")
     sources = [(100, None), (101, 201), (102, 202)]
     layers = call.near.told(node.AddTrack)[-1].layers
+    ann = call.ann.number
     for layer, (ssrc, rtx) in zip(layers, sources, strict=True):
-        call.near.hear(node.StreamSource(stream=layer.stream, ssrc=ssrc, rtx=rtx))
-    call.near.hear(node.StreamSource(stream=1, ssrc=1, rtx=1))
+        event = node.StreamSource(participant=ann, stream=layer.stream, ssrc=ssrc, rtx=rtx)
+        call.near.hear(event)
+    for participant, stream in ((ann, 1), (99, layers[0].stream)):
+        event = node.StreamSource(participant=participant, stream=stream, ssrc=1, rtx=1)
+        call.near.hear(event)
     again, since = call.far.come_back(call.ann), len(call.far.commands)
     state = call.state()
     state.publish_tracks.append(TrackPublishedResponse(cid="cam", track=TrackInfo(sid=cam)))

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench import load
+from bench import load, rooms
 from bench.load import LoadFailed, Server
 from bench.row import Row, print_rows
 from bench.world import RunningWorld, running
@@ -281,6 +281,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield first_audio_row(world, options.joins, staying)
     yield memory_row(options.subscribers)
     yield joins_row(options.subscribers * 4)
+    with running(["jakarta"]) as world:
+        yield rooms.row(world.servers[0], _against(options))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

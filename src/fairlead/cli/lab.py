@@ -13,11 +13,13 @@ from rich.table import Table
 
 from fairlead.cli.console import out, tell
 from fairlead.cli.failure import FAILED, Failure, failing
-from fairlead.lab.field import browsers, campaign, networks, report, scenario
+from fairlead.lab.field import browsers, campaign, listening, networks, report, scenario, speech
 from fairlead.lab.field.browsers import NoBrowser
 from fairlead.lab.field.campaign import Campaign, Contender, Results
 from fairlead.lab.field.networks import NoNetworks
 from fairlead.lab.field.scenario import WAYS, Scenario
+from fairlead.lab.field.speech import NoSpeech
+from fairlead.lab.field.voice import COUNT
 from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
 
@@ -81,6 +83,12 @@ def run(
     if any(one.client == "chromium" for one in scenarios.values()):
         with failing(NoBrowser):
             browsers.check()
+    languages = {one.voice for one in scenarios.values()} - {COUNT}
+    for language in languages:
+        with failing(NoSpeech):
+            speech.of(language)
+    if languages and not listening.installed():
+        tell("ViSQOL is not here, so speech gets no score: pip install 'fairlead[quality]'")
     if resume and json is None:
         raise Failure("--resume needs --json: the file that the campaign was kept in")
     key, secret = (api_key, api_secret) if api_key else next(iter(DEVELOPMENT_KEYS.items()))
@@ -139,8 +147,8 @@ def _write(
 
 
 def _print(scenarios: dict[str, Scenario], contenders: list[Contender], results: Results) -> None:
-    heads = ("swallowed", "longest", "made up", "mouth to ear", "pictures", "stood", "verdict")
-    table = Table("scenario", "server", "way", *heads, box=None)
+    heads = ("swallowed", "longest", "made up", "mouth to ear", "listening", "pictures", "stood")
+    table = Table("scenario", "server", "way", *heads, "verdict", box=None)
     for name in scenarios:
         for contender in contenders:
             runs = campaign.runs_of(results.get(name, []), contender.name)
@@ -158,12 +166,13 @@ def _print(scenarios: dict[str, Scenario], contenders: list[Contender], results:
 
 def _cells(found: report.Summary | None) -> list[str]:
     if found is None:
-        return ["-"] * 6
+        return ["-"] * 7
     return [
         f"{found.swallowed[0]:.1%}",
         f"{found.longest_s[0]:.2f} s",
         f"{found.concealed[0]:.1%}",
         f"{found.delay_ms[0]:.0f} ms",
+        "-" if found.listening is None else f"{found.listening[0]:.1f}",
         "-" if found.fps is None else f"{found.fps[0]:.1f} /s",
         "-" if found.stall_s is None else f"{found.stall_s[0]:.1f} s",
     ]

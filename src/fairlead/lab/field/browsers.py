@@ -5,19 +5,13 @@ The page and its driver are `web/lab/`; they are of the checkout, for they need 
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from pathlib import Path
 
-from fairlead.lab.field import counting
-from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
-
 WEB = Path(__file__).parents[4] / "web"
 PLACES = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 """As in web/e2e/chromium.mjs."""
-MARGIN_S = 90.0
-"""That the count goes on beyond a run: joining takes a while."""
 
 
 class NoBrowser(Exception):
@@ -40,14 +34,6 @@ def check() -> None:
 def command() -> list[str]:
     """Of a client in Chromium."""
     return ["node", str(WEB / "lab" / "person.mjs")]
-
-
-def voice(folder: Path, seconds: float) -> str:
-    """Write the count for a run of so many seconds; its path."""
-    path = folder / "voice"
-    pieces = int((seconds + MARGIN_S) * SAMPLE_RATE / FRAME)
-    path.write_bytes(b"".join(one.tobytes() for one in itertools.islice(counting.aloud(), pieces)))
-    return str(path)
 
 
 def _places() -> list[str]:

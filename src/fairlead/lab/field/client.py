@@ -1,4 +1,4 @@
-"""A person of a field test: a process with the LiveKit SDK that counts aloud and records the other,
+"""A person of a field test: a process with the LiveKit SDK that speaks and records the other,
 and if it is so ordered shows numbered pictures and writes down those that it sees.
 
 `python -m fairlead.lab.field.client` reads one line of JSON (`Orders`) and, when told to stop by
@@ -12,12 +12,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import msgspec
+import numpy as np
 from livekit import rtc
+from numpy.typing import NDArray
 
 from fairlead.lab.field import counting
 from fairlead.lab.field.people import Heard, Orders, Sample, Told, Viewed
@@ -29,17 +32,26 @@ QUEUE_MS = 40
 """Sound that waits in the SDK: part of what is measured as mouth to ear."""
 
 
-class Voice:
-    """Counts 000, 001, ... 999, 000, ... until cancelled."""
+class Mouth:
+    """Says what a file of 16-bit samples has, over and over; without one it counts 000, 001, ..."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
+        self._path = path
         self.source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
         self.began: float | None = None
         """When the first word was said."""
 
-    async def count(self) -> None:
-        """Speak."""
-        for piece in counting.aloud():
+    def _pieces(self) -> Iterator[NDArray[np.int16]]:
+        if not self._path:
+            yield from counting.aloud()
+        pcm = np.fromfile(self._path, dtype=np.int16)
+        while True:
+            for start in range(0, len(pcm) - FRAME + 1, FRAME):
+                yield pcm[start : start + FRAME]
+
+    async def speak(self) -> None:
+        """Until cancelled."""
+        for piece in self._pieces():
             if self.began is None:
                 self.began = time.monotonic()
             frame = rtc.AudioFrame(piece.tobytes(), SAMPLE_RATE, 1, FRAME)
@@ -98,7 +110,7 @@ async def _run(orders: Orders) -> Told:
     ears: list[Ear] = []
     eyes: list[Eye] = []
     heard, seen = anyio.Event(), anyio.Event()
-    voice = Voice()
+    mouth = Mouth(orders.voice)
     camera = Camera() if orders.shows else None
 
     def note(text: str) -> None:
@@ -125,8 +137,8 @@ async def _run(orders: Orders) -> Told:
         room.on("reconnected", lambda: note("is back"))
         room.on("disconnected", lambda reason: note(f"is disconnected, reason {reason}"))
         await room.connect(orders.url, orders.token, rtc.RoomOptions(connect_timeout=15))
-        await _publish(room, voice, camera)
-        tasks.start_soon(voice.count)
+        await _publish(room, mouth, camera)
+        tasks.start_soon(mouth.speak)
         if camera is not None:
             tasks.start_soon(camera.show)
         await heard.wait()
@@ -136,7 +148,7 @@ async def _run(orders: Orders) -> Told:
         # A line, or the end of the lab, is the order to stop.
         await anyio.to_thread.run_sync(sys.stdin.readline)
         tasks.cancel_scope.cancel()
-    told.began, told.ended = voice.began or 0.0, time.monotonic()
+    told.began, told.ended = mouth.began or 0.0, time.monotonic()
     told.shown = camera.shown if camera is not None else []
     told.viewed = [Viewed(seen=eye.seen, samples=eye.samples) for eye in eyes]
     for number, ear in enumerate(ears):
@@ -146,9 +158,9 @@ async def _run(orders: Orders) -> Told:
     return told
 
 
-async def _publish(room: rtc.Room, voice: Voice, camera: Camera | None) -> None:
+async def _publish(room: rtc.Room, mouth: Mouth, camera: Camera | None) -> None:
     """As the SDK does by itself: Opus with RED, VP8 in simulcast."""
-    microphone = rtc.LocalAudioTrack.create_audio_track("microphone", voice.source)
+    microphone = rtc.LocalAudioTrack.create_audio_track("microphone", mouth.source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     await room.local_participant.publish_track(microphone, options)
     if camera is not None:

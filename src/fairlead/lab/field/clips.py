@@ -39,7 +39,7 @@ class Sounded(msgspec.Struct, frozen=True, kw_only=True):
 
 def sounded(listener: Told, start: float, end: float, event: float | None) -> Sounded:
     """Of what a listener heard between two moments (monotonic); ``event`` in seconds after."""
-    whole = _laid_out(listener, start, end)
+    whole = laid_out(listener, start, end)
     around = (end - start) / 2 if event is None else event
     pieces = [("before", around - BEFORE_S, around), ("after", around, around + AFTER_S)]
     return Sounded(
@@ -51,7 +51,7 @@ def sounded(listener: Told, start: float, end: float, event: float | None) -> So
     )
 
 
-def _laid_out(listener: Told, start: float, end: float) -> Samples:
+def laid_out(listener: Told, start: float, end: float) -> Samples:
     """All recordings where they were played; nothing is silence. A later track wins."""
     whole = np.zeros(int((end - start) * SAMPLE_RATE))
     for track in listener.heard:

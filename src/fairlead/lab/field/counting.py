@@ -10,14 +10,14 @@ from __future__ import annotations
 import difflib
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples, to_pcm
+from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples, likeness, to_pcm
 
 TONES = (500.0, 800.0, 1_130.0, 1_500.0, 1_910.0, 2_360.0)
 TONE_S = 0.02
@@ -110,8 +110,8 @@ def transcribe(recording: Samples) -> list[Word]:
     length = len(WORDS[0])
     if len(recording) < length:
         return []
-    likeness = np.stack([_likeness(recording, word) for word in WORDS])
-    words = _loudest(likeness, CLEAR, length)
+    alike = np.stack([likeness(recording, word) for word in WORDS])
+    words = _loudest(alike, CLEAR, length)
     edges = [0, *(int(word.at * SAMPLE_RATE) for word in words), len(recording)]
     for index, (start, end) in enumerate(itertools.pairwise(edges)):
         begin = start + (length if index else 0)
@@ -139,9 +139,7 @@ def _drawn_out(recording: Samples, begin: int, end: int) -> list[Word]:
     sound = recording[start : end + slack]
     step = int(TONE_S * SAMPLE_RATE)
     parts = [
-        _Parts(
-            digit, cut, _likeness(sound, word[: cut * step]), _likeness(sound, word[cut * step :])
-        )
+        _Parts(digit, cut, likeness(sound, word[: cut * step]), likeness(sound, word[cut * step :]))
         for digit, word in enumerate(WORDS)
         for cut in range(1, len(TONES))
         if len(sound) >= max(cut, len(TONES) - cut) * step
@@ -197,20 +195,6 @@ def _peaks(likeness: Samples, count: int = 4) -> list[int]:
         peaks.append(at)
         rest[max(0, at - apart) : at + apart] = 0.0
     return peaks
-
-
-def _likeness(recording: Samples, word: Samples) -> Samples:
-    """Normalised correlation of the recording with a word at each sample where it may begin."""
-    size = 1 << int(np.ceil(np.log2(len(recording) + len(word))))
-    lags = len(recording) - len(word) + 1
-    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(word, size))
-    dot = np.fft.irfft(spectrum, size)[:lags]
-    energy = np.concatenate([[0.0], np.cumsum(recording**2)])
-    window = np.maximum(energy[len(word) :] - energy[: -len(word)], 0)[:lags]
-    loud = np.sum(word**2)
-    norm = np.sqrt(window * loud)
-    floor = 1e-3 * loud
-    return np.asarray(np.where(norm > floor, np.abs(dot) / np.maximum(norm, floor), 0.0))
 
 
 @dataclass(frozen=True)
@@ -332,3 +316,32 @@ def said_at(place: int) -> float:
     """When a word of the count is said: seconds after the first."""
     number, position = divmod(place, DIGITS_IN_NUMBER)
     return number * NUMBER_S + position * WORD_STEP_S
+
+
+class Count:
+    """The count as a `Voice`."""
+
+    def aloud(self) -> Iterator[NDArray[np.int16]]:
+        """Without end, in pieces of `sound.FRAME` samples."""
+        return aloud()
+
+    def said_at(self, place: int) -> float:
+        """When a word is said: seconds after the first."""
+        return said_at(place)
+
+    def length_s(self, _place: int) -> float:
+        """Of a word."""
+        return WORD_S
+
+    def words(self, start: float, end: float) -> list[int]:
+        """Those said between two moments, in seconds after the first."""
+        most = 1_000 * DIGITS_IN_NUMBER
+        return [place for place in range(most) if start <= said_at(place) < end]
+
+    def heard(self, recording: Samples, _after: Callable[[float], float]) -> dict[int, float]:
+        """Every word that can be told in a recording, and at which second of it."""
+        try:
+            found = account(transcribe(recording), range(1_000))
+        except AssertionError:
+            return {}  # nothing that was said is in it
+        return {place: at for place, (at, _) in zip(found.places, found.delays, strict=True)}

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fairlead.lab.field import counting
+from fairlead.lab.field.counting import Count
 from fairlead.lab.field.people import Heard, Told
 from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from fairlead.lab.field.voice import Voice
 
 TAIL_S = 1.5
 """What was said this short before the end may still be on its way."""
@@ -46,6 +47,8 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     discarded: int
     clock: float
     """Seconds recorded in a second: a starved client plays too slowly."""
+    listening: dict[str, float] = {}
+    """ViSQOL of stretches of speech: `listening`."""
 
     @property
     def share(self) -> float:
@@ -64,26 +67,31 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listened(
-    speaker: Told, listener: Told, start: float, end: float, since: float = 0.0
+    speaker: Told,
+    listener: Told,
+    start: float,
+    end: float,
+    since: float = 0.0,
+    voice: Voice | None = None,
 ) -> Listened:
     """What the listener heard of the speaker between two moments (monotonic). What was said less
-    than ``since`` seconds after the first is told and not judged."""
+    than ``since`` seconds after the first is told and not judged. The voice is the count where
+    none is given."""
+    voice, began = voice or Count(), speaker.began
     heard: dict[int, float] = {}
     for track in listener.heard:
-        for place, at in _words(track).items():
+        for place, at in _words(track, voice, began).items():
             heard[place] = min(at, heard.get(place, at))
-    said = _said(speaker.began, start, end - TAIL_S)
-    judged = _said(speaker.began, start + since, end - TAIL_S)
+    said = voice.words(start - began, end - TAIL_S - began)
+    judged = voice.words(start + since - began, end - TAIL_S - began)
     missed = [place for place in said if place not in heard]
-    delays = [
-        (speaker.began + counting.said_at(place), heard[place]) for place in said if place in heard
-    ]
+    delays = [(began + voice.said_at(place), heard[place]) for place in said if place in heard]
     counts = _counted(listener.heard, start + since, end)
     played = counts["samples"]
     return Listened(
         words=len(judged),
-        swallowed=[round(speaker.began + counting.said_at(place) - start, 3) for place in missed],
-        longest_s=round(_longest([place for place in missed if place in set(judged)]), 3),
+        swallowed=[round(began + voice.said_at(place) - start, 3) for place in missed],
+        longest_s=round(_longest(sorted(set(missed) & set(judged)), voice), 3),
         delays=[(round(at - start, 3), round(1e3 * (there - at), 1)) for at, there in delays],
         concealed=counts["concealed"] / played if played > 0 else 1.0,
         all_concealed=counts["all_concealed"] / played if played > 0 else 1.0,
@@ -102,16 +110,13 @@ def recording(track: Heard) -> Samples:
     return np.asarray(pcm / 32_768)
 
 
-def _words(track: Heard) -> dict[int, float]:
+def _words(track: Heard, voice: Voice, began: float) -> dict[int, float]:
     """Every word that can be told in a recording, and when it was played (monotonic)."""
-    try:
-        account = counting.account(counting.transcribe(recording(track)), range(1_000))
-    except AssertionError:
-        return {}  # nothing that was said is in it
+    if not track.marks:
+        return {}
     played = Played(track)
-    return {
-        place: played(at) for place, (at, _) in zip(account.places, account.delays, strict=True)
-    }
+    found = voice.heard(recording(track), lambda at: played(at) - began)
+    return {place: played(at) for place, at in found.items()}
 
 
 class Played:
@@ -133,20 +138,14 @@ class Played:
         return at + float(np.interp(at, self._at, self._offsets))
 
 
-def _said(began: float, start: float, end: float) -> list[int]:
-    """The words that were said between two moments."""
-    most = 1_000 * counting.DIGITS_IN_NUMBER
-    return [place for place in range(most) if start <= began + counting.said_at(place) < end]
-
-
-def _longest(missed: list[int]) -> float:
+def _longest(missed: list[int], voice: Voice) -> float:
     longest = 0.0
     first: int | None = None
     for index, place in enumerate(missed):
         if index == 0 or missed[index - 1] != place - 1:
             first = place
         assert first is not None
-        stretch = counting.said_at(place) + counting.WORD_S - counting.said_at(first)
+        stretch = voice.said_at(place) + voice.length_s(place) - voice.said_at(first)
         longest = max(longest, stretch)
     return longest
 

@@ -19,7 +19,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     watches: bool = False
     """Whether the other does, and it has to see them before it all begins."""
     voice: str = ""
-    """Path of the count as 16-bit samples, for who can't make it: Chromium."""
+    """Path of what it says, 16-bit samples; it counts aloud where there is none."""
     slowdown: float = 1.0
     """So many times slower than this machine a browser's page runs."""
 

@@ -71,6 +71,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """All stalls of the picture together."""
     opinion: tuple[float, float, float]
     """By the E-model, 1 to 4.5: `quality`."""
+    listening: tuple[float, float, float] | None
+    """By ViSQOL, 1 to 5, after the first event or throughout; None without speech."""
 
 
 def summary(runs: Sequence[Result], way: Way) -> Summary | None:
@@ -79,6 +81,7 @@ def summary(runs: Sequence[Result], way: Way) -> Summary | None:
     if not heard:
         return None
     seen = [run.seen[way] for run in runs if not run.complaints and way in run.seen]
+    scores = [list(one.listening.values())[-1] for one in heard if one.listening]
     return Summary(
         runs=len(heard),
         swallowed=_median(one.share for one in heard),
@@ -88,6 +91,7 @@ def summary(runs: Sequence[Result], way: Way) -> Summary | None:
         fps=_median(one.fps for one in seen) if seen else None,
         stall_s=_median(one.stall_s for one in seen) if seen else None,
         opinion=_median(_opinion(one) for one in heard),
+        listening=_median(scores) if scores else None,
     )
 
 
@@ -109,7 +113,7 @@ def page(scenarios: Mapping[str, Scenario], runs: Mapping[str, Sequence[Result]]
         f"<title>Field tests</title><style>{STYLE}</style>",
         f"<h1>Field tests: {text(' beside '.join(servers) or 'nothing ran')}</h1>"
         f"<p class=soft>{now}. Real clients of LiveKit's SDKs behind emulated access networks. One "
-        "person counts aloud and shows numbered pictures; what the other heard and saw is held "
+        "person speaks and shows numbered pictures; what the other heard and saw is held "
         "against what was said and shown. Medians of the runs that count, with the interval in "
         "which 95 % of resampled medians lie.</p>",
         f"<div class=wide>{_table(scenarios, runs, servers)}</div>",
@@ -133,7 +137,9 @@ how much of the sound the client concealed while somebody spoke. <b>Mouth to ear
 a word to one SDK to hearing it from the other. <b>Pictures</b>: new ones a second that could be
 read, of 20. <b>Stood</b>: all times together of over half a second without one. <b>Rating</b>: 1
 to 4.5 by delay and loss alone (E-model, ITU-T G.107.1 with placeholders for Opus); compare it
-with other runs only. <b>Void</b>: the machine was too busy, or something was swallowed before
+with other runs only. <b>Listening</b>: 1 to 5 by comparing what was said with what came out, delay
+aside (ViSQOL in its speech mode), over 8 s after the first event; only where somebody speaks a
+language. <b>Void</b>: the machine was too busy, or something was swallowed before
 anything happened."""
 
 
@@ -144,7 +150,7 @@ def _table(
 ) -> str:
     rows = [
         "<table><tr><th>scenario<th>server<th>way<th>words swallowed<th>longest in a row<th>made up"
-        "<th>mouth to ear<th>rating<th>pictures<th>stood<th>runs<th>verdict"
+        "<th>mouth to ear<th>rating<th>listening<th>pictures<th>stood<th>runs<th>verdict"
     ]
     for name, results in runs.items():
         for server in servers:
@@ -170,13 +176,14 @@ def _table(
 
 def _cells(found: Summary | None) -> list[str]:
     if found is None:
-        return ["-"] * 7
+        return ["-"] * 8
     return [
         _interval(found.swallowed, 100, " %", 1),
         _interval(found.longest_s, 1, " s", 2),
         _interval(found.concealed, 100, " %", 1),
         _interval(found.delay_ms, 1, " ms", 0),
         _interval(found.opinion, 1, "", 1),
+        _interval(found.listening, 1, "", 1),
         _interval(found.fps, 1, " /s", 1),
         _interval(found.stall_s, 1, " s", 1),
     ]
@@ -232,6 +239,9 @@ def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str
         f"{heard.concealed:.1%} of the sound made up",
         f"{heard.lost} of {heard.packets + heard.lost} packets lost to the client",
     ]
+    if heard.listening:
+        scores = (f"{score:.1f} {when}" for when, score in heard.listening.items())
+        said.append(f"listening quality {', '.join(scores)}")
     grown = growth_ms(scenario, heard)
     if grown is not None:
         said.append(f"mouth to ear {round(grown) + 0:+d} ms at the end")

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from fairlead.lab.field import browsers
+from fairlead.lab.field import browsers, listening, voice
 from fairlead.lab.field.clips import Sounded, sounded
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import Networks
@@ -20,6 +20,7 @@ from fairlead.lab.field.priority import children_first
 from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
 from fairlead.lab.field.servers import Servers, moved
+from fairlead.lab.field.speech import Speech
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
 from fairlead.lab.field.watching import Watched, watched
 from fairlead.policy import tokens
@@ -116,12 +117,13 @@ async def _meet(
 ) -> None:
     """Have the one under test, who comes first, and the other in a call that has settled."""
     room = f"lab-{uuid.uuid4().hex[:8]}"
-    voice = browsers.voice(folder, scenario.seconds) if scenario.client == "chromium" else ""
+    said = voice.written(voice.of(scenario.voice), folder / "voice", scenario.seconds)
     await await_namespace(people[0].pid)
     await networks.give_to(people[0].pid)
     ways: tuple[Way, Way] = ("up", "down")
     for person, url, out, back in zip(people, servers.urls, ways, ways[::-1], strict=True):
         first = person is people[0]
+        counts = scenario.voice == voice.COUNT and not (first and scenario.client == "chromium")
         await person.say(
             Orders(
                 url=url,
@@ -129,7 +131,7 @@ async def _meet(
                 recording=str(folder / person.name),
                 shows=scenario.shows(out),
                 watches=scenario.shows(back),
-                voice=voice if first else "",
+                voice="" if counts else str(said),
                 slowdown=scenario.slowdown if first else 1.0,
             )
         )
@@ -217,7 +219,12 @@ def _measured(
     since = scenario.judged_from
     for way in WAYS:
         speaker, listener = ENDS[way]
-        heard = listened(told[speaker], told[listener], start, end, since)
+        spoken = voice.of(scenario.voice)
+        heard = listened(told[speaker], told[listener], start, end, since, spoken)
+        if isinstance(spoken, Speech):
+            began = told[speaker].began - start
+            scores = listening.scores(spoken, began, heard, told[listener], (start, end), events)
+            heard = msgspec.structs.replace(heard, listening=scores)
         seen = None
         if scenario.shows(way):
             seen = watched(told[speaker], told[listener], start, end, since, events)

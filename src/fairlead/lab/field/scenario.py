@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from fairlead.lab import regions
+from fairlead.lab.field import voice
 from fairlead.lab.worldfile import share
 from fairlead.server.toml import ConfigError, decode, read_text
 
@@ -117,8 +118,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Share of the sound that the client made up."""
     delay_ms: float | None = None
     """Mouth to ear, median of the last 5 s over the median before the first event."""
+    listening: float | None = None
+    """ViSQOL's opinion after the first event, or throughout: at least so good. Not judged where
+    ViSQOL is not installed."""
     fps: float | None = None
-    """Pictures a second: at least so many, unlike all others here."""
+    """Pictures a second: at least so many, unlike most others here."""
     stall_s: float | None = None
     """All times together of over half a second without a new picture."""
     frames_back_s: float | None = None
@@ -152,6 +156,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slowdown: float = 1.0
     """So many times slower than this machine their page runs, as on a cheap phone; Chromium's
     throttle slows its main thread alone, not its codecs."""
+    voice: str = voice.COUNT
+    """What both say: ``count`` is tones that count, any other a language (`speech.toml`)."""
     pictures: Pictures = "both"
     """Who shows any: ``up`` is the person under test."""
     judged_from: float = 0.0
@@ -281,6 +287,10 @@ def _check(scenario: Scenario) -> None:
             f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"
             f" of the {scenario.seconds:g} s"
         )
+    if scenario.voice not in voice.names():
+        raise ConfigError(
+            f"there is no voice {scenario.voice!r}; there are {', '.join(voice.names())}"
+        )
     if not 1 <= len(scenario.regions) <= MAX_REGIONS:
         raise ConfigError(f"regions has {len(scenario.regions)} names: give 1 to {MAX_REGIONS}")
     for region in scenario.regions:
@@ -362,6 +372,11 @@ def _bounds(scenario: Scenario, way: Way, bounds: Bounds) -> None:
         value = getattr(bounds, key)
         if isinstance(value, (int, float)) and value < 0:
             raise ConfigError(f"limits.{way}.{key} is {value:g}: give 0 or more")
+    if bounds.listening is not None and scenario.voice == voice.COUNT:
+        raise ConfigError(
+            f"limits.{way}.listening needs somebody who speaks: set voice to one of"
+            f" {', '.join(voice.names()[1:])}"
+        )
     asked = [key for key in OF_PICTURES if getattr(bounds, key) is not None]
     if asked and not scenario.shows(way):
         raise ConfigError(

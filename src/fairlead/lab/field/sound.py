@@ -15,3 +15,17 @@ Samples = NDArray[np.float64]
 def to_pcm(samples: Samples) -> NDArray[np.int16]:
     """Float samples in [-1, 1] as 16-bit PCM."""
     return (np.clip(samples, -1, 1) * 32_767).astype(np.int16)
+
+
+def likeness(recording: Samples, word: Samples) -> Samples:
+    """Normalised correlation of the recording with a word at each sample where it may begin."""
+    size = 1 << int(np.ceil(np.log2(len(recording) + len(word))))
+    lags = len(recording) - len(word) + 1
+    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(word, size))
+    dot = np.fft.irfft(spectrum, size)[:lags]
+    energy = np.concatenate([[0.0], np.cumsum(recording**2)])
+    window = np.maximum(energy[len(word) :] - energy[: -len(word)], 0)[:lags]
+    loud = np.sum(word**2)
+    norm = np.sqrt(window * loud)
+    floor = 1e-3 * loud
+    return np.asarray(np.where(norm > floor, np.abs(dot) / np.maximum(norm, floor), 0.0))

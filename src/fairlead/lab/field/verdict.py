@@ -10,12 +10,15 @@ import numpy as np
 from fairlead.lab.field.measure import AFTER_S, Listened
 from fairlead.lab.field.pictures import RATE
 from fairlead.lab.field.scenario import WAYS, Bounds, Scenario, portion
+from fairlead.lab.field.voice import COUNT
 from fairlead.lab.field.watching import Watched
 
 LATE_P99_MS = 3.0
 STEAL = 0.02
 CLOCK = 0.005
 SPREAD_MS = 20.0
+PAUSES_MS = 40.0
+"""A jitter buffer grows in the silence between sentences, and takes a word or two to shrink."""
 FRAME_BITS = 80_000
 """Of a keyframe: on a narrow line sound waits for the rest of one, and that is the line's doing."""
 PAINTED = 0.9
@@ -77,7 +80,9 @@ def health(
         late_p99_ms=round(late_p99_ms, 2),
         steal=round(steal, 4),
         clock=round(clock, 4),
-        spread_limit_ms=SPREAD_MS + _frame_ms(scenario),
+        spread_limit_ms=SPREAD_MS
+        + _frame_ms(scenario)
+        + (PAUSES_MS if scenario.voice != COUNT else 0.0),
         spread_ms=round(max((_spread(late) for late in before if late), default=0.0), 1),
         swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
         painted=min((round(_painted(one), 3) for one in seen or []), default=1.0),
@@ -148,6 +153,10 @@ def _misheard(scenario: Scenario, bounds: Bounds, heard: Listened) -> list[str]:
         most = portion("concealed", bounds.concealed)
         if heard.concealed > most:
             found.append(f"{heard.concealed:.1%} of the sound made up: at most {most:.1%}")
+    if bounds.listening is not None and heard.listening:
+        came = list(heard.listening.values())[-1]
+        if came < bounds.listening:
+            found.append(f"listening quality {came:.1f}: at least {bounds.listening:g}")
     if bounds.delay_ms is not None:
         grown = growth_ms(scenario, heard)
         if grown is None:

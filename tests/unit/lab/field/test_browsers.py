@@ -1,13 +1,12 @@
-"""Chromium as a client: what is missing is said, and the count that it plays is the count."""
+"""Chromium as a client: what is missing is said."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fairlead.lab.field import browsers, counting, sound
+from fairlead.lab.field import browsers
 from fairlead.lab.field.browsers import NoBrowser
 
 
@@ -30,10 +29,3 @@ def test_what_is_missing_is_said_in_a_sentence(
         browsers.check()
     (tmp_path / "node_modules" / "playwright-core").mkdir(parents=True)
     browsers.check()
-
-
-def test_the_voice_of_a_page_is_the_count(tmp_path: Path) -> None:
-    pcm = np.fromfile(browsers.voice(tmp_path, 8.0), dtype=np.int16)
-    assert len(pcm) == (8 + browsers.MARGIN_S) * sound.SAMPLE_RATE
-    said = sound.to_pcm(np.concatenate([counting.spoken(0), counting.spoken(1)]))
-    assert np.array_equal(pcm[: len(said)], said)

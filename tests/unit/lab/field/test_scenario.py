@@ -59,6 +59,8 @@ def test_ways_and_events_change_only_what_they_name() -> None:
         ("[access.lte]", "[access.LTE]", "access 'LTE': give a name"),
         ("seconds = 20", "seconds = 20\njudged_from = 17", "judged_from is 17: leave 4 s at least"),
         ("seconds = 20", "seconds = 20\npictures = 'none'\nlimits.up.fps = 3", "needs pictures"),
+        ("seconds = 20", "seconds = 20\nvoice = 'tlh'", "no voice 'tlh'; there are count, en, "),
+        ("seconds = 20", "seconds = 20\nlimits.up.listening = 3", "needs somebody who speaks"),
         ("seconds = 20", "seconds = 20\nlimits.up.stall_s = -1", "limits.up.stall_s is -1: give"),
     ],
 )

@@ -1,0 +1,93 @@
+"""How good speech sounds to a listener: ViSQOL, of what was said and what came out.
+
+Google's ViSQOL v3 in its speech mode, as `visqol-python` has it; its lattice maps to a mean
+opinion score of 1 to 5. It knows nothing of delay: the E-model (`quality`) stands beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from typing import Any
+
+import numpy as np
+
+from fairlead.lab.field.clips import laid_out
+from fairlead.lab.field.measure import Listened
+from fairlead.lab.field.people import Told
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from fairlead.lab.field.speech import Speech
+
+STRETCH_S = 8.0
+"""ViSQOL is meant for 5 to 10 s."""
+THIN = 3
+"""Its speech mode looks at 16 kHz."""
+LEAD_S = 0.5
+"""What was said so shortly before an event may be struck by it on its way."""
+
+
+def installed() -> bool:
+    """Whether ViSQOL is here, and its lattice: without, 30 % lost scored almost as nothing lost."""
+    return all(importlib.util.find_spec(name) for name in ("visqol", "ai_edge_litert"))
+
+
+def scores(
+    voice: Speech,
+    began: float,
+    heard: Listened,
+    listener: Told,
+    span: tuple[float, float],
+    events: list[float],
+) -> dict[str, float]:
+    """``before`` and ``after`` the first event, or ``throughout`` where nothing happens, 1 to 5.
+
+    ``began`` is when the first word was said and ``events`` are in seconds of the run, whose
+    ``span`` is on the monotonic clock. A stretch of which no word was heard scores 1; without
+    ViSQOL there is no score.
+    """
+    if not installed():
+        return {}
+    whole = laid_out(listener, *span)
+    seconds = span[1] - span[0]
+    if events:
+        around = {
+            "before": (events[0] - LEAD_S - STRETCH_S, events[0] - LEAD_S),
+            "after": (events[0], events[0] + STRETCH_S),
+        }
+    else:
+        around = {"throughout": ((seconds - STRETCH_S) / 2, (seconds + STRETCH_S) / 2)}
+    found = {}
+    for name, (first, last) in around.items():
+        begin, end = max(0.0, first), min(seconds, last)
+        late = heard.delay_ms(begin, end)
+        if late is None:
+            found[name] = 1.0
+            continue
+        at = round((begin + late / 1e3) * SAMPLE_RATE)
+        said = voice.between(begin - began, end - began)
+        came = whole[at : at + len(said)]
+        found[name] = score(said[: len(came)], came)
+    return found
+
+
+def score(said: Samples, heard: Samples) -> float:
+    """Of sound at `SAMPLE_RATE`, both about aligned."""
+    result = _visqol().measure_from_arrays(_thinned(said), _thinned(heard), SAMPLE_RATE // THIN)
+    return round(float(result.moslqo), 2)
+
+
+@functools.cache
+def _visqol() -> Any:
+    # Only who scores speech has it.
+    from visqol import VisqolApi
+
+    logging.getLogger("visqol").setLevel(logging.ERROR)
+    api = VisqolApi()
+    api.create(mode="speech", use_lattice_model=True)
+    return api
+
+
+def _thinned(samples: Samples) -> Samples:
+    count = len(samples) // THIN
+    return np.asarray(samples[: count * THIN].reshape(count, THIN).mean(axis=1))

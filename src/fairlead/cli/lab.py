@@ -13,12 +13,22 @@ from rich.table import Table
 
 from fairlead.cli.console import out, tell
 from fairlead.cli.failure import FAILED, Failure, failing
-from fairlead.lab.field import browsers, campaign, listening, networks, report, scenario, speech
+from fairlead.lab.field import (
+    browsers,
+    campaign,
+    listening,
+    networks,
+    report,
+    scenario,
+    speech,
+    transcripts,
+)
 from fairlead.lab.field.browsers import NoBrowser
 from fairlead.lab.field.campaign import Campaign, Contender, Results
 from fairlead.lab.field.networks import NoNetworks
 from fairlead.lab.field.scenario import WAYS, Scenario
 from fairlead.lab.field.speech import NoSpeech
+from fairlead.lab.field.transcripts import NoTranscriber
 from fairlead.lab.field.voice import COUNT
 from fairlead.server.config import DEVELOPMENT_KEYS
 from fairlead.server.toml import ConfigError
@@ -71,6 +81,12 @@ def run(
         Path | None, typer.Option("--json", help="Write the figures, after each run.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from what --json has.")] = False,
+    transcribe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Have a Whisper model (CTranslate2's) write down what is said."
+        ),
+    ] = None,
 ) -> None:
     """Run field tests. Ends with status 1 if a limit is missed, 3 if no run of one counted."""
     if importlib.util.find_spec("livekit") is None:
@@ -97,7 +113,9 @@ def run(
         contenders.append(
             _contender(against, serve_against, "--against", "--serve-against", key, secret)
         )
-    whole = Campaign(scenarios, contenders, repeats, seed, tries)
+    if transcribe is not None:
+        with failing(NoTranscriber):
+            transcripts.check(transcribe)
     results: Results = {}
     if json is not None and resume:
         with failing(ConfigError):
@@ -105,6 +123,8 @@ def run(
     try:
         with failing(ConfigError), failing(NoNetworks, status=FAILED):
             networks.enter(sys.argv[1:])
+            transcriber = transcripts.whisper(transcribe) if transcribe else None
+            whole = Campaign(scenarios, contenders, repeats, seed, tries, transcriber)
             anyio.run(whole.go_on, results, tell, lambda: _keep(json, results))
     finally:
         _write(html, json, scenarios, results)

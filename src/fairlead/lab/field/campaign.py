@@ -19,6 +19,7 @@ import msgspec
 from fairlead.lab.field.run import Result, run
 from fairlead.lab.field.scenario import WAYS, Scenario
 from fairlead.lab.field.servers import RunFailed, Servers, own_servers
+from fairlead.lab.field.transcripts import Transcriber
 from fairlead.lab.world import WorldFailed
 from fairlead.server.toml import ConfigError, read_text
 
@@ -55,6 +56,8 @@ class Campaign:
     seed: int = 1
     """Of the first run of each; the next ones follow."""
     tries: int = TRIES
+    transcriber: Transcriber | None = None
+    """Says what a machine understands of speech."""
 
     async def go_on(
         self, results: Results, tell: Callable[[str], None], keep: Callable[[], None]
@@ -95,7 +98,7 @@ class Campaign:
         while self._lacks(runs, contender):
             seed = self.seed + len(runs_of(runs, contender.name))
             with tempfile.TemporaryDirectory(dir=folder) as own:
-                result = await run(scenario, servers, seed, Path(own))
+                result = await run(scenario, servers, seed, Path(own), self.transcriber)
             listened = any(one.sound for one in runs_of(runs, contender.name) if not one.complaints)
             runs.append(
                 msgspec.structs.replace(

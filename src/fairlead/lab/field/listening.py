@@ -13,11 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fairlead.lab.field.clips import laid_out
-from fairlead.lab.field.measure import Listened
-from fairlead.lab.field.people import Told
+from fairlead.lab.field.aligned import Aligned
 from fairlead.lab.field.sound import SAMPLE_RATE, Samples
-from fairlead.lab.field.speech import Speech
 
 STRETCH_S = 8.0
 """ViSQOL is meant for 5 to 10 s."""
@@ -32,42 +29,30 @@ def installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("visqol", "ai_edge_litert"))
 
 
-def scores(
-    voice: Speech,
-    began: float,
-    heard: Listened,
-    listener: Told,
-    span: tuple[float, float],
-    events: list[float],
-) -> dict[str, float]:
+def scores(speech: Aligned, events: list[float]) -> dict[str, float]:
     """``before`` and ``after`` the first event, or ``throughout`` where nothing happens, 1 to 5.
 
-    ``began`` is when the first word was said and ``events`` are in seconds of the run, whose
-    ``span`` is on the monotonic clock. A stretch of which no word was heard scores 1; without
-    ViSQOL there is no score.
+    A stretch of which no word was heard scores 1; without ViSQOL there is no score.
     """
     if not installed():
         return {}
-    whole = laid_out(listener, *span)
-    seconds = span[1] - span[0]
     if events:
         around = {
             "before": (events[0] - LEAD_S - STRETCH_S, events[0] - LEAD_S),
             "after": (events[0], events[0] + STRETCH_S),
         }
     else:
-        around = {"throughout": ((seconds - STRETCH_S) / 2, (seconds + STRETCH_S) / 2)}
+        middle = speech.seconds / 2
+        around = {"throughout": (middle - STRETCH_S / 2, middle + STRETCH_S / 2)}
     found = {}
     for name, (first, last) in around.items():
-        begin, end = max(0.0, first), min(seconds, last)
-        late = heard.delay_ms(begin, end)
-        if late is None:
+        begin, end = max(0.0, first), min(speech.seconds, last)
+        came = speech.came(begin, end)
+        if came is None:
             found[name] = 1.0
-            continue
-        at = round((begin + late / 1e3) * SAMPLE_RATE)
-        said = voice.between(begin - began, end - began)
-        came = whole[at : at + len(said)]
-        found[name] = score(said[: len(came)], came)
+        else:
+            said = speech.said(begin, end)
+            found[name] = score(said[: len(came)], came[: len(said)])
     return found
 
 

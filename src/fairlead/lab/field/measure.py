@@ -49,6 +49,8 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds recorded in a second: a starved client plays too slowly."""
     listening: dict[str, float] = {}
     """ViSQOL of stretches of speech: `listening`."""
+    understood: tuple[float, float] | None = None
+    """Shares of the words that a model understood, as heard and as said: `transcripts`."""
 
     @property
     def share(self) -> float:

@@ -242,6 +242,11 @@ def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str
     if heard.listening:
         scores = (f"{score:.1f} {when}" for when, score in heard.listening.items())
         said.append(f"listening quality {', '.join(scores)}")
+    if heard.understood is not None:
+        share, clean = heard.understood
+        said.append(
+            f"{share:.0%} of the words understood by a machine, {clean:.0%} of a clean copy"
+        )
     grown = growth_ms(scenario, heard)
     if grown is not None:
         said.append(f"mouth to ear {round(grown) + 0:+d} ms at the end")

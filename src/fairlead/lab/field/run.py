@@ -11,8 +11,9 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from fairlead.lab.field import browsers, listening, voice
-from fairlead.lab.field.clips import Sounded, sounded
+from fairlead.lab.field import browsers, listening, transcripts, voice
+from fairlead.lab.field.aligned import Aligned
+from fairlead.lab.field.clips import Sounded, laid_out, sounded
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Orders, Told
@@ -21,6 +22,7 @@ from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
 from fairlead.lab.field.servers import Servers, moved
 from fairlead.lab.field.speech import Speech
+from fairlead.lab.field.transcripts import Transcriber
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
 from fairlead.lab.field.watching import Watched, watched
 from fairlead.policy import tokens
@@ -88,7 +90,13 @@ class _Happened(msgspec.Struct, kw_only=True):
     """Share of the machine's time."""
 
 
-async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
+async def run(
+    scenario: Scenario,
+    servers: Servers,
+    seed: int,
+    folder: Path,
+    transcriber: Transcriber | None = None,
+) -> Result:
     """Run it once. Raises `RunFailed`, `NoNetworks`, `ConfigError` for a trace."""
     networks = Networks(scenario, seed)
     try:
@@ -105,7 +113,7 @@ async def run(scenario: Scenario, servers: Servers, seed: int, folder: Path) -> 
             }
     finally:
         networks.close()
-    return await anyio.to_thread.run_sync(_judged, scenario, seed, happened, told)
+    return await anyio.to_thread.run_sync(_judged, scenario, seed, happened, told, transcriber)
 
 
 async def _meet(
@@ -172,9 +180,15 @@ async def _watched(scenario: Scenario, servers: Servers, networks: Networks) -> 
     return happened
 
 
-def _judged(scenario: Scenario, seed: int, happened: _Happened, told: dict[str, Told]) -> Result:
+def _judged(
+    scenario: Scenario,
+    seed: int,
+    happened: _Happened,
+    told: dict[str, Told],
+    transcriber: Transcriber | None,
+) -> Result:
     start = happened.start
-    measured = _measured(scenario, told, start, happened.end)
+    measured = _measured(scenario, told, start, happened.end, transcriber)
     ways = {way: heard for way, (heard, _, _) in measured.items()}
     views = {way: seen for way, (_, seen, _) in measured.items() if seen is not None}
     well = health(
@@ -211,7 +225,11 @@ def _judged(scenario: Scenario, seed: int, happened: _Happened, told: dict[str, 
 
 
 def _measured(
-    scenario: Scenario, told: dict[str, Told], start: float, end: float
+    scenario: Scenario,
+    told: dict[str, Told],
+    start: float,
+    end: float,
+    transcriber: Transcriber | None,
 ) -> dict[Way, tuple[Listened, Watched | None, Sounded]]:
     """What was heard and seen, by direction."""
     found: dict[Way, tuple[Listened, Watched | None, Sounded]] = {}
@@ -222,9 +240,13 @@ def _measured(
         spoken = voice.of(scenario.voice)
         heard = listened(told[speaker], told[listener], start, end, since, spoken)
         if isinstance(spoken, Speech):
-            began = told[speaker].began - start
-            scores = listening.scores(spoken, began, heard, told[listener], (start, end), events)
-            heard = msgspec.structs.replace(heard, listening=scores)
+            whole = laid_out(told[listener], start, end)
+            aligned = Aligned(spoken, told[speaker].began - start, heard, whole)
+            heard = msgspec.structs.replace(
+                heard,
+                listening=listening.scores(aligned, events),
+                understood=transcriber and transcripts.understood(transcriber, aligned),
+            )
         seen = None
         if scenario.shows(way):
             seen = watched(told[speaker], told[listener], start, end, since, events)

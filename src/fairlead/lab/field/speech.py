@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -63,6 +63,14 @@ class Candidate(NamedTuple):
     alike: float
 
 
+class Sentence(NamedTuple):
+    """When it is begun, when it ends (seconds), and what it says."""
+
+    begin: float
+    end: float
+    text: str
+
+
 @dataclass(frozen=True)
 class Speech:
     """A round of sentences that begins anew at its end; a `Voice`."""
@@ -71,6 +79,9 @@ class Speech:
     """One round at `SAMPLE_RATE`, from -1 to 1, pauses included; a whole number of `FRAME`."""
     stretches: list[tuple[float, float]]
     """What counts as a word: when it is begun within the round and how long it lasts, seconds."""
+    language: str = ""
+    sentences: list[Sentence] = field(default_factory=list)
+    """Of one round."""
 
     @property
     def round_s(self) -> float:
@@ -104,6 +115,16 @@ class Speech:
         first = round(start * SAMPLE_RATE)
         index = np.arange(first, first + round((end - start) * SAMPLE_RATE))
         return np.asarray(np.where(index < 0, 0.0, self.samples[index % len(self.samples)]))
+
+    def within(self, start: float, end: float) -> list[Sentence]:
+        """The sentences that are begun and ended between two moments."""
+        first = max(0, int(start // self.round_s))
+        shifted = (
+            Sentence(one.begin + n * self.round_s, one.end + n * self.round_s, one.text)
+            for n in range(first, max(first, int(end // self.round_s) + 1))
+            for one in self.sentences
+        )
+        return [one for one in shifted if start <= one.begin and one.end <= end]
 
     def heard(self, recording: Samples, after: Callable[[float], float]) -> dict[int, float]:
         """Every word that is in a recording, and at which second of it."""
@@ -170,11 +191,15 @@ def of(language: str) -> Speech:
     text = _texts()[language]
     spoken = [_synthesis(text["voice"], sentence) for sentence in text["sentences"]]
     pause = np.zeros(int(PAUSE_S * SAMPLE_RATE))
+    sentences, at = [], 0
+    for one, words in zip(spoken, text["sentences"], strict=True):
+        sentences.append(Sentence(at / SAMPLE_RATE, (at + len(one)) / SAMPLE_RATE, words))
+        at += len(one) + len(pause)
     samples = np.concatenate([part for sentence in spoken for part in (sentence, pause)])
     samples = np.pad(samples, (0, -len(samples) % FRAME))
     voiced = samples[np.abs(samples) > 0.01 * np.abs(samples).max()]
     samples = samples * LOUDNESS / np.sqrt(np.mean(voiced**2))
-    return Speech(samples, stretches(samples))
+    return Speech(samples, stretches(samples), language, sentences)
 
 
 def stretches(samples: Samples) -> list[tuple[float, float]]:

@@ -44,7 +44,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What was run: scenario and seed; seed 1 is void, and a scenario called "bad" fails."""
     found: list[tuple[str, int]] = []
 
-    async def run(one: Scenario, servers: Servers, seed: int, folder: Path) -> Result:
+    async def run(one: Scenario, servers: Servers, seed: int, folder: Path, _: object) -> Result:
         assert folder.is_dir()
         found.append((one.name, seed))
         if one.name == "bad":

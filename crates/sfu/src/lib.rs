@@ -8,6 +8,7 @@ mod backlog;
 mod calls;
 mod choosing;
 mod codec;
+mod copies;
 mod data;
 mod datatracks;
 mod descriptor;

@@ -273,7 +273,7 @@ impl Sfu {
         let to = (subscription.participant, subscription.side);
         let mid = subscription.mid;
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {
-            let voice = voice.map(|voice| (voice, p.losses.distances()));
+            let voice = voice.map(|voice| (voice, p.losses.repetition()));
             let playout = p.playout;
             p.transport(to.1).is_some_and(|t| {
                 t.scene_playout = playout;

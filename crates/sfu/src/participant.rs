@@ -80,9 +80,10 @@ impl Participant {
     pub(crate) fn budget(&mut self, now: Instant, speech: u64, least: u64) -> Budget {
         let reserve = self.speech_reserve;
         let budget = |p: &mut Self| {
-            let repeats = p.losses.distances().len() as u64;
+            // Sound is not sent again, and the estimate is less what is lost.
+            let frames = p.losses.repetition().frames() as f32 * (1.0 - p.losses.share());
             let headers = if speech > 0 { VOICE_HEADERS } else { 0 };
-            let speech = speech * (1 + repeats) + headers;
+            let speech = (speech as f32 * frames) as u64 + headers;
             p.headroom.budget(now, speech + reserve)
         };
         self.losses.spare(false);

@@ -1,8 +1,9 @@
 //! Redundant audio toward each subscriber, as much as its losses ask for (RFC 2198).
 //!
 //! A listener's jitter buffer waits some 80 ms for a copy: of packets lost one by one, those right
-//! behind each frame bring back the most. What loses several in a row needs copies further apart,
-//! although some of them come too late.
+//! behind each frame bring back the most; where so many are lost that this is too few, each packet is
+//! sent several times. What loses several in a row needs copies further apart, although some of
+//! them come too late.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,14 +18,17 @@ struct Rung {
     /// Where packets are lost one by one, and where several in a row are.
     singly: &'static [u64],
     in_bursts: &'static [u64],
+    /// Where they are lost one by one, each packet is sent so many times.
+    times: u32,
 }
 
-const LADDER: [Rung; 5] = [
-    rung(0.0, &[1], &[1]),
-    rung(0.05, &[1, 2], &[1, 3]),
-    rung(0.15, &[1, 2, 3], &[1, 3, 5]),
-    rung(0.25, &[1, 2, 3, 4], &[2, 4, 6, 8]),
-    rung(0.45, &[1, 2, 3, 4, 5, 6, 7, 8], &[1, 2, 3, 4, 5, 6, 7, 8]),
+const LADDER: [Rung; 6] = [
+    rung(0.0, &[1], &[1], 1),
+    rung(0.05, &[1, 2], &[1, 3], 1),
+    rung(0.15, &[1, 2, 3], &[1, 3, 5], 1),
+    rung(0.25, &[1, 2, 3, 4], &[2, 4, 6, 8], 1),
+    rung(0.35, &[1, 2, 3, 4], &[2, 4, 6, 8], 2),
+    rung(0.45, &[1, 2, 3, 4], &[1, 2, 3, 4, 5, 6, 7, 8], 3),
 ];
 /// Bits a second of a voice each time that it is sent; no more than half of what is carried.
 const VOICE: u64 = 40_000;
@@ -36,16 +40,50 @@ const STAY: f32 = 0.6;
 const RISE: f32 = 0.5;
 const FALL: f32 = 0.2;
 const FALL_EVERY: Duration = Duration::from_secs(1);
+/// Of what is sent, so much arrives for all that is planned.
+const LEAST: f32 = 0.1;
 /// Frames kept of a voice: what the deepest rung reaches back, and what comes late.
 const KEPT: usize = 24;
 /// The most bytes of a payload: whole packets stay below what any path takes.
 const MAX_PAYLOAD: usize = 1_100;
 
-const fn rung(from: f32, singly: &'static [u64], in_bursts: &'static [u64]) -> Rung {
+const fn rung(from: f32, singly: &'static [u64], in_bursts: &'static [u64], times: u32) -> Rung {
     Rung {
         from,
         singly,
         in_bursts,
+        times,
+    }
+}
+
+impl Rung {
+    fn repetition(&self, in_bursts: bool) -> Repetition {
+        let (distances, times) = match in_bursts {
+            true => (self.in_bursts, 1),
+            false => (self.singly, self.times),
+        };
+        Repetition { distances, times }
+    }
+}
+
+/// What of a voice is repeated toward one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Repetition {
+    /// How many frames before its own a packet repeats.
+    pub(crate) distances: &'static [u64],
+    /// So many times each packet is sent.
+    pub(crate) times: u32,
+}
+
+impl Repetition {
+    const NONE: Self = Self {
+        distances: &[],
+        times: 1,
+    };
+
+    /// How often each frame is sent.
+    pub(crate) fn frames(&self) -> u64 {
+        (1 + self.distances.len() as u64) * u64::from(self.times)
     }
 }
 
@@ -76,8 +114,9 @@ pub(crate) struct Losses {
 impl Losses {
     /// From now on packets repeat so many frames or more, however little is lost.
     pub(crate) fn repeat_at_least(&mut self, frames: usize) {
+        let deepest = LADDER.partition_point(|rung| rung.times == 1) - 1;
         let reached = LADDER.iter().position(|rung| rung.singly.len() >= frames);
-        self.floor = reached.unwrap_or(LADDER.len() - 1);
+        self.floor = reached.unwrap_or(deepest);
     }
 
     /// Take what was lost of late.
@@ -116,19 +155,19 @@ impl Losses {
         self.spare = spare;
     }
 
-    /// How many frames before its own a packet repeats.
-    pub(crate) fn distances(&self) -> &'static [u64] {
+    /// What is to be repeated now.
+    pub(crate) fn repetition(&self) -> Repetition {
         if self.spare && self.floor == 0 && self.rung == 0 && self.share < SOME {
-            return &[];
+            return Repetition::NONE;
         }
-        let half = self.carried.map_or(u64::MAX, |carried| carried / 2);
-        let fits = |rung: &usize| VOICE * (1 + LADDER[*rung].singly.len() as u64) <= half;
+        // What is carried is told less what is lost, which repetitions are not sent again for.
+        let half = self.carried.map_or(u64::MAX, |carried| {
+            (carried as f32 / (1.0 - self.share).max(LEAST) / 2.0) as u64
+        });
+        let of = |rung: usize| LADDER[rung].repetition(self.in_bursts);
+        let fits = |rung: &usize| VOICE * of(*rung).frames() <= half;
         let highest = self.rung.max(self.floor);
-        let rung = &LADDER[(0..=highest).rev().find(fits).unwrap_or(0)];
-        match self.in_bursts {
-            true => rung.in_bursts,
-            false => rung.singly,
-        }
+        of((0..=highest).rev().find(fits).unwrap_or(0))
     }
 }
 
@@ -363,9 +402,9 @@ mod tests {
                 now += Duration::from_millis(100);
                 losses.observe(now, singly(share));
             }
-            losses.distances()
+            losses.repetition().distances
         };
-        assert_eq!(losses.distances(), [1]);
+        assert_eq!(losses.repetition().distances, [1]);
         assert_eq!(after(&mut losses, 0.04, 60), [1]);
         assert_eq!(after(&mut losses, 0.10, 5), [1, 2]);
         assert_eq!(after(&mut losses, 0.35, 5), [1, 2, 3, 4]);
@@ -379,19 +418,26 @@ mod tests {
         losses.observe(now, singly(f32::NAN));
         losses.observe(now, singly(7.0));
         losses.observe(now, singly(7.0));
-        assert_eq!(losses.distances().len(), 8);
-        losses.limit(500_000);
-        assert_eq!(losses.distances(), [1, 2, 3, 4], "half of it");
-        losses.limit(100_000);
-        assert_eq!(losses.distances(), [1], "at least the last one");
+        let sent = |losses: &Losses| (losses.repetition().distances, losses.repetition().times);
+        assert_eq!(sent(&losses), (&[1, 2, 3, 4][..], 3));
+        losses.limit(220_000);
+        assert_eq!(
+            sent(&losses),
+            (&[1, 2, 3, 4][..], 2),
+            "half of what is sent"
+        );
+        losses.limit(125_000);
+        assert_eq!(sent(&losses), (&[1, 2, 3, 4][..], 1));
+        losses.limit(25_000);
+        assert_eq!(sent(&losses), (&[1][..], 1), "at least the last one");
         losses.spare(true);
-        assert_eq!(losses.distances(), [1], "while something is lost");
+        assert_eq!(sent(&losses), (&[1][..], 1), "while something is lost");
         let mut clean = Losses::default();
         clean.spare(true);
-        assert!(clean.distances().is_empty());
+        assert_eq!(clean.repetition(), Repetition::NONE);
         clean.repeat_at_least(1);
         clean.spare(false);
-        assert_eq!(clean.distances(), [1]);
+        assert_eq!(sent(&clean), (&[1][..], 1));
     }
 
     #[test]
@@ -402,19 +448,25 @@ mod tests {
             for n in 0..20 {
                 losses.observe(now + n * FALL_EVERY, Lost { share, in_bursts });
             }
-            losses.distances()
+            losses.repetition().distances
         };
         assert_eq!(observe(0.1, true), [1, 3]);
         assert_eq!(observe(0.1, false), [1, 2]);
         assert_eq!(observe(0.3, true), [2, 4, 6, 8]);
         assert_eq!(observe(0.3, false), [1, 2, 3, 4]);
+        assert_eq!(observe(0.7, true).len(), 8);
+        assert_eq!(
+            losses.repetition().times,
+            1,
+            "it would be lost with the first"
+        );
     }
 
     #[test]
     fn a_scene_may_ask_for_more_than_losses_do_and_never_for_less() {
         let mut losses = Losses::default();
         losses.repeat_at_least(2);
-        assert_eq!(losses.distances(), [1, 2]);
+        assert_eq!(losses.repetition().distances, [1, 2]);
         let mut now = Instant::now();
         let mut observe = |losses: &mut Losses, share, times| {
             for _ in 0..times {
@@ -423,13 +475,14 @@ mod tests {
             }
         };
         observe(&mut losses, 0.35, 5);
-        assert_eq!(losses.distances(), [1, 2, 3, 4]);
+        assert_eq!(losses.repetition().distances, [1, 2, 3, 4]);
         observe(&mut losses, 0.0, 60);
-        assert_eq!(losses.distances(), [1, 2]);
+        assert_eq!(losses.repetition().distances, [1, 2]);
         losses.repeat_at_least(99);
-        assert_eq!(losses.distances().len(), 8);
+        assert_eq!(losses.repetition().distances.len(), 4);
+        assert_eq!(losses.repetition().times, 1);
         losses.repeat_at_least(0);
-        assert_eq!(losses.distances(), [1]);
+        assert_eq!(losses.repetition().distances, [1]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Heard {
     pub(crate) sent: i64,
     pub(crate) arrived: Option<i64>,
     pub(crate) bytes: usize,
+    /// It was sent several times: whether it came says little of the way, and neither does when.
+    pub(crate) copied: bool,
 }
 
 /// What a train measured, bits a second.
@@ -88,6 +90,7 @@ mod tests {
                 sent: n * 1_000,
                 arrived: (!lost(n)).then_some(20_000 + free as i64),
                 bytes: 1_000,
+                copied: false,
             };
             assert_eq!(train.take(heard), None);
         }
@@ -95,6 +98,7 @@ mod tests {
             sent: 1_000_000,
             arrived: None,
             bytes: 0,
+            copied: false,
         })
     }
 

@@ -20,6 +20,7 @@ use wire::{Format, MediaPacket, StreamId};
 
 use crate::backlog::Backlog;
 use crate::codec::PayloadTypes;
+use crate::copies::Copies;
 use crate::estimate::Estimator;
 use crate::figures::Gauge;
 use crate::pace::{Left, Pace};
@@ -53,6 +54,11 @@ const ROUND: Duration = Duration::from_micros(1);
 /// Between two calls of str0m for its bookkeeping alone, at most. Every call does what is due by
 /// then, so that nothing of a connection that sends waits for this, and nothing of another longer.
 const REST: Duration = Duration::from_millis(40);
+
+/// Between copies of a packet of sound: they may not share the fate of one burst, and are no queue.
+const COPIES_APART: Duration = Duration::from_millis(4);
+/// Of so many packets of sound one is sent once, whatever is lost.
+const SENT_ONCE: u32 = 8;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
@@ -215,6 +221,13 @@ pub(crate) struct Transport {
     put: Option<Class>,
     repair_types: BTreeSet<u8>,
     picture_types: BTreeSet<u8>,
+    sound_types: BTreeSet<u8>,
+    /// So many times each packet of sound is sent, and how many were.
+    sound_times: u32,
+    sound_count: u32,
+    copies: Copies,
+    /// The packet that just left is sent again.
+    copied: bool,
     /// M-lines whose retransmissions are set up.
     repaired: BTreeSet<Mid>,
     probe_until: Option<Instant>,
@@ -325,6 +338,11 @@ impl Transport {
             put: None,
             repair_types: BTreeSet::new(),
             picture_types: BTreeSet::new(),
+            sound_types: BTreeSet::new(),
+            sound_times: 1,
+            sound_count: 0,
+            copies: Copies::default(),
+            copied: false,
             repaired: BTreeSet::new(),
             probe_until: None,
             hearing: None,
@@ -554,6 +572,7 @@ impl Transport {
         self.run(now, transmits, happened);
         self.let_go(now, transmits);
         transmits.extend(self.requests.due(now));
+        transmits.extend(self.copies.due(now));
         self.pass_sound(now, happened);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
@@ -569,7 +588,7 @@ impl Transport {
         let again = self.again.front().map(|(at, _)| *at);
         let waiting = [&self.repairs, &self.pictures].map(Pace::deadline);
         let held = self.backlog.held_until();
-        let requests = self.requests.deadline();
+        let copies = [self.requests.deadline(), self.copies.deadline()];
         let sounds = self.sounds.values();
         let sounds = sounds.filter_map(|s| s.due_at(self.sound_waits)).min();
         let soonest = [
@@ -578,7 +597,8 @@ impl Transport {
             waiting[0],
             waiting[1],
             held,
-            requests,
+            copies[0],
+            copies[1],
             sounds,
         ];
         self.deadline = self.due;
@@ -686,6 +706,7 @@ impl Transport {
                     if !self.bindings.is_empty() {
                         self.requests.sent(now, &transmit);
                     }
+                    self.copy_sound(now, class, &transmit);
                     self.put = class;
                     match self.line(class) {
                         Some(line) => line.push(now, transmit),
@@ -707,6 +728,24 @@ impl Transport {
                     return;
                 }
             }
+        }
+    }
+
+    /// Send a packet of sound again, if what it says is to be sent several times. One of some is
+    /// not: by those it is known how much is lost.
+    fn copy_sound(&mut self, now: Instant, class: Option<Class>, transmit: &Transmit) {
+        let more = self.sound_times.saturating_sub(1);
+        if more == 0 || class.is_some() || transmit.protocol == Protocol::Tcp {
+            return;
+        }
+        let sound = |kind: &u8| self.sound_types.contains(&(kind & 0x7f));
+        if is_rtcp(&transmit.bytes) || !transmit.bytes.get(1).is_some_and(sound) {
+            return;
+        }
+        self.sound_count = self.sound_count.wrapping_add(1);
+        if !self.sound_count.is_multiple_of(SENT_ONCE) {
+            self.copies.put(now, transmit, more, COPIES_APART);
+            self.copied = true;
         }
     }
 

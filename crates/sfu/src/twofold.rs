@@ -1,12 +1,12 @@
 //! What the edge asks of a publisher (lost packets, keyframes) asked more than once where the way
-//! loses: a request that is lost costs as much time as the packet it asked for. The copies are the
-//! same SRTCP packets; who got one drops the others (RFC 3711 section 3.3.2).
+//! loses: a request that is lost costs as much time as the packet it asked for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use wire::StreamId;
 
+use crate::copies::Copies;
 use crate::repair::APART;
 use crate::values::{Protocol, Transmit};
 
@@ -19,8 +19,6 @@ const COUNTED: f32 = 100.0;
 const MAX_HOLE: u64 = 10;
 /// So far behind the newest, a stream began anew.
 const ANEW: u64 = 1_000;
-/// Copies that wait; a client that is told so much needs no more of it.
-const MAX_WAITING: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,7 +26,7 @@ pub(crate) struct Twofold {
     newest: HashMap<StreamId, u64>,
     /// The share of what was sent that was missing when a later one came.
     share: f32,
-    waiting: VecDeque<(Instant, Transmit)>,
+    copies: Copies,
 }
 
 impl Twofold {
@@ -66,24 +64,17 @@ impl Twofold {
         let times = [ONCE_MORE, TWICE_MORE]
             .iter()
             .filter(|from| self.share >= **from);
-        for n in 1..=times.count() as u32 {
-            if self.waiting.len() < MAX_WAITING {
-                self.waiting.push_back((now + APART * n, transmit.clone()));
-            }
-        }
+        self.copies.put(now, transmit, times.count() as u32, APART);
     }
 
     /// The copies that are due.
     pub(crate) fn due(&mut self, now: Instant) -> impl Iterator<Item = Transmit> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let (due, later): (VecDeque<_>, _) = waiting.into_iter().partition(|(at, _)| *at <= now);
-        self.waiting = later;
-        due.into_iter().map(|(_, transmit)| transmit)
+        self.copies.due(now)
     }
 
     /// When the next copy is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.waiting.iter().map(|(at, _)| *at).min()
+        self.copies.deadline()
     }
 }
 
@@ -100,6 +91,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::copies::MAX_WAITING;
 
     fn transmit(byte: u8) -> Transmit {
         let address = "10.0.0.1:7882".parse().unwrap();

@@ -122,6 +122,37 @@ fn each_subscriber_gets_as_much_as_it_loses() {
 }
 
 #[test]
+fn where_most_is_lost_each_packet_is_sent_several_times() {
+    for (share, left) in [(0.5, 0.002), (0.7, 0.015)] {
+        let mut w = World::new();
+        w.tick = ms(1);
+        let (ann, hearers) = call(&mut w, true, &[true]);
+        let hearer = hearers[0];
+        let mut rng = fastrand::Rng::with_seed(3);
+        let sent = Rc::new(RefCell::new(0));
+        let count = Rc::clone(&sent);
+        w.loses = Box::new(move |client, toward| {
+            let toward = toward && client == hearer;
+            *count.borrow_mut() += u64::from(toward);
+            toward && rng.f64() < share
+        });
+        speak(&mut w, ann, 1_000, 1_000);
+        w.clients[hearer].packets.clear();
+        *sent.borrow_mut() = 0;
+        speak(&mut w, ann, 2_000, 2_000);
+        // Each is sent three times but for one in eight; reports come beside them.
+        let sent = *sent.borrow();
+        assert!((5_000..6_500).contains(&sent), "{sent} datagrams");
+        let (_, sizes) = played(&w, hearer);
+        assert_eq!(sizes.keys().max(), Some(&5), "{sizes:?}");
+        let missing = missing(&w, hearer, 2_000, 1_990) as f64 / 1_990.0;
+        assert!(missing <= left, "{share} lost, {missing} left");
+        let packets: usize = sizes.values().sum();
+        assert!(packets <= 2_000, "who got one drops the others");
+    }
+}
+
+#[test]
 fn who_takes_no_redundant_sound_hears_what_the_speakers_packets_repeat() {
     let mut w = World::new();
     let (ann, hearers) = call(&mut w, true, &[false, true]);

@@ -139,6 +139,13 @@ impl Transport {
         let all = self.rtc.codec_config().iter();
         let pictures = all.filter(|p| p.spec().codec.is_video());
         self.picture_types = pictures.map(|p| *p.pt()).collect();
+        let all = self.rtc.codec_config().iter();
+        let sounds = all.filter(|p| p.spec().codec.is_audio());
+        self.sound_types = sounds
+            .flat_map(|p| [Some(p.pt()), p.red()])
+            .flatten()
+            .map(|pt| *pt)
+            .collect();
         self.senders.clear();
         self.sources.clear();
     }

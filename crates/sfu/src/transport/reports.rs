@@ -38,8 +38,12 @@ impl Transport {
 
     fn rtp_sent(&mut self, now: Instant, header: &RtpHeader, bytes: usize) {
         let number = header.ext_vals.transport_cc;
+        let copied = std::mem::take(&mut self.copied);
         if let Some(number) = number {
             self.estimator.sent(now, number, bytes + AROUND);
+            if copied {
+                self.estimator.repeated(number);
+            }
         }
         if !self.repair_types.contains(&header.payload_type) {
             self.waiting = self.waiting.saturating_sub(1);

@@ -12,7 +12,7 @@ use super::{Mid, Transport};
 use crate::codec;
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, set_playout, without_trailer};
-use crate::redundancy::Voice;
+use crate::redundancy::{Repetition, Voice};
 
 /// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
 /// less than the other is lost.
@@ -75,9 +75,12 @@ impl Transport {
         mid: Mid,
         packet: &MediaPacket,
         placed: Placed,
-        voice: Option<(&mut Voice, &'static [u64])>,
+        voice: Option<(&mut Voice, Repetition)>,
         vp8: Option<str0m::rtp::Vp8Patch>,
     ) -> bool {
+        if let Some((_, repetition)) = &voice {
+            self.sound_times = repetition.times;
+        }
         let Some((pt, payload)) = self.payload(mid, packet, voice) else {
             return false;
         };
@@ -115,11 +118,11 @@ impl Transport {
         &mut self,
         mid: Mid,
         packet: &MediaPacket,
-        voice: Option<(&mut Voice, &'static [u64])>,
+        voice: Option<(&mut Voice, Repetition)>,
     ) -> Option<(Pt, Arc<[u8]>)> {
         let types = self.sending(mid)?;
         let pt = |format| types.iter().find(|(f, _)| *f == format).map(|(_, pt)| *pt);
-        if let Some((voice, distances)) = voice {
+        if let Some((voice, Repetition { distances, .. })) = voice {
             let opus = pt(Format::Opus)?;
             let red = pt(Format::Red).filter(|_| !distances.is_empty());
             let redundant = red.and_then(|red| {

@@ -154,13 +154,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tries", type=int, default=campaign.TRIES, help="runs that don't count")
     parser.add_argument("--client", choices=("chromium", "sdk"), default="chromium")
+    parser.add_argument("--trace", default="", help="a recorded rate down, for the row L-trace")
+    parser.add_argument("--trace-up", default="", help="and up")
     parser.add_argument("--report", type=Path, help="write a page with everything")
     parser.add_argument("--keep", type=Path, help="write all runs there, after each")
     parser.add_argument("--resume", action="store_true", help="go on from what --keep has")
     options = parser.parse_args()
-    strangers = [name for name in options.row if name not in KNOWN]
+    known = [row.scenario.name for row in _rows(options)]
+    strangers = [name for name in options.row if name not in known]
     if strangers:
-        parser.error(f"there is no row {strangers[0]!r}; there are {', '.join(KNOWN)}")
+        parser.error(f"there is no row {strangers[0]!r}; there are {', '.join(known)}")
     if bool(options.against) != bool(options.serve_against):
         parser.error("--against and --serve-against go together: it runs in the lab's own network")
     for name in ("repeats", "tries"):
@@ -171,10 +174,15 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def _rows(options: argparse.Namespace) -> list[Row]:
+    traces = (str(Path(one).resolve()) if one else "" for one in (options.trace, options.trace_up))
+    return rows(options.client, *traces)
+
+
 def main() -> int:
     """Run and print. Returns the exit status."""
     options = arguments()
-    chosen = [row for row in rows(options.client) if row.scenario.name in (options.row or KNOWN)]
+    chosen = [row for row in _rows(options) if not options.row or row.scenario.name in options.row]
     scenarios = {row.scenario.name: row.scenario for row in chosen}
     servers = contenders(options)
     try:

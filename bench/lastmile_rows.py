@@ -1,8 +1,9 @@
 """The rows of `bench.lastmile`: what happens to the network, what is read off, and its targets.
 
-They are those of the record of open LiveKit 1.13.5 that the project set out to beat, taken on
-22 November 2026 with two seeds each, beside the targets of DESIGN section 11. Who is on the weak
-network uses Chromium, as there; the other, who has a good one, LiveKit's Python SDK.
+The first are those of the record of open LiveKit 1.13.5 that the project set out to beat, taken on
+22 November 2026 with two seeds each, beside the targets of DESIGN section 11; those without a
+figure of that record came later. Who is on the weak network uses Chromium, as there; the other,
+who has a good one, LiveKit's Python SDK.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ CLEAN_S, SETTLE_S, MEASURED_S, AFTER_S = 8.0, 8.0, 22.0, 25.0
 NEAR_MS, FAR_MS = 20.0, 100.0
 NARROW_KBPS, WIDE_KBPS = 300, 2_000
 NARROW_S, DARK_S = 15.0, 3.0
+IN_A_ROW = 4.0
+"""Packets lost one after the other, mean, where they are lost in bursts."""
+APPEARS_S = 0.5
+"""From the end of the Wi-Fi to the beginning of 4G, where there is one of them at a time."""
 WIFI = Access(delay_ms=NEAR_MS, rate_kbps=20_000, queue_ms=150.0)
 LTE = Access(delay_ms=50.0, rate_kbps=8_000, queue_ms=300.0)
 
@@ -56,11 +61,13 @@ class Row:
     figures: Sequence[Figure]
 
 
-def rows(client: Client = "chromium") -> list[Row]:
-    """In the order of the record; the person on the weak network uses this client."""
+def rows(client: Client = "chromium", trace: str = "", trace_up: str = "") -> list[Row]:
+    """In the order of the record; the person on the weak network uses this client. With the paths
+    of recorded rates there is one more."""
+    traced = [_traced(trace, trace_up)] if trace else []
     return [
         Row(msgspec.structs.replace(row.scenario, client=client), row.way, row.figures)
-        for row in _rows()
+        for row in (*_rows(), *_more(), *traced)
     ]
 
 
@@ -102,7 +109,7 @@ def _rows() -> list[Row]:
             "B-50", "up", 0.5, Aim(None, "15; 10"), none, Aim(None, "22; 22"), Aim(10, "1.0; 0.4")
         ),
         _drop(),
-        _dark(),
+        _dark("D-dark", DARK_S, Aim(None, "0.4; 0.2")),
         _hand_over(),
         _far(_steady("F-0", "down", 0.0, Aim(0.1, "0.0"), Aim(0), Aim(0, "0.0"), Aim(15, "17.1"))),
         _far(
@@ -127,6 +134,24 @@ def _rows() -> list[Row]:
                 Aim(None, "8.1; 6.9"),
             )
         ),
+    ]
+
+
+def _more() -> list[Row]:
+    """What the record has not."""
+    none, even = NO_AIM, (NO_AIM,) * 4
+    return [
+        _far(_steady("F-50", "down", 0.5, *even)),
+        _far(_steady("F-70", "down", 0.7, *even)),
+        _steady("B-70", "up", 0.7, *even),
+        _far(_steady("FB-30", "up", 0.3, *even)),
+        _in_bursts(_steady("G-10", "down", 0.1, *even)),
+        _in_bursts(_steady("G-20", "down", 0.2, *even)),
+        _in_bursts(_steady("GB-10", "up", 0.1, *even)),
+        _dark("D-1", 1.0, none),
+        _dark("D-10", 10.0, none),
+        _appears(),
+        _only_tcp(_steady("U-blocked", "down", 0.0, *even)),
     ]
 
 
@@ -170,14 +195,52 @@ def _drop() -> Row:
     return _eventful("C-drop", summary, {"wifi": access}, events, figures)
 
 
-def _dark() -> Row:
+def _in_bursts(row: Row) -> Row:
+    """Gilbert's model with the same share."""
+    events = [msgspec.structs.replace(event, burst=IN_A_ROW) for event in row.scenario.event]
+    summary = f"{row.scenario.summary[:-1]}, {IN_A_ROW:.0f} in a row."
+    scenario = msgspec.structs.replace(row.scenario, event=events, summary=summary)
+    return Row(scenario, row.way, row.figures)
+
+
+def _only_tcp(row: Row) -> Row:
+    access = msgspec.structs.replace(WIFI, udp=False)
+    scenario = msgspec.structs.replace(
+        row.scenario, access={"wifi": access}, summary="UDP is blocked."
+    )
+    return Row(scenario, row.way, row.figures)
+
+
+def _traced(trace: str, trace_up: str) -> Row:
+    access = Access(delay_ms=NEAR_MS, queue_ms=300.0, trace=trace, trace_up=trace_up)
+    row = _steady("L-trace", "down", 0.0, NO_AIM, NO_AIM, NO_AIM, NO_AIM)
+    scenario = msgspec.structs.replace(
+        row.scenario, access={"lte": access}, summary="A recorded rate.", seconds=60.0
+    )
+    return Row(scenario, row.way, row.figures)
+
+
+def _dark(name: str, seconds: float, aim: Aim) -> Row:
     events = [
         Event(at=CLEAN_S, access="wifi", cut=True),
-        Event(at=CLEAN_S + DARK_S, access="wifi", cut=False),
+        Event(at=CLEAN_S + seconds, access="wifi", cut=False),
     ]
-    figures = [_flow_after(1, Aim(None, "0.4; 0.2")), _full_after(1, Aim(None, "0.4; 0.2"))]
-    summary = f"Nothing passes for {DARK_S:.0f} s."
-    return _eventful("D-dark", summary, {"wifi": WIFI}, events, figures)
+    figures = [_flow_after(1, aim), _full_after(1, aim)]
+    return _eventful(name, f"Nothing passes for {seconds:.0f} s.", {"wifi": WIFI}, events, figures)
+
+
+def _appears() -> Row:
+    events = [
+        Event(at=CLEAN_S, access="wifi", present=False),
+        Event(at=CLEAN_S + APPEARS_S, access="lte", present=True),
+    ]
+    figures = [
+        Figure("speech gap", "s", lambda ear, _: ear.longest_s, Aim(2)),
+        _flow_after(1, Aim(2.2)),
+        _full_after(1, NO_AIM),
+    ]
+    access = {"wifi": WIFI, "lte": msgspec.structs.replace(LTE, present=False)}
+    return _eventful("E-appears", "The Wi-Fi goes, then 4G comes.", access, events, figures)
 
 
 def _hand_over() -> Row:

@@ -13,8 +13,8 @@ from tests.unit.lab.field.test_report import result
 
 
 def test_the_rows_are_scenarios_that_can_be_run() -> None:
-    found = rows("sdk")
-    assert len({row.scenario.name for row in found}) == len(found) == 14
+    found = rows("sdk", "/traces/lte.down")
+    assert len({row.scenario.name for row in found}) == len(found) == 14 + 12
     for row in found:
         scenario._check(row.scenario)
         assert row.scenario.client == "sdk"

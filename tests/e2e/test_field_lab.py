@@ -58,6 +58,28 @@ def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
 
 
 @POSSIBLE
+def test_people_who_speak_are_heard_and_scored(tmp_path: Path) -> None:
+    file, figures = (tmp_path / f"speech.{end}" for end in ("toml", "json"))
+    text = SCENARIO.replace("seconds = 9", 'seconds = 12\nvoice = "es"\npictures = "none"')
+    file.write_text(text.replace("cut = true", "loss = 0.9").replace("cut = false", "loss = 0"))
+    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
+    done = subprocess.run(
+        [*command, "--json", str(figures), "--tries", "1"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode in (0, 1, 3), done.stderr
+    run = json.loads(figures.read_text())["speech"][-1]
+    for way in ("up", "down"):
+        heard = run["ways"][way]
+        assert heard["words"] > 15
+        assert all(3.5 < at < 7.0 for at in heard["swallowed"]), heard["swallowed"]
+        assert 1.0 <= heard["listening"]["after"] <= heard["listening"]["before"] + 0.5
+        assert heard["listening"]["before"] > 3.0, heard["listening"]
+
+
+@POSSIBLE
 @pytest.mark.browser
 def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
     file, figures = (tmp_path / f"page.{end}" for end in ("toml", "json"))

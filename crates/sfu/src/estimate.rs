@@ -726,7 +726,7 @@ mod tests {
             let starts = self.free.max(at);
             let spilt = starts - at > self.queue;
             let first = spilt || self.loses();
-            let lost = first && !(copied && !self.loses());
+            let lost = first && (!copied || self.loses());
             if !spilt {
                 self.free = starts + 8e3 / self.rate;
             }

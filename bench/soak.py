@@ -86,6 +86,8 @@ class Gap:
     lost: int
     fault: str | None
     """What it is put down to; None if nothing was wrong."""
+    why: str = ""
+    """What the load client complains of, where it is a room's."""
 
 
 @dataclass
@@ -273,7 +275,8 @@ class Soak:
                 self._report.stuck.append(f"room {name} at {self._now:.0f} s: {complaint}")
             media = figures.media.values() if figures else ()
             if lost := sum(one.lost for one in media):
-                self._report.gaps.append(Gap(round(self._now, 1), f"room {name}", lost, cause))
+                gap = Gap(round(self._now, 1), f"room {name}", lost, cause, complaint)
+                self._report.gaps.append(gap)
             self._report.packets += sum(one.received for one in media)
             self._report.lost += lost
 

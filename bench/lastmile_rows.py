@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -65,10 +65,7 @@ def rows(client: Client = "chromium", trace: str = "", trace_up: str = "") -> li
     """In the order of the record; the person on the weak network uses this client. With the paths
     of recorded rates there is one more."""
     traced = [_traced(trace, trace_up)] if trace else []
-    return [
-        Row(msgspec.structs.replace(row.scenario, client=client), row.way, row.figures)
-        for row in (*_rows(), *_more(), *traced)
-    ]
+    return [_changed(row, client=client) for row in (*_rows(), *_more(), *traced)]
 
 
 def _rows() -> list[Row]:
@@ -139,24 +136,29 @@ def _rows() -> list[Row]:
 
 def _more() -> list[Row]:
     """What the record has not."""
-    none, even = NO_AIM, (NO_AIM,) * 4
     return [
-        _far(_steady("F-50", "down", 0.5, *even)),
-        _far(_steady("F-70", "down", 0.7, *even)),
-        _steady("B-70", "up", 0.7, *even),
-        _far(_steady("FB-30", "up", 0.3, *even)),
-        _in_bursts(_steady("G-10", "down", 0.1, *even)),
-        _in_bursts(_steady("G-20", "down", 0.2, *even)),
-        _in_bursts(_steady("GB-10", "up", 0.1, *even)),
-        _dark("D-1", 1.0, none),
-        _dark("D-10", 10.0, none),
+        _far(_steady("F-50", "down", 0.5)),
+        _far(_steady("F-70", "down", 0.7)),
+        _steady("B-70", "up", 0.7),
+        _far(_steady("FB-30", "up", 0.3)),
+        _in_bursts(_steady("G-10", "down", 0.1)),
+        _in_bursts(_steady("G-20", "down", 0.2)),
+        _in_bursts(_steady("GB-10", "up", 0.1)),
+        _dark("D-1", 1.0),
+        _dark("D-10", 10.0),
         _appears(),
-        _only_tcp(_steady("U-blocked", "down", 0.0, *even)),
+        _only_tcp(_steady("U-blocked", "down", 0.0)),
     ]
 
 
 def _steady(
-    name: str, way: Way, loss: float, made_up: Aim, words: Aim, stood: Aim, pictures: Aim
+    name: str,
+    way: Way,
+    loss: float,
+    made_up: Aim = NO_AIM,
+    words: Aim = NO_AIM,
+    stood: Aim = NO_AIM,
+    pictures: Aim = NO_AIM,
 ) -> Row:
     """Loss both ways of the link, as in the record: feedback is lost too."""
     scenario = Scenario(
@@ -177,11 +179,15 @@ def _steady(
     return Row(scenario, way, [*figures, USED])
 
 
+def _changed(row: Row, **fields: Any) -> Row:
+    """The same with other fields of its scenario."""
+    return Row(msgspec.structs.replace(row.scenario, **fields), row.way, row.figures)
+
+
 def _far(row: Row) -> Row:
     access = msgspec.structs.replace(WIFI, delay_ms=FAR_MS)
     summary = f"{row.scenario.summary[:-1]}; the round trip takes {2 * FAR_MS:.0f} ms."
-    scenario = msgspec.structs.replace(row.scenario, access={"wifi": access}, summary=summary)
-    return Row(scenario, row.way, row.figures)
+    return _changed(row, access={"wifi": access}, summary=summary)
 
 
 def _drop() -> Row:
@@ -199,28 +205,21 @@ def _in_bursts(row: Row) -> Row:
     """Gilbert's model with the same share."""
     events = [msgspec.structs.replace(event, burst=IN_A_ROW) for event in row.scenario.event]
     summary = f"{row.scenario.summary[:-1]}, {IN_A_ROW:.0f} in a row."
-    scenario = msgspec.structs.replace(row.scenario, event=events, summary=summary)
-    return Row(scenario, row.way, row.figures)
+    return _changed(row, event=events, summary=summary)
 
 
 def _only_tcp(row: Row) -> Row:
     access = msgspec.structs.replace(WIFI, udp=False)
-    scenario = msgspec.structs.replace(
-        row.scenario, access={"wifi": access}, summary="UDP is blocked."
-    )
-    return Row(scenario, row.way, row.figures)
+    return _changed(row, access={"wifi": access}, summary="UDP is blocked.")
 
 
 def _traced(trace: str, trace_up: str) -> Row:
     access = Access(delay_ms=NEAR_MS, queue_ms=300.0, trace=trace, trace_up=trace_up)
-    row = _steady("L-trace", "down", 0.0, NO_AIM, NO_AIM, NO_AIM, NO_AIM)
-    scenario = msgspec.structs.replace(
-        row.scenario, access={"lte": access}, summary="A recorded rate.", seconds=60.0
-    )
-    return Row(scenario, row.way, row.figures)
+    row = _steady("L-trace", "down", 0.0)
+    return _changed(row, access={"lte": access}, summary="A recorded rate.", seconds=60.0)
 
 
-def _dark(name: str, seconds: float, aim: Aim) -> Row:
+def _dark(name: str, seconds: float, aim: Aim = NO_AIM) -> Row:
     events = [
         Event(at=CLEAN_S, access="wifi", cut=True),
         Event(at=CLEAN_S + seconds, access="wifi", cut=False),

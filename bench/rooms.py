@@ -59,7 +59,9 @@ def complaint(figures: Figures) -> str:
     """Why a room was not held; empty if it was."""
     late = sum(medium.late for medium in figures.media.values())
     found = [*complaints(figures, most_loss=0.0), *doubts(figures)]
-    return found[0] if found else f"{late} packets were late" if late else ""
+    if late:
+        found.append(f"{late} packets were late")
+    return found[0] if found else ""
 
 
 def _said(figures: Figures | None) -> str:

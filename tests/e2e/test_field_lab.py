@@ -33,13 +33,17 @@ longest_s = 0.3
 """
 
 
+def lab(file: Path, *options: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """`fairlead lab run` of a scenario."""
+    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
 @POSSIBLE
 def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
     file, page, figures = (tmp_path / f"second.{end}" for end in ("toml", "html", "json"))
     file.write_text(SCENARIO)
-    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
-    options = ["--report", str(page), "--json", str(figures), "--tries", "1"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240)
+    done = lab(file, "--report", str(page), "--json", str(figures), "--tries", "1")
     # 3: the machine was too busy for any run to count; what was heard is told all the same.
     assert done.returncode in (1, 3), done.stderr
     runs = json.loads(figures.read_text())["second"]
@@ -62,13 +66,7 @@ def test_people_who_speak_are_heard_and_scored(tmp_path: Path) -> None:
     file, figures = (tmp_path / f"speech.{end}" for end in ("toml", "json"))
     text = SCENARIO.replace("seconds = 9", 'seconds = 12\nvoice = "es"\npictures = "none"')
     file.write_text(text.replace("cut = true", "loss = 0.9").replace("cut = false", "loss = 0"))
-    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
-    done = subprocess.run(
-        [*command, "--json", str(figures), "--tries", "1"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = lab(file, "--json", str(figures), "--tries", "1")
     assert done.returncode in (0, 1, 3), done.stderr
     run = json.loads(figures.read_text())["speech"][-1]
     for way in ("up", "down"):
@@ -84,13 +82,7 @@ def test_people_who_speak_are_heard_and_scored(tmp_path: Path) -> None:
 def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
     file, figures = (tmp_path / f"page.{end}" for end in ("toml", "json"))
     file.write_text(SCENARIO.replace("seconds = 9", 'seconds = 9\nclient = "chromium"'))
-    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
-    done = subprocess.run(
-        [*command, "--json", str(figures), "--tries", "1"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = lab(file, "--json", str(figures), "--tries", "1")
     assert done.returncode in (1, 3), done.stderr
     run = json.loads(figures.read_text())["page"][-1]
     for way in ("up", "down"):
@@ -104,8 +96,7 @@ def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
 def test_a_scenario_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text(SCENARIO.replace("cut = true", "cut = 3"))
-    command = [sys.executable, "-m", "fairlead.cli", "lab", "run", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = lab(file, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith(f"fairlead: {file}, line 11: event.cut: expected bool")
     assert len(done.stderr.splitlines()) == 1

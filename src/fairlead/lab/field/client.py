@@ -22,7 +22,6 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
-from fairlead.lab.field import counting
 from fairlead.lab.field.people import Heard, Orders, Sample, Told, Viewed
 from fairlead.lab.field.sight import Camera, Eye
 from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
@@ -33,17 +32,15 @@ QUEUE_MS = 40
 
 
 class Mouth:
-    """Says what a file of 16-bit samples has, over and over; without one it counts 000, 001, ..."""
+    """Says what a file of 16-bit samples has, over and over."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         self.source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
         self.began: float | None = None
         """When the first word was said."""
 
     def _pieces(self) -> Iterator[NDArray[np.int16]]:
-        if not self._path:
-            yield from counting.aloud()
         pcm = np.fromfile(self._path, dtype=np.int16)
         while True:
             for start in range(0, len(pcm) - FRAME + 1, FRAME):

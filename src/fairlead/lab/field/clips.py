@@ -7,11 +7,10 @@ import wave
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from fairlead.lab.field.measure import Played, recording
 from fairlead.lab.field.people import Told
-from fairlead.lab.field.sound import SAMPLE_RATE, Samples, to_pcm
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples, thinned, to_pcm
 
 PEAK_S = 0.04
 THINNED = 3
@@ -37,10 +36,9 @@ class Sounded(msgspec.Struct, frozen=True, kw_only=True):
     clips: list[Clip]
 
 
-def sounded(listener: Told, start: float, end: float, event: float | None) -> Sounded:
-    """Of what a listener heard between two moments (monotonic); ``event`` in seconds after."""
-    whole = laid_out(listener, start, end)
-    around = (end - start) / 2 if event is None else event
+def sounded(whole: Samples, event: float | None) -> Sounded:
+    """Of what a listener heard, as it was laid out; ``event`` in seconds of it."""
+    around = len(whole) / SAMPLE_RATE / 2 if event is None else event
     pieces = [("before", around - BEFORE_S, around), ("after", around, around + AFTER_S)]
     return Sounded(
         peaks=_peaks(whole),
@@ -52,7 +50,8 @@ def sounded(listener: Told, start: float, end: float, event: float | None) -> So
 
 
 def laid_out(listener: Told, start: float, end: float) -> Samples:
-    """All recordings where they were played; nothing is silence. A later track wins."""
+    """What a listener heard between two moments (monotonic): all recordings where they were played;
+    nothing is silence. A later track wins."""
     whole = np.zeros(int((end - start) * SAMPLE_RATE))
     for track in listener.heard:
         if not track.marks:
@@ -77,12 +76,10 @@ def _cut(whole: Samples, begin: float, end: float) -> Samples:
 
 
 def _wav(samples: Samples) -> bytes:
-    count = len(samples) // THINNED
-    thin: NDArray[np.float64] = samples[: count * THINNED].reshape(count, THINNED).mean(axis=1)
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(SAMPLE_RATE // THINNED)
-        out.writeframes(to_pcm(thin).tobytes())
+        out.writeframes(to_pcm(thinned(samples, THINNED)).tobytes())
     return file.getvalue()

@@ -11,10 +11,8 @@ import importlib.util
 import logging
 from typing import Any
 
-import numpy as np
-
 from fairlead.lab.field.aligned import Aligned
-from fairlead.lab.field.sound import SAMPLE_RATE, Samples
+from fairlead.lab.field.sound import SAMPLE_RATE, Samples, thinned
 
 STRETCH_S = 8.0
 """ViSQOL is meant for 5 to 10 s."""
@@ -58,7 +56,8 @@ def scores(speech: Aligned, events: list[float]) -> dict[str, float]:
 
 def score(said: Samples, heard: Samples) -> float:
     """Of sound at `SAMPLE_RATE`, both about aligned."""
-    result = _visqol().measure_from_arrays(_thinned(said), _thinned(heard), SAMPLE_RATE // THIN)
+    pair = (thinned(said, THIN), thinned(heard, THIN))
+    result = _visqol().measure_from_arrays(*pair, SAMPLE_RATE // THIN)
     return round(float(result.moslqo), 2)
 
 
@@ -71,8 +70,3 @@ def _visqol() -> Any:
     api = VisqolApi()
     api.create(mode="speech", use_lattice_model=True)
     return api
-
-
-def _thinned(samples: Samples) -> Samples:
-    count = len(samples) // THIN
-    return np.asarray(samples[: count * THIN].reshape(count, THIN).mean(axis=1))

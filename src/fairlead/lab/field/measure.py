@@ -53,6 +53,11 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of the words that a model understood, as heard and as said: `transcripts`."""
 
     @property
+    def score(self) -> float | None:
+        """ViSQOL's opinion after the first event, or throughout; None if there is none."""
+        return list(self.listening.values())[-1] if self.listening else None
+
+    @property
     def share(self) -> float:
         """Of the words that were swallowed."""
         missed = sum(at >= self.since for at in self.swallowed)

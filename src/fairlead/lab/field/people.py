@@ -18,8 +18,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it publishes pictures beside its voice."""
     watches: bool = False
     """Whether the other does, and it has to see them before it all begins."""
-    voice: str = ""
-    """Path of what it says, 16-bit samples; it counts aloud where there is none."""
+    voice: str
+    """Path of what it says, 16-bit samples."""
     slowdown: float = 1.0
     """So many times slower than this machine a browser's page runs."""
 

@@ -81,7 +81,7 @@ def summary(runs: Sequence[Result], way: Way) -> Summary | None:
     if not heard:
         return None
     seen = [run.seen[way] for run in runs if not run.complaints and way in run.seen]
-    scores = [list(one.listening.values())[-1] for one in heard if one.listening]
+    scores = [one.score for one in heard if one.score is not None]
     return Summary(
         runs=len(heard),
         swallowed=_median(one.share for one in heard),

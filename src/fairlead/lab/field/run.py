@@ -130,8 +130,6 @@ async def _meet(
     await networks.give_to(people[0].pid)
     ways: tuple[Way, Way] = ("up", "down")
     for person, url, out, back in zip(people, servers.urls, ways, ways[::-1], strict=True):
-        first = person is people[0]
-        counts = scenario.voice == voice.COUNT and not (first and scenario.client == "chromium")
         await person.say(
             Orders(
                 url=url,
@@ -139,8 +137,8 @@ async def _meet(
                 recording=str(folder / person.name),
                 shows=scenario.shows(out),
                 watches=scenario.shows(back),
-                voice="" if counts else str(said),
-                slowdown=scenario.slowdown if first else 1.0,
+                voice=str(said),
+                slowdown=scenario.slowdown if person is people[0] else 1.0,
             )
         )
     async with anyio.create_task_group() as tasks:
@@ -239,8 +237,8 @@ def _measured(
         speaker, listener = ENDS[way]
         spoken = voice.of(scenario.voice)
         heard = listened(told[speaker], told[listener], start, end, since, spoken)
+        whole = laid_out(told[listener], start, end)
         if isinstance(spoken, Speech):
-            whole = laid_out(told[listener], start, end)
             aligned = Aligned(spoken, told[speaker].began - start, heard, whole)
             heard = msgspec.structs.replace(
                 heard,
@@ -250,7 +248,7 @@ def _measured(
         seen = None
         if scenario.shows(way):
             seen = watched(told[speaker], told[listener], start, end, since, events)
-        sound = sounded(told[listener], start, end, min(events, default=None))
+        sound = sounded(whole, min(events, default=None))
         found[way] = heard, seen, sound
     return found
 

@@ -17,6 +17,12 @@ def to_pcm(samples: Samples) -> NDArray[np.int16]:
     return (np.clip(samples, -1, 1) * 32_767).astype(np.int16)
 
 
+def thinned(samples: Samples, times: int) -> Samples:
+    """So many times fewer samples: each is the mean of as many."""
+    count = len(samples) // times
+    return np.asarray(samples[: count * times].reshape(count, times).mean(axis=1))
+
+
 def likeness(recording: Samples, word: Samples) -> Samples:
     """Normalised correlation of the recording with a word at each sample where it may begin."""
     size = 1 << int(np.ceil(np.log2(len(recording) + len(word))))

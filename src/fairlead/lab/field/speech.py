@@ -12,14 +12,14 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples, likeness, to_pcm
+from fairlead.lab.field.sound import FRAME, SAMPLE_RATE, Samples, likeness, thinned, to_pcm
 
 PROGRAM = "espeak-ng"
 SYNTHESIS_S = 20.0
@@ -79,8 +79,8 @@ class Speech:
     """One round at `SAMPLE_RATE`, from -1 to 1, pauses included; a whole number of `FRAME`."""
     stretches: list[tuple[float, float]]
     """What counts as a word: when it is begun within the round and how long it lasts, seconds."""
-    language: str = ""
-    sentences: list[Sentence] = field(default_factory=list)
+    language: str
+    sentences: list[Sentence]
     """Of one round."""
 
     @property
@@ -133,7 +133,7 @@ class Speech:
         if not len(grid):
             return {}
         moments = np.maximum.accumulate([after(float(at)) for at in grid])
-        thin, thin_voice = _thinned(recording), _thinned(self.samples)
+        thin, thin_voice = thinned(recording, THIN), thinned(self.samples, THIN)
         found: list[Candidate] = []
         for place in self.words(moments[0] - LATEST_S, moments[-1]):
             said = self.said_at(place)
@@ -175,19 +175,14 @@ def languages() -> list[str]:
     return list(_texts())
 
 
-def check(language: str) -> None:
-    """Whether it can be spoken here. Raises `NoSpeech`."""
+@functools.cache
+def of(language: str) -> Speech:
+    """Somebody who speaks it. Raises `NoSpeech`."""
     if shutil.which(PROGRAM) is None:
         raise NoSpeech(
             f"{PROGRAM} can't be found, which speaks {language!r} in this scenario: install it"
             " (Debian: espeak-ng), or leave out voice for the one that counts"
         )
-
-
-@functools.cache
-def of(language: str) -> Speech:
-    """Somebody who speaks it. Raises `NoSpeech`."""
-    check(language)
     text = _texts()[language]
     spoken = [_synthesis(text["voice"], sentence) for sentence in text["sentences"]]
     pause = np.zeros(int(PAUSE_S * SAMPLE_RATE))
@@ -253,11 +248,6 @@ def _resampled(samples: Samples, rate: int) -> Samples:
     padded = np.pad(samples, (0, -len(samples) % (rate // common)))
     count = len(padded) // (rate // common) * (SAMPLE_RATE // common)
     return np.asarray(np.fft.irfft(np.fft.rfft(padded), count) * (count / len(padded)))
-
-
-def _thinned(samples: Samples) -> Samples:
-    count = len(samples) // THIN
-    return np.asarray(samples[: count * THIN].reshape(count, THIN).mean(axis=1))
 
 
 def _cut(thin: Samples, begin: float, length: float) -> Samples:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fairlead.lab.field.aligned import Aligned
-from fairlead.lab.field.sound import Samples
+from fairlead.lab.field.sound import Samples, thinned
 
 THIN = 3
 """Whisper listens at 16 kHz."""
@@ -44,13 +44,12 @@ def check(folder: Path) -> None:
 def whisper(folder: Path) -> Transcriber:
     """A Whisper model that CTranslate2 can load, from a folder that was checked."""
     # Only who transcribes has it.
-    from faster_whisper import WhisperModel  # type: ignore[import-not-found,unused-ignore]
+    from faster_whisper import WhisperModel  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     model = WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
 
     def words(samples: Samples, language: str) -> str:
-        count = len(samples) // THIN
-        thin = samples[: count * THIN].reshape(count, THIN).mean(axis=1).astype(np.float32)
+        thin = thinned(samples, THIN).astype(np.float32)
         found, _ = model.transcribe(thin, language=language, beam_size=1)
         return " ".join(piece.text for piece in found)
 

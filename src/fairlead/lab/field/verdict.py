@@ -153,10 +153,8 @@ def _misheard(scenario: Scenario, bounds: Bounds, heard: Listened) -> list[str]:
         most = portion("concealed", bounds.concealed)
         if heard.concealed > most:
             found.append(f"{heard.concealed:.1%} of the sound made up: at most {most:.1%}")
-    if bounds.listening is not None and heard.listening:
-        came = list(heard.listening.values())[-1]
-        if came < bounds.listening:
-            found.append(f"listening quality {came:.1f}: at least {bounds.listening:g}")
+    if bounds.listening is not None and heard.score is not None and heard.score < bounds.listening:
+        found.append(f"listening quality {heard.score:.1f}: at least {bounds.listening:g}")
     if bounds.delay_ms is not None:
         grown = growth_ms(scenario, heard)
         if grown is None:

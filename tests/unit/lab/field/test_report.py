@@ -113,7 +113,7 @@ def test_clips_are_what_was_heard_around_the_event(tmp_path: Path) -> None:
     path.write_bytes((tone * 32_767).astype(np.int16).tobytes())
     marks = [(count, 100.0 + count / SAMPLE_RATE) for count in range(480, len(tone), 480)]
     listener = Told(heard=[Heard(recording=str(path), marks=marks, samples=[])])
-    found = clips.sounded(listener, 102.0, 114.0, 4.0)
+    found = clips.sounded(clips.laid_out(listener, 102.0, 114.0), 4.0)
     assert len(found.peaks) == 300
     assert [found.peaks[at] for at in (10, 80, 120, 290)] == [25, 25, 50, 0]
     before, after = found.clips
@@ -121,7 +121,7 @@ def test_clips_are_what_was_heard_around_the_event(tmp_path: Path) -> None:
     with wave.open(io.BytesIO(before.wav)) as file:
         assert (file.getframerate(), file.getnchannels()) == (16_000, 1)
         assert file.getnframes() == 3 * 16_000
-    assert clips.sounded(Told(), 102.0, 114.0, None).peaks == [0] * 300
+    assert clips.sounded(clips.laid_out(Told(), 102.0, 114.0), None).peaks == [0] * 300
     shown = report._clips(found)
     assert b64decode(re.findall(r"base64,([^']+)'", shown)[0]) == before.wav
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from fairlead.lab.field import speech, transcripts
 from fairlead.lab.field.aligned import Aligned
-from fairlead.lab.field.measure import Listened
 from fairlead.lab.field.sound import SAMPLE_RATE, Samples, likeness
 from fairlead.lab.field.transcripts import NoTranscriber
+from tests.unit.lab.field.test_report import HEARD
 
 LATE_S = 0.1
 
@@ -28,17 +29,7 @@ def listener(samples: Samples, language: str) -> str:
 
 def heard(whole: Samples) -> Aligned:
     delays = [(0.2 * n, 1e3 * LATE_S) for n in range(200)]
-    listened = Listened(
-        words=1,
-        swallowed=[],
-        longest_s=0.0,
-        delays=delays,
-        concealed=0.0,
-        packets=1,
-        lost=0,
-        discarded=0,
-        clock=1.0,
-    )
+    listened = msgspec.structs.replace(HEARD, delays=delays)
     return Aligned(speech.of("en"), -1.0, listened, whole)
 
 

@@ -27,6 +27,7 @@ pub(crate) struct Tally {
     pub(crate) handed_over: u64,
     pub(crate) inbox_dropped: u64,
     pub(crate) owners_full: u64,
+    pub(crate) strays: u64,
     pub(crate) bus_dropped: u64,
     pub(crate) relay_dropped: u64,
 }
@@ -57,6 +58,7 @@ impl Tally {
             ("io_handed_over", self.handed_over),
             ("io_inbox_dropped", self.inbox_dropped),
             ("io_owners_full", self.owners_full),
+            ("io_strays", self.strays),
             ("io_bus_dropped", self.bus_dropped),
             ("io_relay_dropped", self.relay_dropped),
         ];

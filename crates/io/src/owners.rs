@@ -14,6 +14,10 @@ pub(crate) const OWNER_LIFETIME: Duration = Duration::from_secs(30);
 /// The least time between two searches for addresses to forget when the map is full.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Packets a second from addresses that nobody named, which each worker is shown.
+pub(crate) const STRAYS: u32 = 500;
+const STRAYS_PER: Duration = Duration::from_secs(1);
+
 /// A bounded map from address to worker, learned from STUN that nobody has verified yet.
 ///
 /// Therefore the first to name an owner holds the address while it keeps confirming it: a forged
@@ -23,6 +27,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Owners {
     known: HashMap<SocketAddr, Owner>,
     swept: Option<Instant>,
+    strays: u32,
+    strays_since: Option<Instant>,
 }
 
 struct Owner {
@@ -70,6 +76,17 @@ impl Owners {
         room
     }
 
+    /// Whether another packet of an unknown address may be shown to every worker: it may be of a
+    /// client whose address has just changed.
+    pub(crate) fn may_show(&mut self, now: Instant) -> bool {
+        let fresh = |since: Instant| now.saturating_duration_since(since) < STRAYS_PER;
+        if !self.strays_since.is_some_and(fresh) {
+            (self.strays_since, self.strays) = (Some(now), 0);
+        }
+        self.strays = self.strays.saturating_add(1);
+        self.strays <= STRAYS
+    }
+
     fn sweep(&mut self, now: Instant) {
         if self
             .swept
@@ -101,6 +118,18 @@ mod tests {
         assert_eq!(owners.get(start + OWNER_LIFETIME * 2, address(1)), Some(3));
         let silent = start + OWNER_LIFETIME * 2 + Duration::from_millis(1);
         assert_eq!(owners.get(silent, address(1)), None);
+    }
+
+    #[test]
+    fn strays_are_shown_up_to_a_number_a_second() {
+        let start = Instant::now();
+        let mut owners = Owners::default();
+        let shown = |owners: &mut Owners, at: Instant| {
+            (0..2 * STRAYS).filter(|_| owners.may_show(at)).count() as u32
+        };
+        assert_eq!(shown(&mut owners, start), STRAYS);
+        assert_eq!(shown(&mut owners, start + STRAYS_PER / 2), 0);
+        assert_eq!(shown(&mut owners, start + STRAYS_PER), STRAYS);
     }
 
     #[test]

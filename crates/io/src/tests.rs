@@ -182,6 +182,21 @@ fn stun_finds_the_participants_worker_and_what_follows_goes_there_too() {
 }
 
 #[test]
+fn media_from_an_address_that_nobody_named_is_shown_to_every_worker() {
+    let shell = start(4, None);
+    let socket = client(&shell);
+    socket.send(b"\x80sound").expect("loopback is up");
+    let mut answers: Vec<u8> = (0..4).map(|_| hear(&socket)[0]).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [0, 1, 2, 3]);
+    let request = binding_request(&format!("{}:theirs", ufrag(2)));
+    assert_eq!(ask(&socket, &request)[0], 2);
+    assert_eq!(ask(&socket, b"\x80sound")[0], 2);
+    // Nothing else came from the others meanwhile.
+    assert_eq!(ask(&socket, b"\x80again"), b"\x02\x00\x80again");
+}
+
+#[test]
 fn strange_stun_finds_its_worker_but_diverts_no_media() {
     let shell = start(4, None);
     let socket = client(&shell);

@@ -12,7 +12,7 @@ use crate::selection::{Request, Rung, allocate, ladder, nominal};
 use crate::sfu::Sfu;
 use crate::stream::Stream;
 use crate::track::{Subscription, Track, TrackKey};
-use crate::values::Kind;
+use crate::values::{Kind, Layer};
 
 /// Bits per second of a voice until it was measured, and at most.
 const VOICE: u64 = 48_000;
@@ -22,6 +22,11 @@ const SEEN: Duration = Duration::from_secs(2);
 const KEYFRAME_RETRY: Duration = Duration::from_millis(800);
 /// So much of the pictures a second that are asked for is enough.
 const NEARLY: f64 = 0.8;
+/// A layer starves that has less than this share of the pictures of a lower one, where it is shown
+/// and where it is not; and not more than so many a second: some are meant to be slow.
+const STARVES: f64 = 0.5;
+const STARVED: f64 = 0.8;
+const FEW: f64 = 10.0;
 /// An estimate that falls below this share of the last one changes pictures at once.
 const FALL: f64 = 0.9;
 
@@ -179,7 +184,10 @@ impl Sfu {
             .is_some_and(|p| p.info.allow_pause);
         let rungs = match asked.quality {
             None => Vec::new(),
-            Some(best) => ladder(up_to(self.rungs(now, track, asked.fps), best)),
+            Some(best) => {
+                let shown = subscription.target.map(|(stream, _)| stream);
+                ladder(up_to(self.rungs(now, track, asked.fps, shown), best))
+            }
         };
         let shown = subscription.target.and_then(|(stream, layer)| {
             let quality = track.quality(stream)?;
@@ -198,8 +206,22 @@ impl Sfu {
         }
     }
 
+    /// Whether a layer brings few pictures where a lower one brings more: its publisher's way up has no
+    /// room for it.
+    fn starves(&self, now: Instant, track: &Track, layer: &Layer, shown: bool) -> bool {
+        let fps = |layer: &Layer| self.streams.get(&layer.stream)?.fps_now(now);
+        let Some(own) = fps(layer).filter(|fps| *fps < FEW) else {
+            return false;
+        };
+        let share = if shown { STARVES } else { STARVED };
+        let layers = track.info.layers.iter();
+        let mut lower = layers.filter(|l| l.quality < layer.quality).filter_map(fps);
+        lower.any(|lower| own < share * lower)
+    }
+
     /// Every way to show a track; none with more pictures than another that shows `fps` a second.
-    fn rungs(&self, now: Instant, track: &Track, fps: u8) -> Vec<Rung> {
+    /// A layer that starves counts as one that does not come: it may be wished for.
+    fn rungs(&self, now: Instant, track: &Track, fps: u8, shown: Option<StreamId>) -> Vec<Rung> {
         let local = track.info.publisher.is_some();
         let single = track.info.layers.len() == 1;
         let mut rungs = Vec::new();
@@ -216,7 +238,9 @@ impl Sfu {
                 needs,
                 alive,
             };
-            if stream.alive(now, local) && !measured.is_empty() {
+            let starves = self.starves(now, track, layer, shown == Some(layer.stream));
+            let alive = stream.alive(now, local) && !starves;
+            if alive && !measured.is_empty() {
                 let needed = |(id, _): &&(LayerId, u64)| {
                     fps == 0 || !is_shown_below(*id, &measured, stream.fps(), fps)
                 };
@@ -232,7 +256,7 @@ impl Sfu {
                 .map_or(nominal(layer.quality), |(_, bits)| *bits);
             rungs.push(Rung {
                 quality: layer.quality,
-                ..rung(LayerId::ALL, needs, stream.alive(now, local))
+                ..rung(LayerId::ALL, needs, alive)
             });
         }
         rungs

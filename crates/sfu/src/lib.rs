@@ -4,6 +4,7 @@
 //! Only `transport.rs` and its modules, with the tables in `codec.rs` and the packets in `packet.rs`,
 //! drive str0m.
 
+mod addresses;
 mod backlog;
 mod calls;
 mod choosing;
@@ -45,6 +46,7 @@ mod selection;
 mod sfu;
 mod shed;
 mod spare;
+mod strangers;
 mod stream;
 mod track;
 mod trackpacket;

@@ -112,7 +112,7 @@ impl Participant {
         self.on(side)?.repair_round_trip()
     }
 
-    fn on(&self, side: Side) -> Option<&Transport> {
+    pub(crate) fn on(&self, side: Side) -> Option<&Transport> {
         match side {
             Side::Publisher => self.publisher.as_ref(),
             Side::Subscriber => self.subscriber.as_ref(),

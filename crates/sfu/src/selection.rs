@@ -47,14 +47,17 @@ pub(crate) struct Request {
     pub(crate) pausable: bool,
 }
 
-/// The rungs in order, without those that a better one costs no more than.
+/// The rungs in order, without those that a better one costs no more than. One that does not come
+/// costs nobody his.
 pub(crate) fn ladder(mut rungs: Vec<Rung>) -> Vec<Rung> {
     rungs.sort_by_key(|rung| (rung.quality, rung.layer.spatial, rung.layer.temporal));
     let mut least = u64::MAX;
     let mut kept: Vec<Rung> = Vec::with_capacity(rungs.len());
     for rung in rungs.into_iter().rev() {
         if kept.is_empty() || rung.needs < least {
-            least = rung.needs;
+            if rung.alive {
+                least = rung.needs;
+            }
             kept.push(rung);
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use wire::{Format, RoomKey, StreamId};
 
+use crate::addresses::Addresses;
 use crate::datatracks::DataTracks;
 use crate::figures;
 use crate::ids::ById;
@@ -16,6 +17,8 @@ use crate::missed::Missed;
 use crate::participant::{Participant, ufrag};
 use crate::restart::as_client;
 use crate::scene::{Scene, Stage};
+use crate::spare::Place;
+use crate::strangers::Strangers;
 use crate::stream::Stream;
 use crate::track::{Asked, Track, TrackKey};
 use crate::transport::{Happened, Transport, is_stun};
@@ -47,7 +50,8 @@ pub struct Sfu {
     next_track: TrackKey,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) data_tracks: DataTracks,
-    addresses: HashMap<SocketAddr, TransportKey>,
+    pub(crate) addresses: Addresses,
+    pub(crate) strangers: Strangers,
     ufrags: HashMap<String, TransportKey>,
     /// Deadline of each transport, soonest first: what it has as `scheduled`.
     deadlines: BTreeSet<(Instant, TransportKey)>,
@@ -79,7 +83,8 @@ impl Sfu {
             next_track: 0,
             streams: BTreeMap::new(),
             data_tracks: DataTracks::default(),
-            addresses: HashMap::new(),
+            addresses: Addresses::default(),
+            strangers: Strangers::default(),
             ufrags: HashMap::new(),
             deadlines: BTreeSet::new(),
             due: Vec::new(),
@@ -177,7 +182,7 @@ impl Sfu {
                 bytes,
             } => self.datagram(now, protocol, from, to, bytes, out),
             Input::Closed { from } => {
-                self.addresses.remove(&from);
+                self.addresses.remove(from);
             }
             Input::Media { stream, packet } if packet.format == Format::Data => {
                 self.spread_data(now, stream, &packet.payload);
@@ -377,24 +382,41 @@ impl Sfu {
         bytes: &[u8],
         out: &mut Vec<Output>,
     ) {
-        let Some(key) = self.owner(from, bytes) else {
-            self.count("client_unknown");
-            return;
+        let taken = match self.owner(from, bytes) {
+            Some(key) => self.take(now, key, protocol, (to, from), bytes, out),
+            None if protocol == Protocol::Udp => self.stranger(now, (to, from), bytes, out),
+            None => false,
         };
-        let Some(transport) = self.transport(key) else {
+        if !taken {
             self.count("client_unknown");
-            return;
+        }
+    }
+
+    /// Let a transport take a datagram. True: its client is there.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        protocol: Protocol,
+        place: Place,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let (to, from) = place;
+        let Some(transport) = self.transport(key) else {
+            return false;
         };
         if transport.receive(now, protocol, from, to, bytes).is_err() {
             self.count("client_malformed");
         }
         self.poll(now, key, out);
+        true
     }
 
     /// Whose a datagram is. STUN says so itself, and is believed only with the password: nobody
     /// else moves a session's address.
     fn owner(&mut self, from: SocketAddr, bytes: &[u8]) -> Option<TransportKey> {
-        let known = self.addresses.get(&from).copied();
+        let known = self.addresses.get(from);
         if !is_stun(bytes) {
             return known;
         }
@@ -410,18 +432,24 @@ impl Sfu {
             self.count("stun_forged");
             return None;
         }
-        transport.addresses.push_back(from);
+        self.learn(from, key);
+        Some(key)
+    }
+
+    /// A client proved that this address is its.
+    pub(crate) fn learn(&mut self, address: SocketAddr, key: TransportKey) {
+        let Some(transport) = self.transport(key) else {
+            return;
+        };
+        transport.addresses.push_back(address);
         let forgotten = match transport.addresses.len() > MAX_ADDRESSES {
             true => transport.addresses.pop_front(),
             false => None,
         };
-        if let Some(old) = forgotten
-            && self.addresses.get(&old) == Some(&key)
-        {
-            self.addresses.remove(&old);
+        if let Some(old) = forgotten {
+            self.addresses.forget(old, key);
         }
-        self.addresses.insert(from, key);
-        Some(key)
+        self.addresses.insert(address, key);
     }
 
     fn add_participant(&mut self, now: Instant, info: ParticipantInfo) {
@@ -493,10 +521,9 @@ impl Sfu {
             .transport(key)
             .map(|t| std::mem::take(&mut t.addresses));
         for address in addresses.into_iter().flatten() {
-            if self.addresses.get(&address) == Some(&key) {
-                self.addresses.remove(&address);
-            }
+            self.addresses.forget(address, key);
         }
+        self.strangers.forget(key);
     }
 
     /// The transport, made if it is not there yet.
@@ -688,6 +715,7 @@ impl Sfu {
                     rtx,
                 });
             }
+            Happened::Sender(ssrc) => self.strangers.named(ssrc, key),
             Happened::KeyframeRequest(mid) => self.keyframe_requested(now, key, mid, out),
             Happened::Message { reliable, bytes } => {
                 self.message(now, participant, reliable, &bytes, out);

@@ -22,6 +22,8 @@ const KEYFRAME_PICTURES: u32 = 2;
 const MAX_KEYFRAME_INTERVAL: Duration = Duration::from_secs(3);
 /// Of the way to the time between the last two pictures.
 const PACE_STEP: f64 = 0.2;
+/// A picture that does not come for so many times as long as others took comes late.
+const OVERDUE: u32 = 4;
 /// A layer without a packet for this long is not being sent.
 pub(crate) const ALIVE: Duration = Duration::from_millis(1_500);
 
@@ -99,11 +101,23 @@ impl Stream {
                 return;
             }
             let gap = now.saturating_duration_since(at);
-            let gap = gap.min(MAX_KEYFRAME_INTERVAL).as_secs_f64();
-            let pace = self.pace.as_secs_f64();
-            self.pace = Duration::from_secs_f64(pace + (gap - pace) * PACE_STEP);
+            let (step, pace) = (gap.min(MAX_KEYFRAME_INTERVAL), self.pace.as_secs_f64());
+            self.pace = match gap < ALIVE {
+                // What was before it paused says nothing.
+                false => Duration::ZERO,
+                true if self.pace.is_zero() => step,
+                true => Duration::from_secs_f64(pace + (step.as_secs_f64() - pace) * PACE_STEP),
+            };
         }
         self.picture = Some((timestamp, now));
+    }
+
+    /// Pictures a second that come now, fewer where the next one is long overdue; None until that is
+    /// known.
+    pub(crate) fn fps_now(&self, now: Instant) -> Option<f64> {
+        let (_, at) = self.picture.filter(|_| !self.pace.is_zero())?;
+        let overdue = now.saturating_duration_since(at) / OVERDUE;
+        Some(1.0 / self.pace.max(overdue).as_secs_f64())
     }
 
     /// Pictures a second that come, 0 until that is known.

@@ -74,7 +74,7 @@ fn is_binding_request(bytes: &[u8]) -> bool {
 }
 
 /// Whether what begins as RTP does is RTCP (RFC 5761 section 4).
-fn is_rtcp(bytes: &[u8]) -> bool {
+pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
     matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
 }
 
@@ -85,7 +85,7 @@ fn is_bookkeeping(reason: Reason) -> bool {
 }
 
 /// What names an RTP packet, None for anything else (RFC 3550, RFC 5761).
-fn rtp_name(bytes: &[u8]) -> Option<(Ssrc, u16)> {
+pub(crate) fn rtp_name(bytes: &[u8]) -> Option<(u32, u16)> {
     let [first, _, rest @ ..] = bytes else {
         return None;
     };
@@ -94,10 +94,7 @@ fn rtp_name(bytes: &[u8]) -> Option<(Ssrc, u16)> {
     }
     let (sequence, rest) = rest.split_first_chunk::<2>()?;
     let ssrc = rest.get(4..8)?.first_chunk::<4>()?;
-    Some((
-        u32::from_be_bytes(*ssrc).into(),
-        u16::from_be_bytes(*sequence),
-    ))
+    Some((u32::from_be_bytes(*ssrc), u16::from_be_bytes(*sequence)))
 }
 
 /// What a transport has to tell after it was polled.
@@ -119,6 +116,8 @@ pub(crate) enum Happened {
         ssrc: u32,
         rtx: Option<u32>,
     },
+    /// The client sends under this SSRC.
+    Sender(u32),
     /// A packet that belongs to no published track, or has no format of ours.
     Unbound,
     KeyframeRequest(Mid),
@@ -174,13 +173,13 @@ pub(crate) struct Transport {
     pub(crate) packet_trailers: bool,
     pub(crate) addresses: VecDeque<SocketAddr>,
     /// Where the client is, over UDP.
-    place: Option<Place>,
+    pub(crate) place: Option<Place>,
     spares: Spares,
     requests: Twofold,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
-    /// A media packet that came from elsewhere: the client is there if it turns out to be its.
-    knock: Option<(Ssrc, u16, Place)>,
+    /// What just came from elsewhere: the client is there if it turns out to be its.
+    knock: Option<(Knock, Place)>,
     placed_at: Instant,
     moved: bool,
     types: PayloadTypes,
@@ -239,6 +238,8 @@ pub(crate) struct Transport {
     reported: Option<Instant>,
     /// Count and last number of the latest report.
     last_report: Option<(u8, u64)>,
+    /// The highest number that any told of: one that goes beyond it is no replay.
+    told_up_to: Option<u64>,
 }
 
 /// What may have to wait before it leaves.
@@ -246,6 +247,13 @@ pub(crate) struct Transport {
 enum Class {
     Repair,
     Picture,
+}
+
+/// What proves where a client is, if it is authentic and new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knock {
+    Packet(u32, u16),
+    Report,
 }
 
 /// An RTCP datagram of the client's.
@@ -351,6 +359,7 @@ impl Transport {
             loss_told: None,
             reported: None,
             last_report: None,
+            told_up_to: None,
         }
     }
 
@@ -384,6 +393,9 @@ impl Transport {
         to: SocketAddr,
         bytes: &[u8],
     ) -> Result<(), ()> {
+        // Before it has proved who it is, a stranger is not the client.
+        let known = protocol == Protocol::Tcp || self.addresses.contains(&from);
+        self.knock = None;
         if protocol == Protocol::Udp {
             let place = (to, from);
             self.follow(now, place, bytes);
@@ -391,7 +403,7 @@ impl Transport {
                 self.gone |= self.spares.heard(now);
             }
             // Who checks from a known address proved before who it is.
-            if is_binding_request(bytes) && self.addresses.contains(&from) {
+            if is_binding_request(bytes) && known {
                 self.spares.checked(now, place);
             }
             self.hearing = is_rtcp(bytes).then(|| Feedback {
@@ -408,7 +420,7 @@ impl Transport {
         let input = str0m::Input::Receive(self.tick(now), receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
         let taken = self.rtc.handle_input(input).map_err(|_| ());
-        if taken.is_ok() {
+        if taken.is_ok() && known {
             self.heard = Some(now);
         }
         self.received = true;
@@ -430,11 +442,17 @@ impl Transport {
             if nominates && self.authenticates(bytes) {
                 self.settle(now, place);
             }
-        } else if let Some((ssrc, sequence)) = rtp_name(bytes)
-            && self.place.is_some()
-            && now > self.placed_at + STRAGGLERS
-        {
-            self.knock = Some((ssrc, sequence, place));
+        } else if self.place.is_some() && now > self.placed_at + STRAGGLERS {
+            let packet = rtp_name(bytes).map(|(ssrc, sequence)| Knock::Packet(ssrc, sequence));
+            let knock = packet.or(is_rtcp(bytes).then_some(Knock::Report));
+            self.knock = knock.map(|knock| (knock, place));
+        }
+    }
+
+    /// Something of the client's is authentic and new: if it knocked, the client is there.
+    fn proved(&mut self, now: Instant, knock: Knock) {
+        if let Some((_, place)) = self.knock.filter(|(knocked, _)| *knocked == knock) {
+            self.settle(now, place);
         }
     }
 

@@ -372,6 +372,88 @@ fn a_client_that_comes_from_another_address_is_answered_there() {
 }
 
 #[test]
+fn a_nat_that_changes_the_port_is_followed_with_what_comes_from_there_first() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    let cid = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    subscribe(&mut w, cid, 0, "TR_a");
+    // Both who listen are behind one NAT.
+    w.clients[cid].seen_as = "10.0.1.2:4000".parse().unwrap();
+    speak(&mut w, ann, 100, 200);
+    let moved = w.count("clients_moved");
+    w.clients[ann].seen_as = "10.0.9.9:7".parse().unwrap();
+    speak(&mut w, ann, 300, 5);
+    assert_eq!(w.count("clients_moved"), moved + 1, "at once");
+    assert_eq!(heard(&w, bob).len(), 205);
+    // Who only listens tells what arrived just before, and that it lacks what follows.
+    w.clients[bob].seen_as = "10.0.1.2:4444".parse().unwrap();
+    speak(&mut w, ann, 305, 50);
+    assert_eq!(w.count("clients_moved"), moved + 2);
+    assert_eq!(w.count("strangers_known"), 2);
+    let got = heard(&w, bob).len();
+    assert!(got > 245, "{got} of 255");
+    let strangers = w.count("client_unknown");
+    speak(&mut w, ann, 355, 50);
+    assert_eq!(w.count("client_unknown"), strangers);
+    assert!(heard(&w, cid).len() > 250);
+}
+
+#[test]
+fn what_is_replayed_or_forged_from_elsewhere_moves_nobody() {
+    let mut w = World::new();
+    let ann = w.join(1, &[AUDIO]);
+    let bob = w.join(1, &[HEAR]);
+    publish(&mut w, ann, 0, "TR_a", Kind::Audio, 5);
+    subscribe(&mut w, bob, 0, "TR_a");
+    w.record = true;
+    speak(&mut w, ann, 100, 100);
+    let recorded = std::mem::take(&mut w.recorded);
+    w.record = false;
+    let stranger = |client: usize| format!("10.0.1.{}:6666", client + 1).parse().unwrap();
+    let from_there = |w: &mut World, client: usize, bytes: &[u8]| {
+        w.input(Input::Datagram {
+            protocol: Protocol::Udp,
+            from: stranger(client),
+            to: SERVER.parse().unwrap(),
+            bytes,
+        });
+    };
+    let (mut media, mut reports) = (0, 0);
+    for (client, bytes) in &recorded {
+        media += usize::from(*client == ann);
+        reports += usize::from(*client == bob);
+        from_there(&mut w, *client, bytes);
+    }
+    assert!(media >= 100 && reports >= 10, "{media}, {reports}");
+    // One that is ahead of what comes next, and then what it pretends to be.
+    let (_, last) = recorded.iter().rfind(|(client, _)| *client == ann).unwrap();
+    let sequence = u16::from_be_bytes([last[2], last[3]]);
+    for ahead in 1..10u16 {
+        let mut forged = last.clone();
+        forged[2..4].copy_from_slice(&(sequence + ahead).to_be_bytes());
+        from_there(&mut w, ann, &forged);
+        let mut report = recorded.iter().rfind(|r| r.0 == bob).unwrap().1.clone();
+        report[20] ^= ahead as u8;
+        from_there(&mut w, bob, &report);
+        speak(&mut w, ann, 199 + u64::from(ahead), 1);
+    }
+    assert_eq!(w.count("clients_moved"), 0);
+    assert_eq!(w.count("strangers_known"), 0);
+    assert_eq!(heard(&w, bob).len(), 109);
+    // Noise is looked at so often and no more.
+    let before = w.count("client_unknown");
+    for (_, bytes) in recorded.iter().cycle().take(5_000) {
+        from_there(&mut w, bob, bytes);
+    }
+    assert_eq!(w.count("client_unknown"), before + 5_000);
+    speak(&mut w, ann, 209, 10);
+    assert_eq!(heard(&w, bob).len(), 119);
+}
+
+#[test]
 fn a_client_that_falls_silent_is_sent_to_where_it_checked_too() {
     let mut w = World::new();
     let ann = w.join(1, &[AUDIO]);

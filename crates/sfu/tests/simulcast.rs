@@ -123,6 +123,33 @@ fn what_each_layer_comes_under_is_told_once_and_taken_from_elsewhere() {
 }
 
 #[test]
+fn a_layer_that_starves_gives_way_to_the_one_below_until_it_has_its_pictures_again() {
+    let (mut w, ann, bob) = call();
+    film(&mut w, ann, 0, 100, &[0, 1, 2]);
+    assert_eq!(layers_seen(&w, bob, 0).last(), Some(&2));
+    // The way up has no room for more than three pictures a second of the largest.
+    let before = w.clients[bob].packets.len();
+    for n in 100..250 {
+        let layers: &[usize] = if n % 16 == 0 { &[0, 1, 2] } else { &[0, 1] };
+        film(&mut w, ann, n, 1, layers);
+    }
+    assert_eq!(layers_seen(&w, bob, before), [2, 1]);
+    let got = w.clients[bob].packets.len() - before;
+    assert!(got > 110, "{got} of 150 pictures");
+    let before = w.clients[bob].packets.len();
+    film(&mut w, ann, 250, 150, &[0, 1, 2]);
+    assert_eq!(layers_seen(&w, bob, before), [1, 2]);
+    // One that is slow by design is shown.
+    for n in 400..550 {
+        let layers: &[usize] = if n % 4 == 0 { &[0, 1, 2] } else { &[0, 1] };
+        film(&mut w, ann, n, 1, layers);
+    }
+    let before = w.clients[bob].packets.len();
+    film(&mut w, ann, 550, 1, &[0, 1, 2]);
+    assert_eq!(layers_seen(&w, bob, before), [2]);
+}
+
+#[test]
 fn the_best_layer_and_a_seamless_change() {
     let (mut w, ann, bob) = call();
     film(&mut w, ann, 0, 100, &[0, 1, 2]);

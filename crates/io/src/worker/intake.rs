@@ -20,6 +20,13 @@ const RECEIVE_CALLS_PER_TURN: usize = 4;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 32;
 
+/// Whether it looks like RTP or RTCP (RFC 7983).
+fn is_media(bytes: &[u8]) -> bool {
+    bytes
+        .first()
+        .is_some_and(|first| (128..192).contains(first))
+}
+
 impl<C: Core> Worker<C> {
     /// True: stop.
     pub(super) fn take_inbox(&mut self, now: Instant) -> bool {
@@ -117,6 +124,10 @@ impl<C: Core> Worker<C> {
         bytes: &[u8],
     ) {
         let owner = self.owner_of_datagram(now, from, bytes);
+        if owner.is_none() && is_media(bytes) && self.owners.may_show(now) {
+            self.show_others(from, local, bytes);
+        }
+        let owner = owner.unwrap_or(self.index);
         if owner == self.index {
             let to = SocketAddr::new(self.addresses.reached(local), self.udp_port);
             return self.feed(
@@ -137,17 +148,28 @@ impl<C: Core> Worker<C> {
         self.hand_over(owner, handover);
     }
 
-    fn owner_of_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> u16 {
+    /// None: nobody knows.
+    fn owner_of_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Option<u16> {
         if self.shared.inboxes.len() == 1 {
-            return self.index;
+            return Some(self.index);
         }
         let Some(named) = self.shared.named_owner(bytes) else {
-            return self.owners.get(now, from).unwrap_or(self.index);
+            return self.owners.get(now, from);
         };
         if !self.owners.named(now, from, named) {
             self.tally.owners_full += 1;
         }
-        named
+        Some(named)
+    }
+
+    /// Lets every other worker see a datagram: only the one that has its client can tell.
+    fn show_others(&mut self, from: SocketAddr, local: Option<IpAddr>, bytes: &[u8]) {
+        self.tally.strays += 1;
+        let (own, workers) = (self.index, self.shared.inboxes.len() as u16);
+        for other in (0..workers).filter(|worker| *worker != own) {
+            let bytes = bytes.to_vec();
+            self.hand_over(other, Handover::Datagram { from, local, bytes });
+        }
     }
 
     fn hand_over(&mut self, owner: u16, handover: Handover) {

@@ -8,7 +8,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Event, IceConnectionState};
 use wire::{Format, StreamId};
 
-use super::{DATA_TRACK, Happened, LOSSY, Mid, RELIABLE, Rid, Transport};
+use super::{DATA_TRACK, Happened, Knock, LOSSY, Mid, RELIABLE, Rid, Transport};
 use crate::packet::media_packet;
 use crate::redundancy::Lost;
 use crate::repair::APART;
@@ -28,6 +28,8 @@ const MAX_SOUND_WAIT: Duration = Duration::from_millis(150);
 const ASKED_EVERY: Duration = Duration::from_millis(33);
 /// Receiver reports tell of losses only where for so long nothing else did.
 const LOSS_KNOWN: Duration = Duration::from_secs(3);
+/// SSRCs by which a client may be known, beside those of retransmissions.
+const MAX_SENDERS: usize = 64;
 /// RTP clocks, Hz (RFC 3551, RFC 7587).
 const VIDEO_CLOCK: u32 = 90_000;
 const SOUND_CLOCK: u32 = 48_000;
@@ -52,10 +54,9 @@ impl Transport {
                 happened.push(Happened::State(TransportState::Connected));
             }
             Event::RtpPacket(packet) => {
-                let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
-                if let Some((.., place)) = self.knock.filter(|k| (k.0, k.1) == (ssrc, sequence)) {
-                    self.settle(packet.timestamp, place);
-                }
+                let header = &packet.header;
+                let knock = Knock::Packet(*header.ssrc, header.sequence_number);
+                self.proved(packet.timestamp, knock);
                 self.packet(packet, happened);
             }
             Event::KeyframeRequest(request) => {
@@ -215,6 +216,9 @@ impl Transport {
                 let whole = || self.bindings.iter().find(|b| (b.0, b.1) == (mid, None));
                 let stream = exact.or_else(whole).map(|(_, _, s)| *s);
                 self.sources.insert(ssrc, stream);
+                if self.sources.len() <= MAX_SENDERS {
+                    happened.push(Happened::Sender(*ssrc));
+                }
                 self.tell_source(mid, rid, happened);
                 stream
             }

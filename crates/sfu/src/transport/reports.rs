@@ -6,7 +6,7 @@ use str0m::net::{Protocol as NetProtocol, Receive};
 use str0m::rtp::rtcp::{Nack, NackEntry, Rtcp, Twcc};
 use str0m::rtp::{RawPacket, RtpHeader};
 
-use super::{Feedback, Happened, Transport};
+use super::{Feedback, Happened, Knock, Transport};
 use crate::redundancy::Lost;
 use crate::repair::APART;
 use crate::values::Transmit;
@@ -69,6 +69,10 @@ impl Transport {
         // Some clients begin a report with what came next: what is between it and the report just
         // before did not come. If a report was lost, nothing is known of that.
         let before = self.last_report.replace((count, last.0));
+        if self.told_up_to.is_none_or(|number| last.0 > number) {
+            self.told_up_to = Some(last.0);
+            self.proved(now, Knock::Report);
+        }
         let follows = before.filter(|(c, _)| c.wrapping_add(1) == count);
         let between = follows.map_or(first.0, |(_, end)| {
             (end + 1).max(first.0.saturating_sub(MAX_BETWEEN))

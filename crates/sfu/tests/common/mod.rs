@@ -76,6 +76,9 @@ pub struct World {
     pub handle: Handle,
     /// RTP packets that the SFU sent.
     pub forwarded: u64,
+    /// RTP and RTCP that clients sent, by their place, if it is to be recorded.
+    pub record: bool,
+    pub recorded: Vec<(usize, Vec<u8>)>,
 }
 
 type Handle = fn(&mut Sfu, Instant, Input<'_>, &mut Vec<Output>);
@@ -110,6 +113,8 @@ impl World {
             configure: |config| config,
             handle: Sfu::handle,
             forwarded: 0,
+            record: false,
+            recorded: vec![],
         }
     }
 
@@ -307,7 +312,10 @@ impl World {
                 false => sent.push((at, self.clients[at].seen_as, server, bytes)),
             }
         }
-        for (_, from, to, bytes) in sent {
+        for (at, from, to, bytes) in sent {
+            if self.record && (is_rtp(&bytes) || is_rtcp(&bytes)) {
+                self.recorded.push((at, bytes.clone()));
+            }
             self.input(Input::Datagram {
                 protocol: Protocol::Udp,
                 from,

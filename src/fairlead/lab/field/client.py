@@ -1,10 +1,10 @@
 """A person of a field test: a process with the LiveKit SDK that speaks and records the other,
 and if it is so ordered shows numbered pictures and writes down those that it sees.
 
-`python -m fairlead.lab.field.client` reads one line of JSON (`Orders`) and, when told to stop by
-another line, prints what it has (`Told`). It runs in a network namespace of its own, so that all
-that the SDK does goes through the access networks there. What is said and heard is dated on the
-monotonic clock, which all processes of the machine share.
+`python -m fairlead.lab.field.client` reads one line of JSON (`Orders`), then others (`Order`), and
+when one of these tells it to stop, prints what it has (`Told`). It runs in a network namespace of
+its own, so that all that the SDK does goes through the access networks there. What is said and
+heard is dated on the monotonic clock, which all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
-from fairlead.lab.field.people import Heard, Orders, Sample, Told, Viewed
+from fairlead.lab.field.people import Heard, Order, Orders, Sample, Told, Viewed
 from fairlead.lab.field.sight import Camera, Eye
 from fairlead.lab.field.sound import FRAME, SAMPLE_RATE
 from fairlead.lab.field.statistics import statistics
@@ -134,7 +134,7 @@ async def _run(orders: Orders) -> Told:
         room.on("reconnected", lambda: note("is back"))
         room.on("disconnected", lambda reason: note(f"is disconnected, reason {reason}"))
         await room.connect(orders.url, orders.token, rtc.RoomOptions(connect_timeout=15))
-        await _publish(room, mouth, camera)
+        lens = await _publish(room, mouth, camera)
         tasks.start_soon(mouth.speak)
         if camera is not None:
             tasks.start_soon(camera.show)
@@ -142,8 +142,9 @@ async def _run(orders: Orders) -> Told:
         if orders.watches:
             await seen.wait()
         _say({"hears": time.monotonic()})
-        # A line, or the end of the lab, is the order to stop.
-        await anyio.to_thread.run_sync(sys.stdin.readline)
+        while not (order := await anyio.to_thread.run_sync(_read_order)).stop:
+            if lens is not None and order.shows is not None:
+                (lens.unmute if order.shows else lens.mute)()
         tasks.cancel_scope.cancel()
     told.began, told.ended = mouth.began or 0.0, time.monotonic()
     told.shown = camera.shown if camera is not None else []
@@ -155,15 +156,25 @@ async def _run(orders: Orders) -> Told:
     return told
 
 
-async def _publish(room: rtc.Room, mouth: Mouth, camera: Camera | None) -> None:
+async def _publish(
+    room: rtc.Room, mouth: Mouth, camera: Camera | None
+) -> rtc.LocalVideoTrack | None:
     """As the SDK does by itself: Opus with RED, VP8 in simulcast."""
     microphone = rtc.LocalAudioTrack.create_audio_track("microphone", mouth.source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     await room.local_participant.publish_track(microphone, options)
-    if camera is not None:
-        lens = rtc.LocalVideoTrack.create_video_track("camera", camera.source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
-        await room.local_participant.publish_track(lens, options)
+    if camera is None:
+        return None
+    lens = rtc.LocalVideoTrack.create_video_track("camera", camera.source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
+    await room.local_participant.publish_track(lens, options)
+    return lens
+
+
+def _read_order() -> Order:
+    """The end of the lab is the order to stop."""
+    line = sys.stdin.readline()
+    return msgspec.json.decode(line, type=Order) if line else Order(stop=True)
 
 
 def _say(value: object) -> None:

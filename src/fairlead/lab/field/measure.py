@@ -89,8 +89,8 @@ def listened(
     for track in listener.heard:
         for place, at in _words(track, voice, began).items():
             heard[place] = min(at, heard.get(place, at))
-    said = voice.words(start - began, end - TAIL_S - began)
-    judged = voice.words(start + since - began, end - TAIL_S - began)
+    said = voice.words(max(0.0, start - began), end - TAIL_S - began)
+    judged = voice.words(max(0.0, start + since - began), end - TAIL_S - began)
     missed = [place for place in said if place not in heard]
     delays = [(began + voice.said_at(place), heard[place]) for place in said if place in heard]
     counts = _counted(listener.heard, start + since, end)

@@ -75,6 +75,11 @@ def unshare() -> list[str]:
     return ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
 
 
+def within(pid: int) -> list[str]:
+    """What begins a command that is to run in the network namespace of a process."""
+    return ["nsenter", "--target", str(pid), "--net"]
+
+
 def _prepare() -> None:
     # Whoever ends us otherwise than by Ctrl-C is to find nothing left behind either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -210,7 +215,7 @@ class Networks:
         await self._inside(*route, "metric", str(table))
 
     async def _inside(self, *command: str) -> None:
-        await _run("nsenter", "--target", str(self._pid), "--net", *command)
+        await _run(*within(self._pid), *command)
 
 
 def _table(access: _Access) -> int:

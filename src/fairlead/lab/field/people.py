@@ -24,6 +24,14 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """So many times slower than this machine a browser's page runs."""
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """To a person who is in the call."""
+
+    stop: bool = False
+    shows: bool | None = None
+    """Whether it shows its pictures from now on; the track stays."""
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """The client's own statistics of a track, counted since it began."""
 

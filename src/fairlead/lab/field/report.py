@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from fairlead.lab.field import charts, quality
+from fairlead.lab.field.beside import Call
 from fairlead.lab.field.charts import text
 from fairlead.lab.field.clips import Sounded
 from fairlead.lab.field.measure import Listened
@@ -217,6 +218,10 @@ def _run(scenario: Scenario, result: Result, most: float) -> str:
         parts.append(charts.delays(scenario.seconds, result, heard, most))
         if seen is not None:
             parts.append(charts.pictures(scenario.seconds, result, seen))
+        for call in result.beside:
+            parts.append(_beside(scenario, result, call, way))
+        if (fair := result.fairness.get(way)) is not None:
+            parts.append(f"<p>Fairness (Jain's index) of all calls' pictures: {fair:.2f}.</p>")
         if result.traffic:
             parts.append(charts.traffic(result, scenario.seconds, way))
     log = "".join(f"<tr><td>{at:.1f} s<td class=text>{text(said)}" for at, said in result.log)
@@ -229,6 +234,19 @@ def _run(scenario: Scenario, result: Result, most: float) -> str:
             f"<p class=soft>{said}</p></details>"
         )
     return "\n".join(parts)
+
+
+def _beside(scenario: Scenario, result: Result, call: Call, way: Way) -> str:
+    """One direction of a further call."""
+    heard, seen = call.ways[way], call.seen.get(way)
+    swallowed = sum(at >= heard.since for at in heard.swallowed)
+    said = [f"{swallowed} of {heard.words} words swallowed"]
+    said.append(f"{heard.concealed:.1%} of the sound made up")
+    if seen is not None:
+        said.append(f"{seen.fps:.1f} pictures a second, {seen.kbps:.0f} kb/s")
+        said.append(f"the picture stood for {seen.stall_s:.1f} s")
+    chart = "" if seen is None else charts.pictures(scenario.seconds, result, seen)
+    return f"<p>{text(call.name)}, from {call.at:g} s: {'; '.join(said)}.</p>{chart}"
 
 
 def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from fairlead.lab.field import browsers, listening, transcripts, voice
+from fairlead.lab.field import beside, browsers, listening, transcripts, voice
 from fairlead.lab.field.aligned import Aligned
+from fairlead.lab.field.beside import Call, Couple
 from fairlead.lab.field.clips import Sounded, laid_out, sounded
 from fairlead.lab.field.measure import Listened, listened
-from fairlead.lab.field.networks import Networks
-from fairlead.lab.field.people import Orders, Told
+from fairlead.lab.field.meeting import await_call, invite
+from fairlead.lab.field.networks import Networks, within
+from fairlead.lab.field.people import Order, Told
 from fairlead.lab.field.priority import children_first
 from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Event, Scenario, Way
@@ -25,8 +26,6 @@ from fairlead.lab.field.speech import Speech
 from fairlead.lab.field.transcripts import Transcriber
 from fairlead.lab.field.verdict import Health, cpu_times, health, misses
 from fairlead.lab.field.watching import Watched, watched
-from fairlead.policy import tokens
-from fairlead.policy.grants import Grants, VideoGrant
 
 SDK = [sys.executable, "-m", "fairlead.lab.field.client"]
 UNDER_TEST, OTHER = "ayu", "ben"
@@ -36,8 +35,7 @@ SETTLE_S = 4.0
 """From both hearing each other until it counts: jitter buffers find their size."""
 WATCH_S = 0.5
 FOLLOW_S, FIRST_S = 0.1, 0.5
-HEAR_S, TELL_S = 40.0, 60.0
-TOKEN_TTL_S = 3_600
+TELL_S = 60.0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +51,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """``up``: what the other person heard of the one under test; ``down``: the reverse."""
     seen: dict[Way, Watched] = {}
     """The same of pictures, where any went that way."""
+    beside: list[Call] = []
+    """The further calls."""
+    fairness: dict[Way, float | None] = {}
+    """Jain's index of what the pictures of all calls got, once all were there."""
     sound: dict[Way, Sounded] = {}
     """To look at and listen to; a campaign keeps it of one run of each server."""
     health: Health
@@ -104,47 +106,34 @@ async def run(
             started(UNDER_TEST, _command(scenario), folder, apart=True) as ayu,
             started(OTHER, SDK, folder, apart=False) as ben,
         ):
-            await _meet(scenario, servers, networks, (ayu, ben), folder)
-            happened = await _watched(scenario, servers, networks)
-            for person in (ayu, ben):
-                await person.say({"stop": True})
-            told = {
-                person.name: await person.hear(Told, TELL_S, "it is done") for person in (ayu, ben)
-            }
+            await await_namespace(ayu.pid)
+            await networks.give_to(ayu.pid)
+            said = voice.written(voice.of(scenario.voice), folder / "voice", scenario.seconds)
+            inside = [*within(ayu.pid), *SDK]
+            async with beside.couples(scenario, inside, SDK, (UNDER_TEST, OTHER), folder) as more:
+                await _meet(scenario, servers, (ayu, ben), said, folder)
+                happened = await _watched(scenario, servers, networks, more, said, folder)
+                people = [ayu, ben, *(person for couple in more for person in couple.people)]
+                for person in people:
+                    await person.say(Order(stop=True))
+                told = {
+                    person.name: await person.hear(Told, TELL_S, "it is done") for person in people
+                }
     finally:
         networks.close()
-    return await anyio.to_thread.run_sync(_judged, scenario, seed, happened, told, transcriber)
+    return await anyio.to_thread.run_sync(
+        _judged, scenario, seed, happened, told, more, transcriber
+    )
 
 
 async def _meet(
-    scenario: Scenario,
-    servers: Servers,
-    networks: Networks,
-    people: tuple[Person, Person],
-    folder: Path,
+    scenario: Scenario, servers: Servers, people: tuple[Person, Person], said: Path, folder: Path
 ) -> None:
     """Have the one under test, who comes first, and the other in a call that has settled."""
-    room = f"lab-{uuid.uuid4().hex[:8]}"
-    said = voice.written(voice.of(scenario.voice), folder / "voice", scenario.seconds)
-    await await_namespace(people[0].pid)
-    await networks.give_to(people[0].pid)
-    ways: tuple[Way, Way] = ("up", "down")
-    for person, url, out, back in zip(people, servers.urls, ways, ways[::-1], strict=True):
-        await person.say(
-            Orders(
-                url=url,
-                token=_token(scenario, servers, room, person.name),
-                recording=str(folder / person.name),
-                shows=scenario.shows(out),
-                watches=scenario.shows(back),
-                voice=str(said),
-                slowdown=scenario.slowdown if person is people[0] else 1.0,
-            )
-        )
+    await invite(scenario, servers, people, said, folder)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_come_first)
-        for person in people:
-            await person.hear(dict[str, float], HEAR_S, "both hear and see each other")
+        await await_call(people)
         await anyio.sleep(SETTLE_S)
         tasks.cancel_scope.cancel()
 
@@ -157,7 +146,14 @@ async def _come_first() -> None:
         await anyio.sleep(FIRST_S)
 
 
-async def _watched(scenario: Scenario, servers: Servers, networks: Networks) -> _Happened:
+async def _watched(
+    scenario: Scenario,
+    servers: Servers,
+    networks: Networks,
+    more: list[Couple],
+    said: Path,
+    folder: Path,
+) -> _Happened:
     """Let the timeline run and write down what happens."""
     networks.lateness_ms()
     counted, ticks = await servers.counters(), cpu_times()
@@ -168,6 +164,8 @@ async def _watched(scenario: Scenario, servers: Servers, networks: Networks) -> 
         tasks.start_soon(_follow, servers, start, log)
         for name, way in networks.traces:
             tasks.start_soon(_replay, networks, name, way, start)
+        for couple in more:
+            tasks.start_soon(couple.meet, scenario, servers, said, folder, start)
         await _timeline(scenario, networks, servers, start, log)
         tasks.cancel_scope.cancel()
     happened.end = time.monotonic()
@@ -183,10 +181,13 @@ def _judged(
     seed: int,
     happened: _Happened,
     told: dict[str, Told],
+    more: list[Couple],
     transcriber: Transcriber | None,
 ) -> Result:
     start = happened.start
     measured = _measured(scenario, told, start, happened.end, transcriber)
+    calls = [couple.call(scenario, told, start, happened.end) for couple in more]
+    fair = _fairness(scenario, told, more, start, happened.end)
     ways = {way: heard for way, (heard, _, _) in measured.items()}
     views = {way: seen for way, (_, seen, _) in measured.items() if seen is not None}
     well = health(
@@ -194,7 +195,7 @@ def _judged(
         list(ways.values()),
         happened.late_p99_ms,
         happened.stolen,
-        list(views.values()),
+        [*views.values(), *(seen for call in calls for seen in call.seen.values())],
     )
     said = [
         (round(at - start, 2), f"{name}: {text}")
@@ -208,11 +209,19 @@ def _judged(
         began=happened.began,
         ways=ways,
         seen=views,
+        beside=calls,
+        fairness=fair,
         sound={way: sound for way, (_, _, sound) in measured.items()},
         health=well,
         complaints=well.complaints(),
         misses={
-            way: misses(scenario, getattr(scenario.limits, way), ways[way], views.get(way))
+            way: misses(
+                scenario,
+                getattr(scenario.limits, way),
+                ways[way],
+                views.get(way),
+                fair.get(way),
+            )
             for way in WAYS
         },
         log=sorted([*happened.log, *said]),
@@ -220,6 +229,23 @@ def _judged(
         packets=happened.packets,
         counters=happened.counters,
     )
+
+
+def _fairness(
+    scenario: Scenario, told: dict[str, Told], more: list[Couple], start: float, end: float
+) -> dict[Way, float | None]:
+    """Of all calls, by direction."""
+    since = beside.shared_from(scenario)
+    if since is None:
+        return {}
+    couples = [(UNDER_TEST, OTHER), *(tuple(p.name for p in couple.people) for couple in more)]
+    found: dict[Way, float | None] = {}
+    for way in WAYS:
+        if scenario.shows(way):
+            ends = couples if way == "up" else [couple[::-1] for couple in couples]
+            views = (watched(told[a], told[b], start, end, since) for a, b in ends)
+            found[way] = beside.fairness([seen.kbps for seen in views])
+    return found
 
 
 def _measured(
@@ -327,23 +353,3 @@ def _words(event: Event) -> str:
 def _command(scenario: Scenario) -> list[str]:
     """Of the client of the person under test."""
     return browsers.command() if scenario.client == "chromium" else SDK
-
-
-def _token(scenario: Scenario, servers: Servers, room: str, identity: str) -> str:
-    video = VideoGrant(room_join=True, room=room, can_publish=True, can_subscribe=True)
-    grants = Grants(
-        api_key=servers.key,
-        identity=identity,
-        name=identity,
-        video=video,
-        room_config=_room(scenario),
-    )
-    return tokens.sign(grants, servers.secret, time.time(), TOKEN_TTL_S)
-
-
-def _room(scenario: Scenario) -> str:
-    """What the room is opened with (RoomConfiguration, as JSON): any server takes metadata."""
-    if not scenario.scene:
-        return ""
-    metadata = msgspec.json.encode({"fairlead": {"scene": scenario.scene}}).decode()
-    return msgspec.json.encode({"metadata": metadata}).decode()

@@ -25,6 +25,8 @@ SHORTEST_S, LONGEST_S = 8.0, 300.0
 MAX_ACCESSES, MAX_REGIONS = 4, 5
 MOST_SLOWDOWN = 20.0
 MOST_DOWNLOADS = 16
+MOST_BESIDE = 3
+"""Further calls: each takes a good part of a processor."""
 OF_ACCESSES = (
     "burst",
     "outage_every_ms",
@@ -38,7 +40,7 @@ OF_ACCESSES = (
     "rebind",
 )
 """What does not happen to a link."""
-OF_PICTURES = ("fps", "stall_s", "frames_back_s", "picture_back_s")
+OF_PICTURES = ("fairness", "fps", "stall_s", "frames_back_s", "picture_back_s")
 """The limits that need any."""
 
 
@@ -107,6 +109,16 @@ class Event(Change, frozen=True, kw_only=True):
     """The NAT gives every UDP flow another port; true."""
 
 
+class Beside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further call: somebody else behind the same networks, and a person elsewhere, in a room of
+    their own, who show each other what those of the first call do. Both have the SDK."""
+
+    at: float = 0.0
+    """When they join, seconds after the first two hear each other."""
+    paused: list[float] = []
+    """From when until when they show no pictures; two moments."""
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a listener may suffer at most; an absent key is not judged."""
 
@@ -121,6 +133,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     listening: float | None = None
     """ViSQOL's opinion after the first event, or throughout: at least so good. Not judged where
     ViSQOL is not installed."""
+    fairness: float | None = None
+    """Jain's index of the rates at which the pictures of all calls come, once all are there: at
+    least so much; 1 where all are the same."""
     fps: float | None = None
     """Pictures a second: at least so many, unlike most others here."""
     stall_s: float | None = None
@@ -164,6 +179,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What was before this second is shown and not judged: the networks may settle."""
     access: dict[str, Access]
     event: list[Event] = []
+    beside: list[Beside] = []
     limits: Limits = Limits()
     name: str = ""
     """Of its file."""
@@ -176,8 +192,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def first_event(self) -> float:
-        """When something happens first; the end if nothing does."""
-        return min((event.at for event in self.event), default=self.seconds)
+        """When something happens first, or a further call begins; the end if nothing does."""
+        moments = [*(event.at for event in self.event), *(call.at for call in self.beside)]
+        return min(moments, default=self.seconds)
 
     def shows(self, way: Way) -> bool:
         """Whether pictures go this way."""
@@ -310,6 +327,7 @@ def _check(scenario: Scenario) -> None:
                 raise ConfigError(f"access.{name}.tcp_ports has {port}: a port is 1 to 65535")
     for event in scenario.event:
         _happens(scenario, event)
+    _beside_it(scenario)
     for name, access in scenario.access.items():
         for way in WAYS:
             _narrow(scenario, name, access, way)
@@ -334,6 +352,22 @@ def _happens(scenario: Scenario, event: Event) -> None:
             f"an event is at {event.at:g} s: give a moment within the {scenario.seconds:g} s"
         )
     _possible(where, event)
+
+
+def _beside_it(scenario: Scenario) -> None:
+    if len(scenario.beside) > MOST_BESIDE:
+        raise ConfigError(f"beside has {len(scenario.beside)} calls: give up to {MOST_BESIDE}")
+    latest = scenario.seconds - SHORTEST_S
+    for one in scenario.beside:
+        if not 0 <= one.at <= latest:
+            raise ConfigError(f"a call beside begins at {one.at:g} s: give 0 to {latest:g}")
+        if one.paused and not (
+            len(one.paused) == 2 and one.at < one.paused[0] < one.paused[1] <= scenario.seconds
+        ):
+            raise ConfigError(
+                f"a call beside is paused at {one.paused}: give two moments, the second later, "
+                f"after {one.at:g} s and within the {scenario.seconds:g} s"
+            )
 
 
 def _narrow(scenario: Scenario, name: str, access: Access, way: Way) -> None:
@@ -377,6 +411,8 @@ def _bounds(scenario: Scenario, way: Way, bounds: Bounds) -> None:
             f"limits.{way}.listening needs somebody who speaks: set voice to one of"
             f" {', '.join(voice.names()[1:])}"
         )
+    if bounds.fairness is not None and not scenario.beside:
+        raise ConfigError(f"limits.{way}.fairness needs further calls: give some [[beside]]")
     asked = [key for key in OF_PICTURES if getattr(bounds, key) is not None]
     if asked and not scenario.shows(way):
         raise ConfigError(

@@ -112,10 +112,17 @@ def _painted(seen: Watched) -> float:
 
 
 def misses(
-    scenario: Scenario, bounds: Bounds, heard: Listened, seen: Watched | None = None
+    scenario: Scenario,
+    bounds: Bounds,
+    heard: Listened,
+    seen: Watched | None = None,
+    fairness: float | None = None,
 ) -> list[str]:
     """What is beyond its limits, a sentence each."""
-    return _misheard(scenario, bounds, heard) + ([] if seen is None else _unseen(bounds, seen))
+    found = _misheard(scenario, bounds, heard)
+    if bounds.fairness is not None and fairness is not None and fairness < bounds.fairness:
+        found.append(f"fairness {fairness:.2f}: at least {bounds.fairness:g}")
+    return found + ([] if seen is None else _unseen(bounds, seen))
 
 
 def _unseen(bounds: Bounds, seen: Watched) -> list[str]:

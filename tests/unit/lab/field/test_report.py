@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fairlead.lab.field import clips, quality, report, scenario
+from fairlead.lab.field.beside import Call
 from fairlead.lab.field.measure import Listened
 from fairlead.lab.field.people import Heard, Told
 from fairlead.lab.field.run import Result
@@ -71,6 +72,17 @@ def result(
         packets={},
         counters={"jakarta": {"forwarded": 1_234}},
     )
+
+
+def test_further_calls_are_told_with_how_fairly_all_shared() -> None:
+    call = Call(name="ayu2", at=4.0, ways={"up": HEARD, "down": POOR}, seen={"down": SEEN})
+    run = msgspec.structs.replace(result(1), beside=[call], fairness={"down": 0.913})
+    page = report.page({"a<b": ONE}, {"a<b": [run]})
+    assert "ayu2, from 4 s: 6 of 87 words swallowed" in page
+    assert "Fairness (Jain's index) of all calls' pictures: 0.91." in page
+    alone = report.page({"a<b": ONE}, {"a<b": [result(1)]})
+    chart = "pictures a second; red"
+    assert page.count(chart) == 2 * alone.count(chart) > 0
 
 
 def test_figures_are_medians_of_what_counts() -> None:

@@ -682,7 +682,7 @@ class TurnConfig(msgspec.Struct, frozen=True, kw_only=True):
     """UDP and TCP; 0 lets the system choose."""
     realm: str = "fairlead"
     secret: bytes
-    """Of the credentials (`fairlead.rooms.ice_servers`)."""
+    """Of the credentials (`fairlead.rooms.state.ice_servers`)."""
     max_allocations: int = 4096
     max_per_user: int = 24
     """Of one user name: a client makes one for each connection, URL and network of its own."""

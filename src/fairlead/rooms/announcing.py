@@ -8,10 +8,10 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent
 
 from fairlead.rooms.context import Context
-from fairlead.rooms.outputs import Announced
-from fairlead.rooms.publication import Publication
-from fairlead.rooms.room import Room
-from fairlead.rooms.session import Session
+from fairlead.rooms.state.outputs import Announced
+from fairlead.rooms.state.publication import Publication
+from fairlead.rooms.state.room import Room
+from fairlead.rooms.state.session import Session
 
 RoomEvent = Literal["room_started", "room_finished"]
 ParticipantEvent = Literal[

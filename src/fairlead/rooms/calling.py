@@ -12,8 +12,8 @@ from livekit.protocol.room import PerformRpcRequest, PerformRpcResponse
 from fairlead.protocol import node
 from fairlead.protocol.operation import Done, ErrorCode, Failed, PerformRpc, Reply
 from fairlead.rooms.context import Call, Context
-from fairlead.rooms.outputs import Replied
-from fairlead.rooms.timers import What
+from fairlead.rooms.state.outputs import Replied
+from fairlead.rooms.state.timers import What
 
 DEFAULT_TIMEOUT_S = 15.0
 LONGEST_TIMEOUT_S = 60.0

@@ -9,20 +9,20 @@ from livekit.protocol.rtc import RegionInfo, RegionSettings
 from fairlead.policy import regions as policy
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
-from fairlead.rooms import settings as defaults
-from fairlead.rooms import speakers, updates
-from fairlead.rooms.absence import Endings
-from fairlead.rooms.adoption import Adoption
-from fairlead.rooms.datatrack import DataTrack
-from fairlead.rooms.drain import Drain
-from fairlead.rooms.faults import Faults
-from fairlead.rooms.outputs import Happened, Outbox, PutRecord
-from fairlead.rooms.region_sets import RegionSets
-from fairlead.rooms.remote import RemoteParticipant
-from fairlead.rooms.room import Room, Track
-from fairlead.rooms.session import Session
-from fairlead.rooms.settings import Ids, Settings, Signer
-from fairlead.rooms.timers import Timers
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state import speakers, updates
+from fairlead.rooms.state.absence import Endings
+from fairlead.rooms.state.adoption import Adoption
+from fairlead.rooms.state.datatrack import DataTrack
+from fairlead.rooms.state.drain import Drain
+from fairlead.rooms.state.faults import Faults
+from fairlead.rooms.state.outputs import Happened, Outbox, PutRecord
+from fairlead.rooms.state.region_sets import RegionSets
+from fairlead.rooms.state.remote import RemoteParticipant
+from fairlead.rooms.state.room import Room, Track
+from fairlead.rooms.state.session import Session
+from fairlead.rooms.state.settings import Ids, Settings, Signer
+from fairlead.rooms.state.timers import Timers
 from fairlead.types import ParticipantRecord, RegionSetsRecord, stream_id
 
 

@@ -60,21 +60,12 @@ from fairlead.protocol.operation import (
     UpdateRoomMetadata,
     UpdateSubscriptions,
 )
-from fairlead.rooms import (
-    arriving,
-    boundary,
-    data_publishing,
-    forwarding,
-    leaving,
-    moving,
-    publishing,
-    scene,
-    subscribing,
-)
 from fairlead.rooms.context import Context
-from fairlead.rooms.outputs import PutRecord
-from fairlead.rooms.room import Room
-from fairlead.rooms.session import Session
+from fairlead.rooms.presence import arriving, boundary, forwarding, leaving, moving
+from fairlead.rooms.state.outputs import PutRecord
+from fairlead.rooms.state.room import Room
+from fairlead.rooms.state.session import Session
+from fairlead.rooms.tracks import data_publishing, publishing, scene, subscribing
 
 FURTHEST_REVOCATION = 366 * 86_400
 """Seconds from now."""

@@ -15,21 +15,17 @@ from livekit.protocol.rtc import (
     UpdateTrackSettings,
 )
 
-from fairlead.rooms import (
-    announcing,
+from fairlead.rooms import announcing, operating
+from fairlead.rooms.context import Context
+from fairlead.rooms.presence import leaving, negotiating, resuming, simulating
+from fairlead.rooms.state.session import Session
+from fairlead.rooms.tracks import (
     data_publishing,
     data_subscribing,
-    leaving,
-    negotiating,
-    operating,
     publishing,
-    resuming,
-    simulating,
     subscribing,
     watching,
 )
-from fairlead.rooms.context import Context
-from fairlead.rooms.session import Session
 
 OK_PROTOCOL = 15
 """From here on clients are told when a request went well."""

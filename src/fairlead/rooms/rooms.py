@@ -15,35 +15,23 @@ from fairlead.policy.grants import Grants
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import PerformRpc
-from fairlead.rooms import (
+from fairlead.rooms import calling, operating, requests
+from fairlead.rooms.context import Context
+from fairlead.rooms.presence import (
     adopting,
     arriving,
-    backups,
     boundary,
-    calling,
-    codecs,
-    data_subscribing,
     draining,
-    dynacast,
-    failing,
     forwarding,
     leaving,
     negotiating,
-    operating,
     others,
-    publishing,
-    quality,
-    requests,
     resuming,
-    scene,
     simulating,
-    subscribing,
-    watching,
 )
-from fairlead.rooms import settings as defaults
-from fairlead.rooms.context import Context
-from fairlead.rooms.drain import Drain
-from fairlead.rooms.inputs import (
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state.drain import Drain
+from fairlead.rooms.state.inputs import (
     Asked,
     DrainAsked,
     Input,
@@ -58,10 +46,22 @@ from fairlead.rooms.inputs import (
     SignalLost,
     Ticked,
 )
-from fairlead.rooms.outputs import Outbox, Output, Replied
-from fairlead.rooms.session import Session
-from fairlead.rooms.settings import Ids, Settings, Signer
-from fairlead.rooms.timers import Key
+from fairlead.rooms.state.outputs import Outbox, Output, Replied
+from fairlead.rooms.state.session import Session
+from fairlead.rooms.state.settings import Ids, Settings, Signer
+from fairlead.rooms.state.timers import Key
+from fairlead.rooms.tracks import (
+    backups,
+    codecs,
+    data_subscribing,
+    dynacast,
+    failing,
+    publishing,
+    quality,
+    scene,
+    subscribing,
+    watching,
+)
 from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord
 
 

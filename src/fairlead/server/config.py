@@ -15,7 +15,7 @@ from fairlead.policy.regions import BadRegions, RoomRule
 from fairlead.policy.regions import parse as parse_regions
 from fairlead.policy.scenes import BadScene, SceneChange, Scenes, changed
 from fairlead.protocol.node import SetProtection
-from fairlead.rooms.ice_servers import DEFAULT_TTL
+from fairlead.rooms.state.ice_servers import DEFAULT_TTL
 from fairlead.routing.follower import Settings as MeshSettings
 from fairlead.routing.report import LinkTerms
 from fairlead.server.toml import ConfigError, decode, read_text

@@ -25,7 +25,8 @@ from fairlead.protocol import join as joining
 from fairlead.protocol import node as packets
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import AnyOperation, Reply
-from fairlead.rooms.inputs import (
+from fairlead.rooms.rooms import Rooms
+from fairlead.rooms.state.inputs import (
     Asked,
     DrainAsked,
     Input,
@@ -40,7 +41,7 @@ from fairlead.rooms.inputs import (
     SignalLost,
     Ticked,
 )
-from fairlead.rooms.outputs import (
+from fairlead.rooms.state.outputs import (
     Announced,
     CloseSession,
     DeleteRecord,
@@ -52,8 +53,7 @@ from fairlead.rooms.outputs import (
     TakeOver,
     Tell,
 )
-from fairlead.rooms.rooms import Rooms
-from fairlead.rooms.settings import Settings
+from fairlead.rooms.state.settings import Settings
 from fairlead.server.edge_link import SignalLink
 from fairlead.server.edge_records import RecordQueue
 from fairlead.server.ports import Cells, PacketNode

@@ -19,8 +19,8 @@ from fairlead.cells.cell import NatsCells
 from fairlead.cells.embedded import embedded
 from fairlead.core import Node
 from fairlead.protocol import node as packets
-from fairlead.rooms.ice_servers import Turn
-from fairlead.rooms.settings import Settings
+from fairlead.rooms.state.ice_servers import Turn
+from fairlead.rooms.state.settings import Settings
 from fairlead.server import http, log, node_key, pages, signalling
 from fairlead.server.admin import admin_routes, guarded
 from fairlead.server.api.app import Api

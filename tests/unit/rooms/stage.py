@@ -26,7 +26,8 @@ from fairlead.policy.grants import Grants, VideoGrant
 from fairlead.protocol import node, sdp
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import AnyOperation, Reply
-from fairlead.rooms.inputs import (
+from fairlead.rooms.rooms import Rooms
+from fairlead.rooms.state.inputs import (
     Asked,
     Input,
     Joined,
@@ -38,7 +39,7 @@ from fairlead.rooms.inputs import (
     SignalLost,
     Ticked,
 )
-from fairlead.rooms.outputs import (
+from fairlead.rooms.state.outputs import (
     Announced,
     CloseSession,
     DeleteRecord,
@@ -50,8 +51,7 @@ from fairlead.rooms.outputs import (
     TakeOver,
     Tell,
 )
-from fairlead.rooms.rooms import Rooms
-from fairlead.rooms.settings import Settings
+from fairlead.rooms.state.settings import Settings
 from fairlead.types import NodeRecord, ParticipantRecord, RegionSetsRecord, RoomRecord
 
 SECRET = "a secret of at least thirty-two bytes"

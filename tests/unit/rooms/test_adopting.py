@@ -15,9 +15,9 @@ from livekit.protocol.rtc import (
 )
 
 from fairlead.protocol import node
-from fairlead.rooms import settings as defaults
-from fairlead.rooms.inputs import DrainAsked, NodeRecordWent, ParticipantRecordWent
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state.inputs import DrainAsked, NodeRecordWent, ParticipantRecordWent
+from fairlead.rooms.state.outputs import DeleteRecord, PutRecord
 from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Client, Stage, connect, offer, section
 

@@ -12,8 +12,8 @@ from livekit.protocol.rtc import SimulcastCodec
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import RemoveParticipant
-from fairlead.rooms.inputs import Ticked
-from fairlead.rooms.rendition import track_sid
+from fairlead.rooms.state.inputs import Ticked
+from fairlead.rooms.state.rendition import track_sid
 from tests.unit.rooms.stage import Client, Stage, connect, track_request
 from tests.unit.rooms.test_data_tracks import handles, sent
 

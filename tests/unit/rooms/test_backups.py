@@ -14,7 +14,7 @@ from livekit.protocol.models import (
 from livekit.protocol.rtc import RequestResponse, SimulcastCodec
 
 from fairlead.protocol import node
-from fairlead.rooms import backups, codecs, dynacast
+from fairlead.rooms.tracks import backups, codecs, dynacast
 from tests.unit.rooms.stage import Client, Stage, answer_to, section, track_request
 from tests.unit.rooms.test_forwarding import subscribed
 

@@ -8,8 +8,8 @@ from livekit.protocol.rtc import SyncState, TrackPublishedResponse
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import ForwardParticipant, MoveParticipant, RemoveParticipant
-from fairlead.rooms import backups, dynacast
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.state.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.tracks import backups, dynacast
 from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Stage, connect
 from tests.unit.rooms.test_backups import ALL, BOTH, FIRST, ONLY_VP8, SECOND, SIMULCAST, Show, view

@@ -20,7 +20,7 @@ from fairlead.protocol.operation import (
     RevokeTokens,
 )
 from fairlead.rooms import calling
-from fairlead.rooms.inputs import Asked
+from fairlead.rooms.state.inputs import Asked
 from tests.unit.rooms.stage import START, Client, Stage, allow, connect
 
 

@@ -6,7 +6,7 @@ from livekit.protocol.models import ClientInfo
 from livekit.protocol.rtc import SimulcastCodec
 
 from fairlead.protocol import node
-from fairlead.rooms import dynacast
+from fairlead.rooms.tracks import dynacast
 from tests.unit.rooms.stage import Stage, section
 from tests.unit.rooms.test_backups import LAYERS, Show, unfit, view
 from tests.unit.rooms.test_devices import PHONE as REPORT

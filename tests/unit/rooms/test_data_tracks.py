@@ -20,8 +20,8 @@ from fairlead.policy import limits
 from fairlead.policy.regions import region_tag
 from fairlead.protocol import node
 from fairlead.protocol.operation import Done, ForwardParticipant, MoveParticipant, UpdateParticipant
-from fairlead.rooms import settings as defaults
-from fairlead.rooms.inputs import ParticipantRecordWent
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state.inputs import ParticipantRecordWent
 from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Client, Stage, connect
 from tests.unit.rooms.test_adopting import SPEAKING, Call, there

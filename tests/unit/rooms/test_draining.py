@@ -10,8 +10,8 @@ from livekit.protocol.rtc import LeaveRequest
 
 from fairlead.policy.grants import Denied
 from fairlead.protocol.join import Join
-from fairlead.rooms import settings as defaults
-from fairlead.rooms.inputs import DrainAsked, NodeRecordWent
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state.inputs import DrainAsked, NodeRecordWent
 from tests.unit.rooms.stage import Stage, allow, connect
 
 LAYOUT = ("audio recvonly", "video recvonly", "application sendrecv")

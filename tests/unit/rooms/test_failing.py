@@ -5,7 +5,7 @@ from __future__ import annotations
 from livekit.protocol.models import SubscriptionError
 
 from fairlead.protocol import node
-from fairlead.rooms import settings as defaults
+from fairlead.rooms.state import settings as defaults
 from tests.unit.rooms.stage import Client, Stage, answer_to
 
 EYES = ("video recvonly", "video recvonly")

@@ -14,8 +14,8 @@ from fairlead.protocol.operation import (
     RemoveParticipant,
     Reply,
 )
-from fairlead.rooms.inputs import ShuttingDown
-from fairlead.rooms.outputs import DeleteRecord
+from fairlead.rooms.state.inputs import ShuttingDown
+from fairlead.rooms.state.outputs import DeleteRecord
 from fairlead.types import ParticipantRecord
 from tests.unit.rooms.stage import Client, Stage, connect
 from tests.unit.rooms.test_moving import HEARS, speaker

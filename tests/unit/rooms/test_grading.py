@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from livekit.protocol.models import ConnectionQuality
 
 from fairlead.protocol.node import Figures
-from fairlead.rooms.grading import BEST_RATING, LOST_AFTER, Grade, grade, mean_opinion, rating
+from fairlead.rooms.state.grading import BEST_RATING, LOST_AFTER, Grade, grade, mean_opinion, rating
 
 LOST, POOR, GOOD, EXCELLENT = (
     ConnectionQuality.LOST,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead.rooms.ice_servers import Turn, credentials, ice_servers
+from fairlead.rooms.state.ice_servers import Turn, credentials, ice_servers
 from tests.unit.rooms.stage import START, Stage
 
 TURN = Turn(urls=("turn:203.0.113.5:3478?transport=udp",), secret=b"secret", ttl=600)

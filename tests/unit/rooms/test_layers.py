@@ -7,7 +7,7 @@ from livekit.protocol.models import TrackSource, VideoLayer, VideoQuality
 from livekit.protocol.rtc import StreamState
 
 from fairlead.protocol import node
-from fairlead.rooms import dynacast, watching
+from fairlead.rooms.tracks import dynacast, watching
 from tests.unit.rooms.stage import Client, Stage
 
 SIZES = [(320, 180), (640, 360), (1280, 720)]

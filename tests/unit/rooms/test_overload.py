@@ -7,7 +7,7 @@ from typing import Any
 from livekit.protocol.models import TrackSource
 
 from fairlead.protocol import node
-from fairlead.rooms import dynacast
+from fairlead.rooms.tracks import dynacast
 from tests.unit.rooms.stage import Client, Stage
 from tests.unit.rooms.test_grading import figures
 from tests.unit.rooms.test_layers import enabled, shown

@@ -10,7 +10,7 @@ from fairlead.policy import tokens
 from fairlead.policy.grants import Denied
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.state.outputs import DeleteRecord, PutRecord
 from fairlead.types import ParticipantRecord, RoomRecord
 from tests.unit.rooms.stage import SECRET, Stage, allow
 from tests.unit.rooms.test_single_connection import LAYOUT, speaking

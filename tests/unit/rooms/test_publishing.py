@@ -11,7 +11,7 @@ from livekit.protocol.rtc import RequestResponse
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import UpdateParticipant
-from fairlead.rooms.publications import Publications
+from fairlead.rooms.state.publications import Publications
 from fairlead.types import stream_id
 from tests.unit.rooms.stage import Client, Stage, section, track_request
 from tests.unit.rooms.test_single_connection import LAYOUT

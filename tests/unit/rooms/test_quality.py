@@ -7,7 +7,7 @@ from typing import Any
 from livekit.protocol.models import ClientInfo, ConnectionQuality
 
 from fairlead.protocol import node
-from fairlead.rooms.grading import LOST_AFTER
+from fairlead.rooms.state.grading import LOST_AFTER
 from tests.unit.rooms.stage import Client, Stage, connect
 from tests.unit.rooms.test_grading import figures
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.policy.regions import EVERYWHERE
-from fairlead.rooms.region_sets import RegionSets
+from fairlead.rooms.state.region_sets import RegionSets
 
 HOME, AWAY = frozenset({"jakarta", "singapore"}), frozenset({"frankfurt"})
 

@@ -17,10 +17,10 @@ from fairlead.policy.regions import NOWHERE, RoomRule, allows, region_tag, withi
 from fairlead.protocol import node
 from fairlead.protocol.join import Join
 from fairlead.protocol.operation import CreateRoom, Done, Failed, SendData, UpdateRoomMetadata
-from fairlead.rooms import settings as defaults
-from fairlead.rooms.inputs import NodeRecordWent, RecordCame
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
-from fairlead.rooms.records import RoomRecords
+from fairlead.rooms.state import settings as defaults
+from fairlead.rooms.state.inputs import NodeRecordWent, RecordCame
+from fairlead.rooms.state.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.state.records import RoomRecords
 from fairlead.types import RoomRecord, room_key
 from tests.unit.rooms.stage import Client, Stage, allow, connect
 from tests.unit.rooms.test_single_connection import LAYOUT

@@ -21,8 +21,8 @@ from livekit.protocol.rtc import (
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import RemoveParticipant, UpdateParticipant
-from fairlead.rooms import absence
-from fairlead.rooms import settings as defaults
+from fairlead.rooms.state import absence
+from fairlead.rooms.state import settings as defaults
 from tests.unit.rooms.stage import Client, Stage, offer, track_request
 
 LAYOUT = ("audio recvonly", "video recvonly", "application sendrecv")

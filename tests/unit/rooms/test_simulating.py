@@ -7,8 +7,8 @@ from livekit.protocol.models import DisconnectReason
 from livekit.protocol.rtc import CandidateProtocol, LeaveRequest
 
 from fairlead.protocol import node
-from fairlead.rooms import faults
-from fairlead.rooms.faults import Faults
+from fairlead.rooms.state import faults
+from fairlead.rooms.state.faults import Faults
 from tests.unit.rooms.stage import Client, Stage
 
 RECV = "audio recvonly"

@@ -8,7 +8,7 @@ from livekit.protocol.room import CreateRoomRequest
 
 from fairlead.protocol import node
 from fairlead.protocol.operation import CreateRoom, UpdateRoomMetadata
-from fairlead.rooms.outputs import DeleteRecord, PutRecord
+from fairlead.rooms.state.outputs import DeleteRecord, PutRecord
 from fairlead.types import RoomRecord, room_key
 from tests.unit.rooms.stage import Client, Stage, connect
 from tests.unit.rooms.test_single_connection import LAYOUT

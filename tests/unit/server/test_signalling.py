@@ -34,7 +34,7 @@ from fairlead.policy.tokens import mint
 from fairlead.protocol import node
 from fairlead.protocol.operation import DeleteRoom, Done, RemoveParticipant
 from fairlead.protocol.signal import MAX_FRAME_BYTES
-from fairlead.rooms.settings import Settings
+from fairlead.rooms.state.settings import Settings
 from fairlead.server import edge_link
 from fairlead.server.edge import Edge
 from fairlead.server.ports import NullCells

@@ -9,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 from fairlead.cells.change import CellLost, CellSynced, Change, RecordGone, RecordPut, gone
 from fairlead.policy.regions import EVERYWHERE, RegionSet
-from fairlead.rooms.records import RoomRecords
+from fairlead.rooms.state.records import RoomRecords
 from fairlead.types import NodeRecord, ParticipantRecord, RoomRecord, TrackRecord
 
 _UNCOUNTED = (ParticipantInfo.AGENT, ParticipantInfo.EGRESS)

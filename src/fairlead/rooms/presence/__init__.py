@@ -1,0 +1,1 @@
+"""Who comes, goes, comes back, and goes on elsewhere."""

@@ -1,0 +1,1 @@
+"""What an edge knows of its rooms: values that change, and decide nothing about each other."""

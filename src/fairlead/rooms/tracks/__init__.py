@@ -1,0 +1,1 @@
+"""Who publishes what, who hears which of it, and in which form."""

@@ -303,7 +303,8 @@ fn turn_and_the_one_port_carry_a_call_between_workers() {
     let tls = By::TurnTls(made.cert.der().clone());
     let front = By::Tcp(shell.front_port());
     let everyone = vec![tls.clone(), By::TurnUdp, By::TurnTcp, front, tls, By::Udp];
-    call(&shell, everyone);
+    // They stay: with a client's connection its allocation goes, counted or not.
+    let _clients = call(&shell, everyone);
     let counts = wait(&shell, "counters", |event| match event {
         Event::Counters { counts } => {
             (counts.get("turn_allocations") == Some(&4)).then_some(counts)
@@ -339,8 +340,8 @@ impl Drop for Folder {
     }
 }
 
-/// The first speaks and the others hear all of it.
-fn call(shell: &Shell, ways: Vec<By>) {
+/// The first speaks and the others hear all of it. They are as they were in the end.
+fn call(shell: &Shell, ways: Vec<By>) -> Vec<Client> {
     let speaker = |id| match id {
         1 => Direction::SendOnly,
         _ => Direction::RecvOnly,
@@ -407,4 +408,5 @@ fn call(shell: &Shell, ways: Vec<By>) {
             client.id
         );
     }
+    clients
 }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import msgspec
 
 from fairlead.lab.field import voice
+from fairlead.lab.field.clock import until
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.meeting import await_call, invite
 from fairlead.lab.field.people import Order, Told
@@ -49,12 +48,12 @@ class Couple:
         self, scenario: Scenario, servers: Servers, said: Path, folder: Path, start: float
     ) -> None:
         """Have the call as planned. Raises `RunFailed`."""
-        await _until(start + self.plan.at)
+        await until(start + self.plan.at)
         await invite(scenario, servers, self.people, said, folder)
         await await_call(self.people)
         if self.plan.paused:
             for moment, shows in zip(self.plan.paused, (False, True), strict=True):
-                await _until(start + moment)
+                await until(start + moment)
                 for person in self.people:
                     await person.say(Order(shows=shows))
 
@@ -103,7 +102,3 @@ def fairness(rates: Sequence[float]) -> float | None:
     one got everything; None if nobody got anything."""
     squares = len(rates) * sum(rate * rate for rate in rates)
     return sum(rates) ** 2 / squares if squares else None
-
-
-async def _until(moment: float) -> None:
-    await anyio.sleep(max(0.0, moment - time.monotonic()))

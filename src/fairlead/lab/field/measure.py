@@ -60,8 +60,12 @@ class Listened(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def share(self) -> float:
         """Of the words that were swallowed."""
-        missed = sum(at >= self.since for at in self.swallowed)
-        return missed / self.words if self.words else 1.0
+        return self.missed / self.words if self.words else 1.0
+
+    @property
+    def missed(self) -> int:
+        """Words swallowed of those that are judged."""
+        return sum(at >= self.since for at in self.swallowed)
 
     def delay_ms(self, start: float, end: float) -> float | None:
         """Median mouth to ear of what was said in a stretch; None if nothing of it was heard."""

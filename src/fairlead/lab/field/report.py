@@ -239,8 +239,7 @@ def _run(scenario: Scenario, result: Result, most: float) -> str:
 def _beside(scenario: Scenario, result: Result, call: Call, way: Way) -> str:
     """One direction of a further call."""
     heard, seen = call.ways[way], call.seen.get(way)
-    swallowed = sum(at >= heard.since for at in heard.swallowed)
-    said = [f"{swallowed} of {heard.words} words swallowed"]
+    said = [f"{heard.missed} of {heard.words} words swallowed"]
     said.append(f"{heard.concealed:.1%} of the sound made up")
     if seen is not None:
         said.append(f"{seen.fps:.1f} pictures a second, {seen.kbps:.0f} kb/s")
@@ -251,9 +250,8 @@ def _beside(scenario: Scenario, result: Result, call: Call, way: Way) -> str:
 
 def _said(scenario: Scenario, heard: Listened, seen: Watched | None) -> list[str]:
     """A direction in words."""
-    swallowed = sum(at >= heard.since for at in heard.swallowed)
     said = [
-        f"{swallowed} of {heard.words} words swallowed",
+        f"{heard.missed} of {heard.words} words swallowed",
         f"{heard.concealed:.1%} of the sound made up",
         f"{heard.lost} of {heard.packets + heard.lost} packets lost to the client",
     ]

@@ -14,6 +14,7 @@ from fairlead.lab.field import beside, browsers, listening, transcripts, voice
 from fairlead.lab.field.aligned import Aligned
 from fairlead.lab.field.beside import Call, Couple
 from fairlead.lab.field.clips import Sounded, laid_out, sounded
+from fairlead.lab.field.clock import until
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.meeting import await_call, invite
 from fairlead.lab.field.networks import Networks, within
@@ -298,7 +299,7 @@ async def _replay(networks: Networks, name: str, way: Way, start: float) -> None
     """Give an access the rates of its trace until cancelled."""
     trace = networks.traces[name, way]
     for step in trace.replayed():
-        await anyio.sleep(max(0.0, start + step.at - time.monotonic()))
+        await until(start + step.at)
         await networks.change(name, way, trace.weather(networks.weather(name, way), step.kbps))
 
 
@@ -321,7 +322,7 @@ async def _timeline(
 ) -> None:
     """Let happen what happens, until the end."""
     for event in sorted(scenario.event, key=lambda event: event.at):
-        await anyio.sleep(max(0.0, start + event.at - time.monotonic()))
+        await until(start + event.at)
         log.append((round(time.monotonic() - start, 2), _words(event)))
         if event.link:
             await servers.change_link(event)
@@ -334,7 +335,7 @@ async def _timeline(
             networks.rebind(event.access)
         if event.present is not None:
             await networks.set_present(event.access, event.present)
-    await anyio.sleep(max(0.0, start + scenario.seconds - time.monotonic()))
+    await until(start + scenario.seconds)
 
 
 def _words(event: Event) -> str:

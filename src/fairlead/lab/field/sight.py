@@ -10,6 +10,7 @@ import numpy as np
 from livekit import rtc
 
 from fairlead.lab.field import pictures
+from fairlead.lab.field.clock import until
 from fairlead.lab.field.people import PictureSample, Seen
 from fairlead.lab.field.statistics import statistics
 
@@ -30,7 +31,7 @@ class Camera:
         """Paint. A picture that is due is never left out: a starved client paints late."""
         began = time.monotonic()
         for number in itertools.count():
-            await anyio.sleep(max(0.0, began + number / pictures.RATE - time.monotonic()))
+            await until(began + number / pictures.RATE)
             data = self._painter.paint(number)
             frame = rtc.VideoFrame(*self._painter.size, rtc.VideoBufferType.I420, data)
             self.shown.append(time.monotonic())

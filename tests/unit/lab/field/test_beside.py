@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -53,7 +52,7 @@ def test_an_unfair_share_is_beyond_the_limit() -> None:
     assert misses(two, bounds, HEARD, None, None) == []
 
 
-def test_a_call_is_judged_from_when_it_had_time_to_begin(tmp_path: Path) -> None:
+def test_a_call_is_judged_from_when_it_had_time_to_begin() -> None:
     class Named:
         def __init__(self, name: str) -> None:
             self.name = name

@@ -101,12 +101,14 @@ impl Stream {
                 return;
             }
             let gap = now.saturating_duration_since(at);
-            let (step, pace) = (gap.min(MAX_KEYFRAME_INTERVAL), self.pace.as_secs_f64());
-            self.pace = match gap < ALIVE {
+            let paused = gap >= ALIVE && gap > self.pace * OVERDUE;
+            let step = gap.min(MAX_KEYFRAME_INTERVAL);
+            let pace = self.pace.as_secs_f64();
+            self.pace = match self.pace.is_zero() {
+                true => step,
                 // What was before it paused says nothing.
-                false => Duration::ZERO,
-                true if self.pace.is_zero() => step,
-                true => Duration::from_secs_f64(pace + (step.as_secs_f64() - pace) * PACE_STEP),
+                false if paused => Duration::ZERO,
+                false => Duration::from_secs_f64(pace + (step.as_secs_f64() - pace) * PACE_STEP),
             };
         }
         self.picture = Some((timestamp, now));
@@ -185,6 +187,26 @@ mod tests {
     #![allow(clippy::disallowed_methods)]
 
     use super::*;
+
+    #[test]
+    fn a_slow_stream_keeps_its_pace_and_one_that_paused_begins_anew() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let mut screen = Stream::new(TrackKey::default(), now);
+        for n in 0..5u32 {
+            screen.keep_pace(now + ms(2_000) * n, n);
+        }
+        assert_eq!(screen.keyframe_interval(), MAX_KEYFRAME_INTERVAL);
+        let mut camera = Stream::new(TrackKey::default(), now);
+        for n in 0..20u32 {
+            camera.keep_pace(now + ms(50) * n, n);
+        }
+        let back = now + ms(9_000);
+        camera.keep_pace(back, 20);
+        assert_eq!(camera.fps_now(back), None);
+        camera.keep_pace(back + ms(50), 21);
+        assert_eq!(camera.fps_now(back + ms(50)), Some(20.0));
+    }
 
     #[test]
     fn a_keyframe_that_comes_settles_what_was_asked_too_soon() {

@@ -39,6 +39,11 @@ def lab(file: Path, *options: str, timeout: float = 240) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
+def is_seen(stalls: list[tuple[float, float]]) -> bool:
+    """Whether the picture stood while the cable was cut, but for what a client had in hand."""
+    return any(3.5 < at < 5.0 and length > 0.75 for at, length in stalls)
+
+
 @POSSIBLE
 def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
     file, page, figures = (tmp_path / f"second.{end}" for end in ("toml", "html", "json"))
@@ -53,7 +58,9 @@ def test_a_second_of_nothing_is_what_is_swallowed(tmp_path: Path) -> None:
         assert all(3.5 < at < 6.5 for at in heard["swallowed"]), heard["swallowed"]
         assert 0.5 < heard["longest_s"] < 2.0
         seen = runs[-1]["seen"][way]
-        assert any(3.5 < at < 5.0 and length > 0.9 for at, length in seen["stalls"]), seen["stalls"]
+        assert is_seen(seen["stalls"]), seen["stalls"]
+        if done.returncode == 1:
+            assert all(at > 3.5 for at, _ in seen["stalls"]), "nothing stands before anything happens"
         assert seen["unreadable"] == []
     assert "s swallowed in a row: at most 0.3 s" in runs[-1]["misses"]["down"][0]
     assert page.read_text().count("<svg") == 2 * 4 * len(runs)
@@ -89,7 +96,7 @@ def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
         heard, seen = run["ways"][way], run["seen"][way]
         assert 4 <= len(heard["swallowed"]) <= 20, heard["swallowed"]
         assert heard["delays"]
-        assert any(3.5 < at < 5.0 and length > 0.9 for at, length in seen["stalls"]), seen["stalls"]
+        assert is_seen(seen["stalls"]), seen["stalls"]
         assert seen["client_decoded"] > 20
 
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Packets that are waited for at most; past it the oldest are forgotten.
 const MAX_MISSING: usize = 256;
+/// str0m takes nothing that is further behind the newest than this, sent again or not.
+const WINDOW: u64 = 100;
 /// str0m asks for a packet so many times, a round trip and a little more apart, or this long where
 /// it knows none.
 const REQUESTS: u32 = 5;
@@ -31,7 +33,11 @@ impl Holes {
             self.missing.drain(..excess);
             *newest = sequence;
         } else if let Ok(at) = self.missing.binary_search_by_key(&sequence, |(s, _)| *s) {
-            self.missing.remove(at);
+            let gap = self.missing.remove(at).map(|(_, since)| since);
+            // What is sent again goes in order, a burst no quicker than the publisher's pacer has it.
+            let next = self.missing.iter_mut().skip(at);
+            next.take_while(|(_, since)| Some(*since) == gap)
+                .for_each(|(_, since)| *since = now);
         }
         if keyframe {
             self.missing.retain(|(s, _)| *s > sequence);
@@ -45,8 +51,10 @@ impl Holes {
     /// Whether something will not come any more, where str0m knows this round trip.
     pub(crate) fn given_up(&self, now: Instant, round_trip: Option<Duration>) -> bool {
         let apart = round_trip.unwrap_or(ROUND_TRIP) + MARGIN;
-        let oldest = self.missing.front();
-        oldest.is_some_and(|(_, since)| now.saturating_duration_since(*since) > REQUESTS * apart)
+        let passed = |sequence| self.newest.is_some_and(|newest| newest - sequence > WINDOW);
+        self.missing.front().is_some_and(|(sequence, since)| {
+            passed(*sequence) || now.saturating_duration_since(*since) > REQUESTS * apart
+        })
     }
 }
 
@@ -90,6 +98,32 @@ mod tests {
         assert!(found.given_up(after, None), "11 is missing");
         found.take(now, 13, true);
         assert!(!found.given_up(after, None));
+    }
+
+    #[test]
+    fn what_is_sent_again_in_a_long_row_has_its_time() {
+        let now = Instant::now();
+        let mut found = holes(now, &[7, 20]);
+        let ms = Duration::from_millis;
+        for (after, sequence) in [(400, 9), (800, 10), (1_200, 11)] {
+            found.take(now + ms(after), sequence, false);
+        }
+        assert!(found.given_up(now + ms(1_200), None), "8 was passed by");
+        found.take(now + ms(1_200), 8, false);
+        assert!(!found.given_up(now + ms(1_200), None));
+        assert!(!found.given_up(now + ms(1_700), None));
+        assert!(found.given_up(now + ms(1_800), None));
+    }
+
+    #[test]
+    fn what_is_too_far_behind_is_given_up_at_once() {
+        let now = Instant::now();
+        let mut found = holes(now, &[7, 108]);
+        assert!(!found.given_up(now, None));
+        found.take(now, 109, false);
+        assert!(found.given_up(now, None), "8");
+        found.take(now, 8, false);
+        assert!(!found.given_up(now, None));
     }
 
     #[test]

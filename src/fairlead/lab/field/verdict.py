@@ -22,6 +22,9 @@ PAUSES_MS = 40.0
 FRAME_BITS = 80_000
 """Of a keyframe: on a narrow line sound waits for the rest of one, and that is the line's doing."""
 PAINTED = 0.9
+WITHHELD = 20
+"""So many pictures decoded and none handed over are the SDK's doing: now and then its stream of
+pictures says nothing all the call long."""
 QUIET_S = 2.0
 """Less than this before the first event says nothing of the time before."""
 
@@ -42,6 +45,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Words swallowed before the first event."""
     painted: float = 1.0
     """Least share of the pictures that were due which a client showed."""
+    withheld: int = 0
+    """Pictures that a client decoded where it handed over none."""
 
     def complaints(self) -> list[str]:
         """Why the run is void; none if it counts."""
@@ -58,6 +63,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"{self.swallowed_before} words were swallowed before anything happened")
         if self.painted < PAINTED:
             found.append(f"a client showed {self.painted:.0%} of the pictures that were due")
+        if self.withheld > WITHHELD:
+            found.append(f"a client decoded {self.withheld} pictures and handed over none")
         return found
 
 
@@ -86,6 +93,9 @@ def health(
         spread_ms=round(max((_spread(late) for late in before if late), default=0.0), 1),
         swallowed_before=sum(one.swallowed_between(0.0, until) for one in judged),
         painted=min((round(_painted(one), 3) for one in seen or []), default=1.0),
+        withheld=max(
+            (one.client_decoded for one in seen or [] if one.client_handed == 0), default=0
+        ),
     )
 
 

@@ -77,6 +77,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """By the client's own count."""
     client_frozen_s: float
     client_decoded: int
+    client_handed: int | None = None
+    """Pictures that the client handed over; None in older files."""
 
     @property
     def fps(self) -> float:
@@ -143,6 +145,7 @@ def watched(
         client_freezes=int(used["freezes"]),
         client_frozen_s=round(used["frozen_s"], 3),
         client_decoded=int(used["decoded"]),
+        client_handed=sum(start + since <= one.at <= end for one in seen),
     )
 
 

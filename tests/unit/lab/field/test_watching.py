@@ -104,8 +104,9 @@ def test_a_second_track_goes_on_where_the_first_ended() -> None:
     assert of(first, second).stalls == []
 
 
-def test_what_the_client_counted() -> None:
-    samples = [
+def decoded_all() -> list[PictureSample]:
+    """What a client says that decoded all that was shown."""
+    return [
         PictureSample(
             at=START + second,
             packets=100 * second,
@@ -118,7 +119,10 @@ def test_what_the_client_counted() -> None:
         )
         for second in range(1, int(SECONDS) + 1)
     ]
-    viewer = Told(viewed=[Viewed(seen=seen(), samples=samples)])
+
+
+def test_what_the_client_counted() -> None:
+    viewer = Told(viewed=[Viewed(seen=seen(), samples=decoded_all())])
     found = watched(Told(shown=SHOWN), viewer, START, START + SECONDS, 10.0)
     assert (found.packets, found.lost, found.client_decoded) == (1_000, 10, 200)
     assert found.kbps == pytest.approx(400)
@@ -153,3 +157,12 @@ def test_a_run_with_a_slow_painter_is_void() -> None:
     slow = watched(Told(shown=SHOWN[::2]), Told(), START, START + SECONDS)
     said = verdict.health(one, [], 0, 0, [slow]).complaints()
     assert said == ["a client showed 50% of the pictures that were due"]
+
+
+def test_a_run_whose_client_hands_over_no_picture_is_void() -> None:
+    one = scenario.parse('summary = "."\nseconds = 20\naccess.wifi = {}', "still")
+    for gap, void in [((-2, 99), True), ((0.5, 99), False)]:
+        viewer = Told(viewed=[Viewed(seen=seen(gap), samples=decoded_all())])
+        found = watched(Told(shown=SHOWN), viewer, START, START + SECONDS)
+        said = verdict.health(one, [], 0, 0, [found]).complaints()
+        assert said == ["a client decoded 400 pictures and handed over none"] * void

@@ -70,13 +70,10 @@ class Campaign:
             for name, scenario in self.scenarios.items():
                 runs = results.setdefault(name, [])
                 for contender in self.contenders:
-                    if not self._lacks(runs, contender):
-                        continue
                     try:
-                        async with _servers(contender, scenario, tell) as servers:
-                            await self._repeat(
-                                scenario, contender, servers, Path(folder), tell, runs, keep
-                            )
+                        while self._lacks(runs, contender):
+                            await self._once(scenario, contender, Path(folder), tell, runs)
+                            keep()
                     except* (RunFailed, WorldFailed) as failed:
                         tell(f"{name}, {contender.name}: {_first(failed)}")
 
@@ -85,28 +82,27 @@ class Campaign:
         void = sum(bool(run.complaints) for run in own)
         return len(own) - void < self.repeats and void < self.tries
 
-    async def _repeat(
+    async def _once(
         self,
         scenario: Scenario,
         contender: Contender,
-        servers: Servers,
         folder: Path,
         tell: Callable[[str], None],
         runs: list[Result],
-        keep: Callable[[], None],
     ) -> None:
-        while self._lacks(runs, contender):
-            seed = self.seed + len(runs_of(runs, contender.name))
+        """A run more, with servers that were just started: to who was in the last call one goes on
+        sending for a while, over the networks of this one."""
+        seed = self.seed + len(runs_of(runs, contender.name))
+        async with _servers(contender, scenario, tell) as servers:
             with tempfile.TemporaryDirectory(dir=folder) as own:
                 result = await run(scenario, servers, seed, Path(own), self.transcriber)
-            listened = any(one.sound for one in runs_of(runs, contender.name) if not one.complaints)
-            runs.append(
-                msgspec.structs.replace(
-                    result, server=contender.name, sound={} if listened else result.sound
-                )
+        listened = any(one.sound for one in runs_of(runs, contender.name) if not one.complaints)
+        runs.append(
+            msgspec.structs.replace(
+                result, server=contender.name, sound={} if listened else result.sound
             )
-            keep()
-            tell(f"{scenario.name}, {contender.name}, seed {seed}: {_said(result)}")
+        )
+        tell(f"{scenario.name}, {contender.name}, seed {seed}: {_said(result)}")
 
 
 def runs_of(runs: Sequence[Result], server: str) -> list[Result]:

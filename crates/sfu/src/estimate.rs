@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::plateau::Plateau;
 use crate::train::{Heard, Measured, Train};
 use crate::trend::Trend;
 
@@ -43,12 +44,19 @@ const SHORT: i64 = 15_000;
 const LONG: i64 = 40_000;
 /// A queue so long is drained even if it does not grow.
 const STANDING: i64 = 100_000;
-/// A queue of others: so many times less was sent and it stayed.
-const PATIENCE: u32 = 4;
+/// A queue of others: between one step down and the next less came than at first, so often, and it
+/// stayed. Through one of ours as much comes as the way carries.
+const PATIENCE: u32 = 2;
+const LESS: f64 = 0.8;
 /// Between one step down and the next: what it changed is seen only then.
 const REST: Duration = Duration::from_millis(250);
 /// Of the estimate: so little cannot wait.
 const MUCH_LESS: f64 = 0.6;
+/// Of the estimate: who sends no more than this, and it passes, makes no queue.
+const IDLE: f64 = 0.3;
+/// Of what is delivered: a way that spread a train to less, and so lately, is full.
+const MUCH_MORE: f64 = 1.5;
+const FULL_FOR: Duration = Duration::from_secs(1);
 /// Of what is sent: if so much of it is delivered it passes.
 const PASSES: f64 = 0.8;
 /// What a train measured is believed for so long.
@@ -68,6 +76,8 @@ const OUTAGE: i64 = 1_000_000;
 const IN_BURSTS: f64 = 0.25;
 /// A share lost so small is no sign of anything.
 const SOME_LOSS: f64 = 0.02;
+/// None of the last fifty or so was lost.
+const HARDLY_ANY_LOSS: f64 = 0.005;
 
 /// Between probes that find nothing: first, and at most.
 const PROBE_EVERY: (Duration, Duration) =
@@ -123,6 +133,7 @@ pub(crate) struct Estimator {
     trend: Trend,
     train: Train,
     base: Base,
+    plateau: Plateau,
     /// Of the last report: the longest, µs above the base.
     queue: i64,
     /// What arrived of late: when (µs of the client's clock) and bytes.
@@ -143,7 +154,11 @@ pub(crate) struct Estimator {
     overflow: f64,
     grown_at: Option<Instant>,
     reduced_at: Option<Instant>,
-    standing: u32,
+    standing: Standing,
+    /// A queue stood, and is not gone yet.
+    full: bool,
+    /// Bytes in all.
+    arrived: u64,
     /// Others fill the queue up to here, µs.
     others: i64,
     round_trip: Duration,
@@ -181,6 +196,36 @@ impl Base {
         self.now = Some(least);
         delay - self.before.map_or(least, |before| before.min(least))
     }
+
+    /// The way itself takes so much longer (µs).
+    fn rise(&mut self, longer: i64) {
+        let least = [self.now, self.before].into_iter().flatten().min();
+        self.now = least.map(|least| least + longer);
+        self.before = None;
+    }
+}
+
+/// A queue that stands although less is sent.
+#[derive(Debug, Default)]
+struct Standing {
+    /// When the last packet had arrived that was counted (µs of the client's clock), and how many bytes
+    /// had then.
+    last: Option<(i64, u64)>,
+    /// What came at first, bits a second.
+    first: Option<f64>,
+    times: u32,
+}
+
+impl Standing {
+    /// How often less came than at first, of so many bytes that have arrived in all.
+    fn less(&mut self, at: i64, arrived: u64) -> u32 {
+        if let Some((last, before)) = self.last.replace((at, arrived)) {
+            let comes = (arrived - before) as f64 * 8e6 / (at - last).max(1) as f64;
+            let first = *self.first.get_or_insert(comes);
+            self.times += u32::from(comes < LESS * first);
+        }
+        self.times
+    }
 }
 
 impl Estimator {
@@ -195,6 +240,7 @@ impl Estimator {
             trend: Trend::default(),
             train: Train::default(),
             base: Base::default(),
+            plateau: Plateau::default(),
             queue: 0,
             delivered: VecDeque::new(),
             served: VecDeque::new(),
@@ -208,7 +254,9 @@ impl Estimator {
             overflow: 0.0,
             grown_at: None,
             reduced_at: None,
-            standing: 0,
+            standing: Standing::default(),
+            full: false,
+            arrived: 0,
             others: 0,
             round_trip: Duration::from_millis(100),
             reports: 0,
@@ -432,11 +480,14 @@ impl Estimator {
         let mut longest = None;
         for (arrived, sent, bytes, behind_missing, copied) in came {
             self.delivered.push_back((arrived, bytes));
+            self.arrived += bytes as u64;
+            self.plateau.arrived(arrived, bytes);
             // It may be the last of several that arrived.
             if copied {
                 continue;
             }
             let waited = self.base.observe(now, arrived - sent);
+            self.plateau.waited(waited);
             longest = longest.max(Some(waited));
             // It would have been here before the one before it was: the way was never idle between.
             // What is missing may have taken time there too.
@@ -519,15 +570,25 @@ impl Estimator {
         if narrowest.is_finite() {
             self.trained = Some((now, narrowest));
         }
+        self.follow_the_way(now, delivered);
         let grows = self.trend.growing() && self.queue > SHORT;
         let stands = !self.drained();
+        self.full |= self.queue > STANDING;
         let spills = self.overflow > SOME_LOSS && self.queue > LONG;
-        if (grows || stands || spills) && !self.probing(now) {
+        let idle = delivered.is_some_and(|rate| rate < IDLE * self.rate && self.passes(rate));
+        if idle && stands {
+            self.others = self.queue;
+        }
+        if (grows || stands || spills) && !idle && !self.probing(now) {
             self.reduce(now, delivered, stands, grows || spills);
             return;
         }
+        if self.queue < SHORT && std::mem::take(&mut self.full) {
+            // There may be room again.
+            (self.probe.sent_at, self.probe.every) = (None, PROBE_EVERY.0);
+        }
         if self.queue < STANDING / 2 {
-            self.standing = 0;
+            self.standing = Standing::default();
             self.others = 0;
         }
         for train in measured {
@@ -539,6 +600,30 @@ impl Estimator {
             self.rate = self.rate.max(grown.min(1.5 * delivered));
         }
         self.rate = self.rate.clamp(BOUNDS.0, BOUNDS.1);
+    }
+
+    /// Where a delay stays although all that is sent passes, and no train was spread to as little, it
+    /// is no queue of ours: the way got longer. Where something is lost it may still be one that is full,
+    /// unless now more comes and now less.
+    fn follow_the_way(&mut self, now: Instant, delivered: Option<f64>) {
+        let (Some(stays), Some(delivered)) = (self.plateau.stays(), delivered) else {
+            return;
+        };
+        let narrow =
+            |(at, rate): (Instant, f64)| now < at + FULL_FOR && rate < MUCH_MORE * delivered;
+        let spills = self.overflow > HARDLY_ANY_LOSS && !stays.unevenly;
+        let full = spills || self.trained.is_some_and(narrow) || !self.passes(delivered);
+        if stays.delay <= SHORT || full {
+            return;
+        }
+        self.base.rise(stays.delay);
+        self.plateau.forget();
+        self.queue -= stays.delay;
+        self.standing = Standing::default();
+        (self.others, self.overflow) = (0, 0.0);
+        self.served.clear();
+        self.probe.every = PROBE_EVERY.0;
+        self.reduced_at = None;
     }
 
     fn reduce(&mut self, now: Instant, delivered: Option<f64>, stands: bool, ours: bool) {
@@ -554,15 +639,15 @@ impl Estimator {
         };
         let passes = delivered.is_some_and(|rate| self.passes(rate));
         let carried = measured.or(delivered);
-        let much_less = |carried: &f64| *carried < MUCH_LESS * self.rate;
+        let little = MUCH_LESS * self.rate;
+        let much_less = |carried: &f64| *carried < little;
         let Some(carried) = carried.filter(|c| !rests || (much_less(c) && !passes)) else {
             return;
         };
-        self.standing += u32::from(stands);
-        if self.standing > PATIENCE {
-            // Less was sent and it is as long as it was: it is not ours.
+        let last = self.delivered.back().map_or(0, |d| d.0);
+        if stands && self.standing.less(last, self.arrived) >= PATIENCE {
+            self.standing = Standing::default();
             self.others = self.queue;
-            self.standing = 0;
             return;
         }
         let reduced = match passes {
@@ -589,7 +674,7 @@ impl Estimator {
             self.rate += TOWARD_TRAIN * (rate - self.rate);
             return;
         }
-        let short = self.queue < LONG || !unspread;
+        let short = self.queue < LONG.max(self.others) || !unspread;
         if short && found > self.rate {
             self.rate = found;
             self.probe.every = PROBE_EVERY.0;
@@ -613,9 +698,10 @@ impl Estimator {
             every,
         } = self.probe;
         let rests = |at: Option<Instant>, time: Duration| at.is_some_and(|at| now < at + time);
-        let idle = self.reports == 0 || wanted <= self.rate || self.queue > LONG;
+        let long = self.queue > LONG.max(self.others);
+        let needless = self.reports == 0 || wanted <= self.rate || long;
         let answer = self.round_trip + PROBE_ANSWER;
-        if idle || rests(sent_at, every.max(answer)) || rests(self.reduced_at, PROBE_EVERY.0) {
+        if needless || rests(sent_at, every.max(answer)) || rests(self.reduced_at, PROBE_EVERY.0) {
             return None;
         }
         if sent_at.is_some() {
@@ -677,6 +763,8 @@ mod tests {
         /// All but one packet in eight are sent twice, 12 ms apart.
         copied: bool,
         free: f64,
+        /// One way, with nothing in the queue.
+        way: f64,
         number: u64,
         arrivals: Vec<(u64, Option<i64>)>,
     }
@@ -696,6 +784,7 @@ mod tests {
                 losing: false,
                 copied: false,
                 free: 0.0,
+                way: 0.02,
                 number: 0,
                 arrivals: vec![],
             }
@@ -716,6 +805,17 @@ mod tests {
             }
         }
 
+        /// The same, in pictures of 50 ms that are sent three times quicker than they last.
+        fn show(&mut self, rate: f64, seconds: f64) {
+            let end = self.now + Duration::from_secs_f64(seconds);
+            while self.now < end {
+                let next = self.now + Duration::from_millis(50);
+                self.send(3.0 * rate, 0.05 / 3.0);
+                self.now = next;
+                self.report();
+            }
+        }
+
         fn packet(&mut self) {
             let at = (self.now - self.start).as_secs_f64();
             self.estimator.sent(self.now, self.number as u16, 1_000);
@@ -732,7 +832,7 @@ mod tests {
             }
             // The clocks are an hour apart.
             let later = if first { 0.012 } else { 0.0 };
-            let arrives = 3_600.0 + self.free + 0.02 + later;
+            let arrives = 3_600.0 + self.free + self.way + later;
             let arrived = (!lost).then_some((arrives * 1e6) as i64);
             self.arrivals.push((self.number, arrived));
             self.number += 1;
@@ -905,6 +1005,67 @@ mod tests {
         }
         let rate = link.estimator.rate;
         assert!(rate > 200e3 && rate <= before, "{rate}");
+    }
+
+    #[test]
+    fn room_is_looked_for_once_a_queue_is_gone() {
+        let mut link = Link::new(20e6);
+        link.send(200e3, 2.0);
+        link.estimator.want(5_000_000);
+        (link.estimator.probe.sent_at, link.estimator.probe.every) =
+            (Some(link.now), PROBE_EVERY.1);
+        link.send(200e3, 0.5);
+        assert_eq!(
+            link.estimator.probe(link.now),
+            None,
+            "the last found nothing"
+        );
+        link.free = (link.now - link.start).as_secs_f64() + 0.3;
+        link.send(200e3, 0.2);
+        assert_eq!(link.estimator.probe(link.now), None, "it would wait");
+        link.send(200e3, 0.4);
+        assert!(link.estimator.probe(link.now).is_some());
+    }
+
+    #[test]
+    fn a_way_that_got_longer_is_not_waited_out() {
+        for (loss, run) in [(0.0, 0.0), (0.02, 0.0), (0.08, 4.0)] {
+            let mut link = Link::new(8e6);
+            link.show(1e6, 3.0);
+            (link.loss, link.run) = (loss, run);
+            link.way += 0.07;
+            for _ in 0..30 {
+                link.show(1e6_f64.min(link.estimator.rate), 0.1);
+                link.estimator.want(1_500_000);
+                if let Some(burst) = link.estimator.probe(link.now) {
+                    link.send(burst as f64, 0.03);
+                }
+            }
+            let (rate, queue) = (link.estimator.rate, link.estimator.queue);
+            assert!(rate > 1.5e6, "{loss} in runs of {run}: {rate}");
+            assert!(queue < SHORT, "{queue} us");
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_somewhat_too_narrow_is_not_taken_for_a_longer_way() {
+        for queue in [0.06, 0.1, 0.3] {
+            for rate in [0.7e6, 0.9e6, 0.95e6, 1e6] {
+                let mut link = Link::new(8e6);
+                link.queue = queue;
+                link.show(1e6, 3.0);
+                link.rate = rate;
+                for _ in 0..100 {
+                    link.show(1e6_f64.min(link.estimator.rate), 0.1);
+                }
+                let found = link.estimator.rate;
+                assert!(
+                    (0.6 * rate..rate).contains(&found),
+                    "{queue} s, {rate}: {found}"
+                );
+                assert!(link.estimator.base.now < Some(3_600_021_000 + SHORT));
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ const KEEPABLE: f64 = 0.97;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// The same at most, after growth that did not last was punished by doubling it.
 const MAX_PATIENCE: Duration = Duration::from_secs(24);
+/// The same at most where nothing is shown: others who share the way show theirs meanwhile.
+const MAX_PATIENCE_TO_BEGIN: Duration = Duration::from_secs(6);
+/// Room for so many times as much needs no more patience than at first.
+const AMPLE: f64 = 2.0;
 /// Growth that is taken back within this time did not last.
 const RELAPSE: Duration = Duration::from_secs(6);
 /// Patience is as at first after this time without a relapse.
@@ -28,6 +32,8 @@ pub(crate) struct Budget {
     pub(crate) keep: u64,
     /// Below this more may be shown.
     pub(crate) grow: u64,
+    /// Below this what is not shown may be.
+    pub(crate) begin: u64,
 }
 
 impl Budget {
@@ -35,6 +41,7 @@ impl Budget {
     pub(crate) const UNKNOWN: Self = Self {
         keep: u64::MAX,
         grow: u64::MAX,
+        begin: u64::MAX,
     };
 }
 
@@ -94,16 +101,21 @@ impl Headroom {
         let Some(current) = [self.current, self.limit].into_iter().flatten().min() else {
             return Budget::UNKNOWN;
         };
-        let since = now.checked_sub(self.patience).unwrap_or(now);
-        // The sample before counts too: it stood until the next.
-        let from = self.samples.partition_point(|(at, _)| *at <= since);
-        let window = self.samples.iter().skip(from.saturating_sub(1));
-        let lasting = window.map(|(_, estimate)| *estimate).min();
-        let lasting = lasting.unwrap_or(current).min(current);
+        let lasting = |patience: Duration| {
+            let since = now.checked_sub(patience).unwrap_or(now);
+            // The sample before counts too: it stood until the next.
+            let from = self.samples.partition_point(|(at, _)| *at <= since);
+            let window = self.samples.iter().skip(from.saturating_sub(1));
+            let least = window.map(|(_, estimate)| *estimate).min();
+            least.unwrap_or(current).min(current)
+        };
         let share = |of: u64, share: f64| ((of as f64 * share) as u64).saturating_sub(speech);
+        let ample = share(lasting(PATIENCE), USABLE / AMPLE);
+        let grow = |patience| share(lasting(patience), USABLE).max(ample);
         Budget {
             keep: share(current, KEEPABLE),
-            grow: share(lasting, USABLE),
+            grow: grow(self.patience),
+            begin: grow(self.patience.min(MAX_PATIENCE_TO_BEGIN)),
         }
     }
 
@@ -189,5 +201,27 @@ mod tests {
         assert_eq!(headroom.patience, PATIENCE);
         headroom.shrank(now + FORGIVEN + RELAPSE);
         assert_eq!(headroom.patience, PATIENCE, "it had lasted");
+    }
+
+    #[test]
+    fn what_is_not_shown_is_waited_for_less_long_and_ample_room_not_at_all() {
+        let from = Instant::now();
+        let mut headroom = Headroom::default();
+        headroom.observe(from, 200_000);
+        for _ in 0..5 {
+            headroom.grew(from);
+            headroom.shrank(from);
+        }
+        assert_eq!(headroom.patience, MAX_PATIENCE);
+        let high = from + 1_000 * MS;
+        headroom.observe(high, 1_000_000);
+        let budget = |headroom: &mut Headroom, after: u32| {
+            let Budget { grow, begin, .. } = headroom.budget(high + after * MS, 0);
+            (grow, begin)
+        };
+        assert_eq!(budget(&mut headroom, 1_000), (180_000, 180_000));
+        assert_eq!(budget(&mut headroom, 2_000), (450_000, 450_000));
+        assert_eq!(budget(&mut headroom, 6_500), (450_000, 900_000));
+        assert_eq!(budget(&mut headroom, 24_500), (900_000, 900_000));
     }
 }

@@ -34,6 +34,7 @@ mod numbering;
 mod pace;
 mod packet;
 mod participant;
+mod plateau;
 mod protobuf;
 mod rates;
 mod redundancy;

@@ -111,6 +111,7 @@ pub(crate) fn allocate(requests: &[Request], budget: Budget) -> Vec<Option<usize
 fn limit(request: &Request, rung: usize, budget: Budget) -> u64 {
     match request.shown {
         Some(shown) if rung <= shown => budget.keep.max(budget.grow),
+        None if rung == 0 => budget.begin,
         _ => budget.grow,
     }
 }
@@ -127,6 +128,7 @@ mod tests {
         Budget {
             keep: bits,
             grow: bits,
+            begin: bits,
         }
     }
 
@@ -189,6 +191,7 @@ mod tests {
         let budget = Budget {
             keep: 1_050_000,
             grow: 700_000,
+            begin: 700_000,
         };
         let held = |shown| allocate(&[request(0, Some(shown))], budget)[0];
         assert_eq!((held(3), held(4), held(5)), (Some(3), Some(4), Some(4)));

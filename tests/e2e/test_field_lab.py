@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.behind import POSSIBLE
@@ -84,6 +85,35 @@ def test_people_who_speak_are_heard_and_scored(tmp_path: Path) -> None:
         assert all(3.5 < at < 7.0 for at in heard["swallowed"]), heard["swallowed"]
         assert 1.0 <= heard["listening"]["after"] <= heard["listening"]["before"] + 0.5
         assert heard["listening"]["before"] > 3.0, heard["listening"]
+
+
+FURTHER = """
+summary = "Two calls, the second from further away."
+seconds = 16
+pictures = "none"
+
+[access.wifi]
+delay_ms = 10
+
+[[beside]]
+delay_ms = 150
+"""
+
+
+@POSSIBLE
+def test_a_call_from_further_behind_the_same_network_is_that_much_later(tmp_path: Path) -> None:
+    file, figures = (tmp_path / f"further.{end}" for end in ("toml", "json"))
+    file.write_text(FURTHER)
+    done = lab(file, "--json", str(figures), "--tries", "2")
+    assert done.returncode in (0, 3), done.stderr
+    run = json.loads(figures.read_text())["further"][-1]
+    [further] = run["beside"]
+    for way in ("up", "down"):
+        near, far = (
+            np.median([ms for _, ms in call["ways"][way]["delays"]]) for call in (run, further)
+        )
+        assert 100 < far - near < 230, (near, far)
+        assert further["ways"][way]["words"] > 10
 
 
 @POSSIBLE

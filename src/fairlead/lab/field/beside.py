@@ -13,8 +13,9 @@ from fairlead.lab.field import voice
 from fairlead.lab.field.clock import until
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.meeting import await_call, invite
+from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Order, Told
-from fairlead.lab.field.process import Person, started
+from fairlead.lab.field.process import Person, await_namespace, started
 from fairlead.lab.field.scenario import WAYS, Beside, Scenario, Way
 from fairlead.lab.field.servers import Servers
 from fairlead.lab.field.watching import Watched, watched
@@ -74,17 +75,22 @@ class Couple:
 
 @asynccontextmanager
 async def couples(
-    scenario: Scenario, inside: list[str], outside: list[str], names: tuple[str, str], folder: Path
+    scenario: Scenario, networks: Networks, client: list[str], names: tuple[str, str], folder: Path
 ) -> AsyncIterator[list[Couple]]:
-    """The people of all further calls, by the commands that start them on either side."""
+    """The people of all further calls, by the command of their client."""
     async with AsyncExitStack() as stack:
         found = []
         for number, plan in enumerate(scenario.beside, start=2):
             here, there = (f"{name}{number}" for name in names)
+            apart = plan.delay_ms > 0
+            inside = client if apart else networks.inside(client)
             people = (
-                await stack.enter_async_context(started(here, inside, folder, apart=False)),
-                await stack.enter_async_context(started(there, outside, folder, apart=False)),
+                await stack.enter_async_context(started(here, inside, folder, apart=apart)),
+                await stack.enter_async_context(started(there, client, folder, apart=False)),
             )
+            if apart:
+                await await_namespace(people[0].pid)
+                await networks.lead_to(people[0].pid, plan.delay_ms)
             found.append(Couple(plan, people))
         yield found
 

@@ -96,17 +96,16 @@ def _prepare() -> None:
 
 
 @dataclass
-class _Access:
+class _Link:
+    """Two devices and an address at each."""
+
     link: int
-    name: str
+    """Its number with the emulator."""
     number: int
-    present: bool
-    weather: dict[Way, Weather]
 
     @property
-    def device(self) -> str:
-        """Its interface."""
-        return DEVICES.get(self.name, f"{self.name}0")
+    def ends(self) -> tuple[str, str]:
+        return _ends(self.number)
 
     @property
     def outer(self) -> str:
@@ -115,6 +114,18 @@ class _Access:
     @property
     def inner(self) -> str:
         return f"10.98.{self.number}.2"
+
+
+@dataclass
+class _Access(_Link):
+    name: str
+    present: bool
+    weather: dict[Way, Weather]
+
+    @property
+    def device(self) -> str:
+        """Its interface."""
+        return DEVICES.get(self.name, f"{self.name}0")
 
 
 class Networks:
@@ -127,8 +138,9 @@ class Networks:
         self.traces: dict[tuple[str, Way], Trace] = {}
         """By access and way: what is to be replayed."""
         self._pid = 0
+        self._led = 0
         for number, (name, access) in enumerate(scenario.access.items(), start=1):
-            link = self._emulator.add_link(f"fl{number}i", f"fl{number}o")
+            link = self._emulator.add_link(*_ends(number))
             both = Weather().changed(access)
             weather = {way: both.changed(getattr(access, way)) for way in WAYS}
             for way in WAYS:
@@ -136,7 +148,7 @@ class Networks:
                     trace = traces.read(Path(path))
                     self.traces[name, way] = trace
                     weather[way] = trace.weather(weather[way], trace.steps[0].kbps)
-            self._accesses[name] = _Access(link, name, number, access.present, weather)
+            self._accesses[name] = _Access(link, number, name, access.present, weather)
             self._emulator.filter(link, udp=access.udp, tcp_ports=access.tcp_ports)
             for way in WAYS:
                 self._apply(name, way)
@@ -147,7 +159,7 @@ class Networks:
         await self._inside("ip", "link", "set", "lo", "up")
         await self._inside("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
         for access in self._accesses.values():
-            inside, outside = f"fl{access.number}i", f"fl{access.number}o"
+            inside, outside = access.ends
             await _run("ip", "link", "set", inside, "netns", str(pid))
             await self._inside("ip", "link", "set", inside, "name", access.device)
             await self._inside(
@@ -158,6 +170,39 @@ class Networks:
             await _run("ip", "link", "set", outside, "up")
             if access.present:
                 await self._appear(access)
+
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """The command, to run where the devices are."""
+        return [*within(self._pid), *command]
+
+    async def lead_to(self, pid: int, delay_ms: float) -> None:
+        """Let another process in a namespace of its own reach these networks, that much (one way)
+        behind them. Raises `NoNetworks`."""
+        self._led += 1
+        number = len(self._accesses) + self._led
+        link = _Link(self._emulator.add_link(*_ends(number)), number)
+        for way in WAYS:
+            self._emulator.set(link.link, way, **msgspec.structs.asdict(Weather(delay_ms=delay_ms)))
+        end, begin = link.ends
+        await _run("ip", "link", "set", begin, "netns", str(self._pid))
+        await _run("ip", "link", "set", end, "netns", str(pid))
+        # What is for it takes the first access, as does what it sends.
+        _, outside = next(iter(self._accesses.values())).ends
+        await _run("ip", "route", "add", f"{link.inner}/32", "dev", outside)
+        for command in (
+            ("sysctl", "-qw", "net.ipv4.ip_forward=1"),
+            ("ip", "address", "add", f"{link.outer}/30", "dev", begin),
+            ("ip", "link", "set", begin, "up"),
+        ):
+            await self._inside(*command)
+        for command in (
+            ("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"),
+            ("ip", "link", "set", "lo", "up"),
+            ("ip", "address", "add", f"{link.inner}/30", "dev", end),
+            ("ip", "link", "set", end, "up"),
+            ("ip", "route", "add", "default", "via", link.outer),
+        ):
+            await _run(*within(pid), *command)
 
     async def change(self, name: str, way: Way, weather: Weather) -> None:
         """From now on."""
@@ -216,6 +261,11 @@ class Networks:
 
     async def _inside(self, *command: str) -> None:
         await _run(*within(self._pid), *command)
+
+
+def _ends(number: int) -> tuple[str, str]:
+    """The devices of a link, inside and outside."""
+    return f"fl{number}i", f"fl{number}o"
 
 
 def _table(access: _Access) -> int:

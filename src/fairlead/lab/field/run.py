@@ -17,7 +17,7 @@ from fairlead.lab.field.clips import Sounded, laid_out, sounded
 from fairlead.lab.field.clock import until
 from fairlead.lab.field.measure import Listened, listened
 from fairlead.lab.field.meeting import await_call, invite
-from fairlead.lab.field.networks import Networks, within
+from fairlead.lab.field.networks import Networks
 from fairlead.lab.field.people import Order, Told
 from fairlead.lab.field.priority import children_first
 from fairlead.lab.field.process import Person, await_namespace, started
@@ -110,8 +110,8 @@ async def run(
             await await_namespace(ayu.pid)
             await networks.give_to(ayu.pid)
             said = voice.written(voice.of(scenario.voice), folder / "voice", scenario.seconds)
-            inside = [*within(ayu.pid), *SDK]
-            async with beside.couples(scenario, inside, SDK, (UNDER_TEST, OTHER), folder) as more:
+            names = (UNDER_TEST, OTHER)
+            async with beside.couples(scenario, networks, SDK, names, folder) as more:
                 await _meet(scenario, servers, (ayu, ben), said, folder)
                 happened = await _watched(scenario, servers, networks, more, said, folder)
                 people = [ayu, ben, *(person for couple in more for person in couple.people)]

@@ -27,6 +27,7 @@ MOST_SLOWDOWN = 20.0
 MOST_DOWNLOADS = 16
 MOST_BESIDE = 3
 """Further calls: each takes a good part of a processor."""
+LONGEST_DELAY_MS = 1000.0
 OF_ACCESSES = (
     "burst",
     "outage_every_ms",
@@ -115,6 +116,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     at: float = 0.0
     """When they join, seconds after the first two hear each other."""
+    delay_ms: float = 0.0
+    """One way, between this person and the networks, which all share."""
     paused: list[float] = []
     """From when until when they show no pictures; two moments."""
 
@@ -361,6 +364,10 @@ def _beside_it(scenario: Scenario) -> None:
     for one in scenario.beside:
         if not 0 <= one.at <= latest:
             raise ConfigError(f"a call beside begins at {one.at:g} s: give 0 to {latest:g}")
+        if not 0 <= one.delay_ms <= LONGEST_DELAY_MS:
+            raise ConfigError(
+                f"a call beside has a delay_ms of {one.delay_ms:g}: give 0 to {LONGEST_DELAY_MS:g}"
+            )
         if one.paused and not (
             len(one.paused) == 2 and one.at < one.paused[0] < one.paused[1] <= scenario.seconds
         ):

@@ -64,6 +64,7 @@ def test_ways_and_events_change_only_what_they_name() -> None:
         ("seconds = 20", "seconds = 20\nlimits.up.stall_s = -1", "limits.up.stall_s is -1: give"),
         ("seconds = 20", "seconds = 20\nbeside = [{}, {}, {}, {}]", "beside has 4 calls: give up"),
         ("seconds = 20", "seconds = 20\nbeside = [{at = 15}]", "begins at 15 s: give 0 to 12"),
+        ("seconds = 20", "seconds = 20\nbeside = [{delay_ms = -1}]", "of -1: give 0 to 1000"),
         ("seconds = 20", "seconds = 20\nbeside = [{paused = [9, 9]}]", "is paused at .*two mom"),
         ("seconds = 20", "seconds = 20\nlimits.up.fairness = 0.8", "needs further calls"),
     ],

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::plateau::Plateau;
+use crate::plateau::{JUMP, Plateau};
 use crate::train::{Heard, Measured, Train};
 use crate::trend::Trend;
 
@@ -36,8 +36,6 @@ const DELIVERED_OVER: i64 = 300_000;
 const BUSY: i64 = 80_000;
 /// The shortest delay of so long is that of an empty queue.
 const BASE_OVER: Duration = Duration::from_secs(15);
-/// Delays apart by more than this are those of a clock that jumped (µs).
-const JUMP: i64 = 10_000_000;
 
 /// A queue shorter than this is nobody's (µs); a loss beside a longer one is an overflow.
 const SHORT: i64 = 15_000;
@@ -306,6 +304,11 @@ impl Estimator {
         self.queue <= STANDING.max(self.others * 3 / 2)
     }
 
+    /// A queue longer than this (µs) is long, and not only others'.
+    fn long(&self) -> i64 {
+        LONG.max(self.others)
+    }
+
     /// Bits a second at which pictures may leave of which so many bytes wait. A frame is sent
     /// quicker than on the average while the queue is short; one that is long drains first.
     pub(crate) fn pictures(&self, waiting: usize) -> u64 {
@@ -314,7 +317,7 @@ impl Estimator {
         }
         let (share, within) = match self.queue {
             _ if !self.drained() => DRAINING,
-            queue if queue > LONG.max(self.others) => FULL,
+            queue if queue > self.long() => FULL,
             _ => EMPTY,
         };
         (share * self.rate).max(waiting as f64 * 8.0 / within) as u64
@@ -512,7 +515,7 @@ impl Estimator {
 
     fn observe_losses(&mut self, heard: &[Heard]) {
         // Beside a long queue it overflowed; half of the longest seen is long.
-        let beside = self.queue > LONG.max(self.others);
+        let beside = self.queue > self.long();
         let outage = |run: &[Heard]| {
             let [first, .., last] = run else { return false };
             first.arrived.is_none() && last.sent - first.sent > OUTAGE
@@ -606,14 +609,15 @@ impl Estimator {
     /// is no queue of ours: the way got longer. Where something is lost it may still be one that is full,
     /// unless now more comes and now less.
     fn follow_the_way(&mut self, now: Instant, delivered: Option<f64>) {
-        let (Some(stays), Some(delivered)) = (self.plateau.stays(), delivered) else {
+        let longer = self.plateau.stays().filter(|stays| stays.delay > SHORT);
+        let (Some(stays), Some(delivered)) = (longer, delivered) else {
             return;
         };
         let narrow =
             |(at, rate): (Instant, f64)| now < at + FULL_FOR && rate < MUCH_MORE * delivered;
         let spills = self.overflow > HARDLY_ANY_LOSS && !stays.unevenly;
         let full = spills || self.trained.is_some_and(narrow) || !self.passes(delivered);
-        if stays.delay <= SHORT || full {
+        if full {
             return;
         }
         self.base.rise(stays.delay);
@@ -674,7 +678,7 @@ impl Estimator {
             self.rate += TOWARD_TRAIN * (rate - self.rate);
             return;
         }
-        let short = self.queue < LONG.max(self.others) || !unspread;
+        let short = self.queue < self.long() || !unspread;
         if short && found > self.rate {
             self.rate = found;
             self.probe.every = PROBE_EVERY.0;
@@ -698,7 +702,7 @@ impl Estimator {
             every,
         } = self.probe;
         let rests = |at: Option<Instant>, time: Duration| at.is_some_and(|at| now < at + time);
-        let long = self.queue > LONG.max(self.others);
+        let long = self.queue > self.long();
         let needless = self.reports == 0 || wanted <= self.rate || long;
         let answer = self.round_trip + PROBE_ANSWER;
         if needless || rests(sent_at, every.max(answer)) || rests(self.reduced_at, PROBE_EVERY.0) {

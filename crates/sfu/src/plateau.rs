@@ -9,8 +9,8 @@ const ALIKE: i64 = 8_000;
 const LASTS: u32 = 5;
 /// The least that comes in a window, of the most, is more than this where a full queue is emptied.
 const EVENLY: f64 = 0.6;
-/// A clock that jumped by more begins anew (µs).
-const JUMP: i64 = 10_000_000;
+/// Times or delays apart by more than this are those of a clock that jumped (µs).
+pub(crate) const JUMP: i64 = 10_000_000;
 
 /// See the module.
 #[derive(Debug, Default)]

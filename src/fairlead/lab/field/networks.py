@@ -260,7 +260,7 @@ class Networks:
         await self._inside(*route, "metric", str(table))
 
     async def _inside(self, *command: str) -> None:
-        await _run(*within(self._pid), *command)
+        await _run(*self.inside(command))
 
 
 def _ends(number: int) -> tuple[str, str]:

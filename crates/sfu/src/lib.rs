@@ -42,6 +42,7 @@ mod reorder;
 mod repair;
 mod replay;
 mod restart;
+mod rhythm;
 mod scene;
 mod selection;
 mod sfu;

@@ -1,9 +1,11 @@
 //! Other ways to a client whose own fell silent. A client that lost its Wi-Fi goes over to its
-//! other access only after seconds (libwebrtc: 3.5 s), but takes at once what comes over it.
+//! other access only after seconds (libwebrtc: 3.5 s), but takes at once what comes over it, and goes
+//! at once where it is told to (`transport/checks.rs`).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::rhythm::Rhythm;
 use crate::values::{Protocol, Transmit};
 
 /// An address of ours and one of the client's.
@@ -11,6 +13,14 @@ pub(crate) type Place = (SocketAddr, SocketAddr);
 
 /// A client that gets media answers several times in this, beside a round trip.
 const SILENT: Duration = Duration::from_millis(900);
+/// Who sends all the time is asked after so much silence, and taken to be gone after twice that, at
+/// the least: a network may well hold what it has for a while.
+const DOUBT: Duration = Duration::from_millis(150);
+/// Beside a round trip, for an answer over the way that is in doubt.
+const ANSWER: Duration = Duration::from_millis(100);
+/// Between checks while the client is asked, for so many, and from then on.
+const ASK_EACH: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+const ASKED_OFTEN: u32 = 12;
 /// So much is missing after that long that sending it again would take longer than a keyframe.
 const GONE: Duration = Duration::from_millis(1_500);
 /// A client that does not move in so long has no other way; and whoever checks in somebody else's
@@ -30,6 +40,28 @@ pub(crate) struct Spares {
     /// Since when the client gets something and is not heard.
     unanswered: Option<Instant>,
     used: bool,
+    rhythm: Rhythm,
+    asked: Option<Asked>,
+    /// It was asked for long enough, or there was no way to ask over.
+    given_up: bool,
+}
+
+/// The client is asked over all its ways.
+#[derive(Debug)]
+struct Asked {
+    since: Instant,
+    next: Instant,
+    count: u32,
+    /// The other way over which it answered last.
+    answered: Option<Place>,
+}
+
+/// A check to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Ask(Place),
+    /// The client is to go there.
+    Nominate(Place),
 }
 
 impl Spares {
@@ -37,17 +69,105 @@ impl Spares {
     pub(crate) fn checked(&mut self, now: Instant, place: Place) {
         self.checked.retain(|(known, _)| *known != place);
         self.checked.push((place, now));
+        self.given_up = false;
         // One of them is the way that is used.
         if self.checked.len() > MAX_SPARES + 1 {
             self.checked.remove(0);
         }
     }
 
+    /// The client answered a check of ours over another way than its own.
+    pub(crate) fn answered(&mut self, place: Place) {
+        if let Some(asked) = &mut self.asked {
+            asked.answered = Some(place);
+        }
+    }
+
     /// The client was heard where it is taken to be. True: nothing reached it for a while.
     pub(crate) fn heard(&mut self, now: Instant) -> bool {
+        self.rhythm.heard(now);
+        self.asked = None;
+        self.given_up = false;
         let used = std::mem::take(&mut self.used);
         let since = self.unanswered.take();
         !used && since.is_some_and(|since| now.saturating_duration_since(since) > GONE)
+    }
+
+    /// The client is somewhere else from now on: what it was like says nothing.
+    pub(crate) fn settled(&mut self, now: Instant) {
+        self.rhythm = Rhythm::default();
+        self.heard(now);
+    }
+
+    /// When `checks` is to be asked, unless something else happens before.
+    pub(crate) fn deadline(&self, place: Place, round_trip: Duration) -> Option<Instant> {
+        let other = self.checked.iter().any(|(other, _)| *other != place);
+        if self.given_up || !other {
+            return None;
+        }
+        match &self.asked {
+            Some(asked) => Some(asked.next),
+            None => self.times(round_trip).map(|(doubted, _)| doubted),
+        }
+    }
+
+    /// Checks that are due, of a client that is taken to be at `place`.
+    pub(crate) fn checks(
+        &mut self,
+        now: Instant,
+        place: Place,
+        round_trip: Duration,
+    ) -> Vec<Check> {
+        let due = |(doubted, _): &(Instant, Instant)| now >= *doubted;
+        let Some((doubted, gone)) = self.times(round_trip).filter(due) else {
+            return vec![];
+        };
+        let others = self.others(now, place);
+        self.given_up |= others.is_empty() || now > doubted + MAX_SILENCE;
+        if self.given_up {
+            self.asked = None;
+            return vec![];
+        }
+        let asked = self.asked.get_or_insert(Asked {
+            since: now,
+            next: now,
+            count: 0,
+            answered: None,
+        });
+        if now < asked.next {
+            return vec![];
+        }
+        asked.count += 1;
+        let often = asked.count < ASKED_OFTEN;
+        asked.next = now + if often { ASK_EACH.0 } else { ASK_EACH.1 };
+        let sure = now >= gone && now >= asked.since + round_trip + ANSWER;
+        match asked.answered.filter(|to| sure && others.contains(to)) {
+            Some(to) => vec![Check::Nominate(to)],
+            None => std::iter::once(place)
+                .chain(others)
+                .map(Check::Ask)
+                .collect(),
+        }
+    }
+
+    /// When a client that is not heard is doubted, and when it is gone.
+    fn times(&self, round_trip: Duration) -> Option<(Instant, Instant)> {
+        let unanswered = self.unanswered.map(|since| {
+            let silent = SILENT + round_trip;
+            (since + silent / 2, since + silent)
+        });
+        let rhythm = self.rhythm.usual().map(|(last, gap)| {
+            let doubt = gap.max(DOUBT);
+            (last + doubt, last + 2 * doubt)
+        });
+        unanswered.into_iter().chain(rhythm).min()
+    }
+
+    fn others(&self, now: Instant, place: Place) -> Vec<Place> {
+        let fresh = |(other, at): &&(Place, Instant)| {
+            *other != place && now.saturating_duration_since(*at) < MAX_AGE
+        };
+        self.checked.iter().filter(fresh).map(|(p, _)| *p).collect()
     }
 
     /// Copies over the other ways of what leaves for the client's place, if that fell silent. True
@@ -68,13 +188,12 @@ impl Spares {
         }
         let since = *self.unanswered.get_or_insert(now);
         let silence = now.saturating_duration_since(since);
-        if silence <= SILENT + round_trip || silence > MAX_SILENCE {
+        if silence > MAX_SILENCE
+            || (silence <= SILENT + round_trip && !self.elsewhere(now, round_trip))
+        {
             return (Vec::new(), false);
         }
-        let fresh = |(other, at): &&(Place, Instant)| {
-            *other != place && now.saturating_duration_since(*at) < MAX_AGE
-        };
-        let others: Vec<Place> = self.checked.iter().filter(fresh).map(|(p, _)| *p).collect();
+        let others = self.others(now, place);
         let to = |t: &Transmit, (from, to): Place| Transmit {
             from,
             to,
@@ -84,6 +203,14 @@ impl Spares {
         let copies: Vec<Transmit> = copies.collect();
         let first = !copies.is_empty() && !std::mem::replace(&mut self.used, true);
         (copies, first)
+    }
+
+    /// The client is gone from where it was, and answers over another way.
+    fn elsewhere(&self, now: Instant, round_trip: Duration) -> bool {
+        let answered = self.asked.as_ref().is_some_and(|asked| {
+            asked.answered.is_some() && now >= asked.since + round_trip + ANSWER
+        });
+        answered && self.times(round_trip).is_some_and(|(_, gone)| now >= gone)
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use setup::{config, crypto};
+use checks::{Checks, Taken, stun};
+use setup::config;
 use str0m::bwe::Bitrate;
 use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
@@ -28,12 +29,13 @@ use crate::redundancy::Lost;
 use crate::reorder::Reorder;
 use crate::repair::Repeats;
 use crate::restart::Names;
-use crate::spare::{Place, Spares};
+use crate::spare::{Check, Place, Spares};
 use crate::twofold::Twofold;
 use crate::values::{Protocol, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
 
+mod checks;
 mod events;
 mod messages;
 mod negotiation;
@@ -67,6 +69,10 @@ const DATA_TRACK: &str = "_data_track";
 /// Of RFC 7983: what begins so shares a port with DTLS and SRTP.
 pub(crate) fn is_stun(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| *first < 4)
+}
+
+fn is_binding_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[1, 1])
 }
 
 fn is_binding_request(bytes: &[u8]) -> bool {
@@ -175,6 +181,9 @@ pub(crate) struct Transport {
     /// Where the client is, over UDP.
     pub(crate) place: Option<Place>,
     spares: Spares,
+    checks: Checks,
+    /// Checks of ours, and answers to the client's that str0m does not make.
+    own_checks: Vec<Transmit>,
     requests: Twofold,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
@@ -312,6 +321,8 @@ impl Transport {
             addresses: VecDeque::new(),
             place: None,
             spares: Spares::default(),
+            checks: Checks::default(),
+            own_checks: vec![],
             requests: Twofold::default(),
             gone: false,
             knock: None,
@@ -376,12 +387,8 @@ impl Transport {
 
     /// Whether a STUN message was made by someone who knows this transport's password.
     pub(crate) fn authenticates(&mut self, bytes: &[u8]) -> bool {
-        let password = self.rtc.direct_api().local_ice_credentials().pass;
-        StunMessage::parse(bytes).is_ok_and(|m| {
-            m.verify(password.as_bytes(), |key, parts| {
-                crypto().sha1_hmac_provider.sha1_hmac(key, parts)
-            })
-        })
+        let ours = self.rtc.direct_api().local_ice_credentials();
+        StunMessage::parse(bytes).is_ok_and(|m| checks::verified(&m, &ours))
     }
 
     /// Take a datagram of the client's. Err: it is nothing that WebRTC knows.
@@ -396,8 +403,17 @@ impl Transport {
         // Before it has proved who it is, a stranger is not the client.
         let known = protocol == Protocol::Tcp || self.addresses.contains(&from);
         self.knock = None;
+        let mut instead = None;
         if protocol == Protocol::Udp {
             let place = (to, from);
+            if is_binding_response(bytes) && self.checks.answered(place, bytes) {
+                match self.place == Some(place) {
+                    true => self.gone |= self.spares.heard(now),
+                    false => self.spares.answered(place),
+                }
+                self.changed(now);
+                return Ok(());
+            }
             self.follow(now, place, bytes);
             if self.place == Some(place) {
                 self.gone |= self.spares.heard(now);
@@ -405,6 +421,19 @@ impl Transport {
             // Who checks from a known address proved before who it is.
             if is_binding_request(bytes) && known {
                 self.spares.checked(now, place);
+            }
+            if is_binding_request(bytes) && self.checks.controls() {
+                let ours = self.rtc.direct_api().local_ice_credentials();
+                let in_use = self.place == Some(place);
+                match self.checks.take(now, &ours, in_use, bytes) {
+                    Taken::AsItIs => {}
+                    Taken::As(other) => instead = Some(other),
+                    Taken::Answered(bytes) => {
+                        self.own_checks.push(stun(place, bytes));
+                        self.changed(now);
+                        return Ok(());
+                    }
+                }
             }
             self.hearing = is_rtcp(bytes).then(|| Feedback {
                 from,
@@ -416,6 +445,7 @@ impl Transport {
             Protocol::Udp => NetProtocol::Udp,
             Protocol::Tcp => NetProtocol::Tcp,
         };
+        let bytes = instead.as_deref().unwrap_or(bytes);
         let receive = Receive::new(protocol, from, to, bytes).map_err(|_| ())?;
         let input = str0m::Input::Receive(self.tick(now), receive);
         // An error here is the client's: str0m keeps going, the datagram is lost.
@@ -462,7 +492,7 @@ impl Transport {
         self.placed_at = now;
         self.knock = None;
         // A move has keyframes asked for by itself.
-        self.spares.heard(now);
+        self.spares.settled(now);
     }
 
     /// Let what arrives on an m-line (and rid) be a stream.
@@ -592,6 +622,8 @@ impl Transport {
         transmits.extend(self.requests.due(now));
         transmits.extend(self.copies.due(now));
         self.pass_sound(now, happened);
+        self.check(now);
+        transmits.append(&mut self.own_checks);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let round_trip = self.round_trip.unwrap_or_default();
@@ -609,6 +641,10 @@ impl Transport {
         let copies = [self.requests.deadline(), self.copies.deadline()];
         let sounds = self.sounds.values();
         let sounds = sounds.filter_map(|s| s.due_at(self.sound_waits)).min();
+        let round_trip = self.round_trip.unwrap_or_default();
+        let doubt = self
+            .place
+            .and_then(|place| self.spares.deadline(place, round_trip));
         let soonest = [
             again,
             self.probe_until,
@@ -618,6 +654,7 @@ impl Transport {
             copies[0],
             copies[1],
             sounds,
+            doubt,
         ];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {
@@ -634,6 +671,24 @@ impl Transport {
             // A dead transport waits to be removed; it must not be polled in a circle.
             self.deadline = now + Duration::from_secs(3600);
         }
+    }
+
+    /// Ask a client that fell silent where else it is, and have it go there.
+    fn check(&mut self, now: Instant) {
+        let Some(place) = self.place else {
+            return;
+        };
+        let round_trip = self.round_trip.unwrap_or_default();
+        let checks = self.spares.checks(now, place, round_trip);
+        if checks.is_empty() {
+            return;
+        }
+        let ours = self.rtc.direct_api().local_ice_credentials();
+        self.own_checks
+            .extend(checks.into_iter().filter_map(|check| match check {
+                Check::Ask(place) => self.checks.ask(&ours, place),
+                Check::Nominate(place) => self.checks.nominate(now, &ours, place),
+            }));
     }
 
     /// str0m was told something: it is to be called.

@@ -29,6 +29,7 @@ impl Transport {
         let answer = answer.to_sdp_string();
         let (answer, restarted) = self.names.answer(&mut self.rtc, &before, &answer);
         self.restarted(restarted);
+        self.checks.described(&sdp);
         self.changed(now);
         self.negotiated();
         if let Some([reliable, lossy, tracks]) = agreed_channels
@@ -109,7 +110,8 @@ impl Transport {
             Some((open, _)) => return Err(format!("answer {id} is not for offer {open}")),
             None => return Err(format!("answer {id} comes without an offer")),
         }
-        let answer = SdpAnswer::from_sdp_string(&without_snap(sdp)).map_err(|e| e.to_string())?;
+        let sdp = without_snap(sdp);
+        let answer = SdpAnswer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
         let Some((_, pending)) = self.offer.take() else {
             return Err(format!("answer {id} comes without an offer"));
         };
@@ -121,6 +123,7 @@ impl Transport {
             .map_err(|e| e.to_string())?;
         let restarted = self.names.answered(&mut self.rtc, &before);
         self.restarted(restarted);
+        self.checks.described(&sdp);
         self.negotiated();
         Ok(())
     }

@@ -35,6 +35,10 @@ pub struct Client {
     pub address: SocketAddr,
     /// What the server takes its address for: a NAT stands between.
     pub seen_as: SocketAddr,
+    /// Where it is, too: another interface of its, if it has one.
+    pub also: Option<SocketAddr>,
+    /// An address of its that nothing comes to or from any more.
+    pub cut: Option<SocketAddr>,
     pub mids: Vec<Mid>,
     pub packets: Vec<RtpPacket>,
     pub messages: Vec<Vec<u8>>,
@@ -72,6 +76,8 @@ pub struct World {
     pub tick: Duration,
     /// What clients that join are like beyond the usual.
     pub configure: fn(RtcConfig) -> RtcConfig,
+    /// Another interface of the client that joins next.
+    pub also: Option<SocketAddr>,
     /// How the SFU is called: for who counts what that costs.
     pub handle: Handle,
     /// RTP packets that the SFU sent.
@@ -111,6 +117,7 @@ impl World {
             network: None,
             tick: Duration::from_millis(5),
             configure: |config| config,
+            also: None,
             handle: Sfu::handle,
             forwarded: 0,
             record: false,
@@ -167,7 +174,10 @@ impl World {
         }
         let mut rtc = (self.configure)(builder).build(self.now);
         let address: SocketAddr = format!("10.0.1.{id}:5000").parse().unwrap();
-        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let also = self.also.take();
+        for interface in std::iter::once(address).chain(also) {
+            rtc.add_local_candidate(Candidate::host(interface, "udp").unwrap());
+        }
         let mut api = rtc.sdp_api();
         let mids = lines
             .iter()
@@ -221,6 +231,7 @@ impl World {
         let at = self.adopt(id, rtc, address);
         self.clients[at].mids = mids;
         self.clients[at].answer = answer;
+        self.clients[at].also = also;
         at
     }
 
@@ -231,6 +242,8 @@ impl World {
             rtc,
             address,
             seen_as: address,
+            also: None,
+            cut: None,
             mids: vec![],
             packets: vec![],
             messages: vec![],
@@ -257,11 +270,15 @@ impl World {
             match output {
                 Output::Transmit(t) => {
                     self.forwarded += u64::from(is_rtp(&t.bytes));
-                    let Some(at) = self.clients.iter().position(|c| c.seen_as == t.to) else {
+                    let is_at = |c: &Client| c.seen_as == t.to || c.also == Some(t.to);
+                    let Some(at) = self.clients.iter().position(is_at) else {
                         continue;
                     };
+                    if self.clients[at].cut == Some(t.to) {
+                        continue;
+                    }
                     if !(self.loses)(at, true) && !self.carried(at, true, &t.bytes) {
-                        self.deliver(at, t.from, &t.bytes);
+                        self.deliver(at, t.from, t.to, &t.bytes);
                     }
                 }
                 Output::Media { stream, packet } => self.exported.push((stream, packet)),
@@ -275,13 +292,15 @@ impl World {
         network.is_some_and(|n| n.borrow_mut().carry(self.now, client, toward, bytes))
     }
 
-    fn deliver(&mut self, at: usize, from: SocketAddr, bytes: &[u8]) {
+    fn deliver(&mut self, at: usize, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let client = &mut self.clients[at];
+        let also = client.also.filter(|also| *also == to);
+        let to = also.unwrap_or(client.address);
         if is_rtcp(bytes) && !client.heard.insert(bytes.to_vec()) {
             return; // str0m itself takes them (RFC 3711 section 3.3.2)
         }
         let proto = str0m::net::Protocol::Udp;
-        if let Ok(r) = Receive::new(proto, from, client.address, bytes) {
+        if let Ok(r) = Receive::new(proto, from, to, bytes) {
             let input = str0m::Input::Receive(self.now, r);
             client.rtc.handle_input(input).unwrap();
             // Drained right after, as str0m demands; what it sends goes out in `step`.
@@ -298,9 +317,13 @@ impl World {
             client.rtc.handle_input(input).unwrap();
             drain(client);
             let arrives = |_: &Datagram| !(self.loses)(at, false);
-            let seen = client.seen_as;
-            let outside = |(_, to, bytes): Datagram| (at, seen, to, bytes);
-            sent.extend(client.sent.drain(..).filter(arrives).map(outside));
+            let (seen, also, cut) = (client.seen_as, client.also, client.cut);
+            let outside = |(from, to, bytes): Datagram| {
+                let also = also.filter(|also| *also == from);
+                (at, also.unwrap_or(seen), to, bytes)
+            };
+            let arrived = client.sent.drain(..).filter(arrives).map(outside);
+            sent.extend(arrived.filter(|(_, from, ..)| cut != Some(*from)));
         }
         sent.retain(|(at, _, _, bytes)| !self.carried(*at, false, bytes));
         let network = self.network.clone();
@@ -308,7 +331,7 @@ impl World {
         for (at, toward, bytes) in arrived.into_iter().flatten() {
             let server: SocketAddr = SERVER.parse().unwrap();
             match toward {
-                true => self.deliver(at, server, &bytes),
+                true => self.deliver(at, server, self.clients[at].address, &bytes),
                 false => sent.push((at, self.clients[at].seen_as, server, bytes)),
             }
         }

@@ -14,7 +14,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-WEB_SOURCES := $(shell find web/src web/public -type f) web/build.mjs web/package-lock.json
+WEB_SOURCES := $(shell find web/src web/public web/watchdog -type f) web/build.mjs web/package-lock.json
 CARGO_TESTED := --workspace --exclude fairlead-python
 
 .PHONY: help setup demo test lint bench bench-mesh bench-lastmile fuzz unit world e2e rust web clean
@@ -77,6 +77,7 @@ world: setup
 
 unit: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/unit tests/media tests/test_house.py
+	cd web && npm test --silent
 
 e2e: setup web
 	$(BIN)/python -m pytest -q tests/e2e

@@ -65,7 +65,8 @@ def rows(client: Client = "chromium", trace: str = "", trace_up: str = "") -> li
     """In the order of the record; the person on the weak network uses this client. With the paths
     of recorded rates there is one more."""
     traced = [_traced(trace, trace_up)] if trace else []
-    return [_changed(row, client=client) for row in (*_rows(), *_more(), *traced)]
+    watched = [_watched(_appears())] if client == "chromium" else []
+    return [_changed(row, client=client) for row in (*_rows(), *_more(), *watched, *traced)]
 
 
 def _rows() -> list[Row]:
@@ -240,6 +241,12 @@ def _appears() -> Row:
     ]
     access = {"wifi": WIFI, "lte": msgspec.structs.replace(LTE, present=False)}
     return _eventful("E-appears", "The Wi-Fi goes, then 4G comes.", access, events, figures)
+
+
+def _watched(row: Row) -> Row:
+    """The same of a page that uses our watchdog."""
+    name = f"{row.scenario.name}-watchdog"
+    return _changed(row, name=name, watchdog=True, summary=f"{row.scenario.summary[:-1]}; our watchdog.")
 
 
 def _hand_over() -> Row:

@@ -14,6 +14,7 @@ const options = {
     call: "src/call.ts",
     pair: "src/pair.ts",
     doctor: "src/doctor.ts",
+    watchdog: "watchdog/watchdog.ts",
     style: "src/style/style.css",
   },
   bundle: true,

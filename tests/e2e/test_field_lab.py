@@ -132,6 +132,81 @@ def test_a_page_is_heard_and_seen_and_hears_and_sees(tmp_path: Path) -> None:
         assert seen["client_decoded"] > 20
 
 
+TWO_NETWORKS = """
+summary = "The network in use dies; the device has another."
+seconds = 12
+pictures = "none"
+
+[access.wifi]
+delay_ms = 10
+
+[access.lte]
+delay_ms = 30
+
+[[event]]
+at = 4
+access = "wifi"
+cut = true
+"""
+
+
+@POSSIBLE
+def test_who_has_two_networks_is_told_to_leave_the_one_that_dies(tmp_path: Path) -> None:
+    file, figures = (tmp_path / f"dies.{end}" for end in ("toml", "json"))
+    file.write_text(TWO_NETWORKS)
+    done = lab(file, "--json", str(figures), "--tries", "2")
+    assert done.returncode in (0, 3), done.stderr
+    run = json.loads(figures.read_text())["dies"][-1]
+    for way in ("up", "down"):
+        heard = run["ways"][way]
+        # The client by itself: 3.5 s.
+        assert heard["longest_s"] < 1.5, heard["swallowed"]
+        assert heard["words"] > 15
+
+
+APPEARS = """
+summary = "The only network goes with its address, and another comes."
+seconds = 14
+client = "chromium"
+watchdog = true
+pictures = "none"
+
+[access.wifi]
+delay_ms = 10
+
+[access.lte]
+delay_ms = 30
+present = false
+
+[[event]]
+at = 4
+access = "wifi"
+present = false
+
+[[event]]
+at = 4.5
+access = "lte"
+present = true
+"""
+
+
+@POSSIBLE
+@pytest.mark.browser
+def test_the_watchdog_brings_a_page_back_when_another_network_comes(tmp_path: Path) -> None:
+    file, figures = (tmp_path / f"appears.{end}" for end in ("toml", "json"))
+    file.write_text(APPEARS)
+    done = lab(file, "--json", str(figures), "--tries", "2")
+    assert done.returncode in (0, 3), done.stderr
+    run = json.loads(figures.read_text())["appears"][-1]
+    [noticed] = [at for at, text in run["log"] if "the session is taken up again" in text]
+    assert 4.4 < noticed < 7.0
+    for way in ("up", "down"):
+        # Without it the page notices after 15 s, and nobody hears anybody till then.
+        last = run["ways"][way]["delays"][-1][0]
+        assert last > 11, run["log"]
+        assert run["ways"][way]["longest_s"] < 6.0, run["ways"][way]["swallowed"]
+
+
 def test_a_scenario_that_is_none_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text(SCENARIO.replace("cut = true", "cut = 3"))

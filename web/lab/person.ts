@@ -2,6 +2,7 @@
 
 import { LogLevel, type RemoteTrack, Room, RoomEvent, Track, setLogLevel } from "livekit-client";
 import { Ear, Eye, SAMPLE_RATE } from "./frames";
+import { watch } from "../watchdog/watchdog";
 import { HEIGHT, Painter, RATE, WIDTH } from "./picture";
 
 const SOON_S = 0.1;
@@ -12,6 +13,7 @@ interface Orders {
   token: string;
   shows: boolean;
   watches: boolean;
+  watchdog: boolean;
 }
 
 class Person {
@@ -24,7 +26,7 @@ class Person {
   private voice: Voice | undefined;
 
   /** Joins, speaks and shows; done when it hears, and sees, the other. */
-  async join({ url, token, shows, watches }: Orders): Promise<void> {
+  async join({ url, token, shows, watches, watchdog }: Orders): Promise<void> {
     // Who may use a microphone is told of all networks of the device, not of the first alone.
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     this.room
@@ -34,6 +36,9 @@ class Person {
       .on(RoomEvent.Reconnected, () => this.note("is back"))
       .on(RoomEvent.Disconnected, (reason) => this.note(`is disconnected, reason ${reason}`));
     await this.room.connect(url, token, { websocketTimeout: 15_000 });
+    if (watchdog) {
+      watch(this.room, url, { tell: (sentence) => this.note(sentence) });
+    }
     this.voice = await Voice.begin();
     await this.publish(this.voice.track, Track.Source.Microphone);
     if (shows) {

@@ -2,6 +2,7 @@
 
 import { ConnectionState, type RemoteTrack, Room, RoomEvent, Track } from "livekit-client";
 import { type Role, other } from "./role";
+import { watch } from "../watchdog/watchdog";
 import { whyEnded, whyNotJoined } from "./sentence";
 import { getTicket } from "./server";
 import { type Kind, type Source, picture, sound } from "./source";
@@ -23,6 +24,7 @@ export interface Told {
 export class Session {
   readonly room = new Room({ adaptiveStream: true, dynacast: true });
   private met = false;
+  private stopWatching: (() => void) | undefined;
   private readonly sources = new Map<Track.Source, Source>();
 
   constructor(
@@ -50,6 +52,7 @@ export class Session {
         region: role.region,
       });
       await this.room.connect(ticket.server_url, ticket.participant_token);
+      this.stopWatching = watch(this.room, ticket.server_url);
     } catch (error) {
       told.ended(whyNotJoined(error, role));
       return false;
@@ -144,6 +147,7 @@ export class Session {
       .on(RoomEvent.Reconnecting, () => this.tellReconnecting())
       .on(RoomEvent.Reconnected, () => this.tellWhoIsHere())
       .on(RoomEvent.Disconnected, (reason) => {
+        this.stopWatching?.();
         this.sources.forEach((source) => source.stop());
         this.sources.clear();
         told.ended(whyEnded(reason));

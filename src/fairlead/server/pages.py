@@ -1,4 +1,4 @@
-"""The pages that a node serves to browsers: the doctor's, which tries each way from there."""
+"""What a node serves to browsers: the doctor's page, which tries each way from there, and a watchdog for apps."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ DIST = Path(__file__).parents[3] / "web" / "dist"
 FILES = {
     "/doctor": "doctor.html",
     "/doctor.js": "doctor.js",
+    "/watchdog.js": "watchdog.js",
     "/style.css": "style.css",
     "/mark.svg": "mark.svg",
 }
@@ -29,7 +30,7 @@ HEADERS = {
 
 
 def routes(dist: Path = DIST) -> list[BaseRoute]:
-    """`/doctor` and what it needs; nothing where the pages are not built."""
+    """`/doctor` and what it needs, and `/watchdog.js`; nothing where the pages are not built."""
     if not (dist / FILES["/doctor"]).is_file():
         return []
     return [Route(path, _file(dist / name), methods=["GET"]) for path, name in FILES.items()]

@@ -37,6 +37,7 @@ async def invite(
                 watches=scenario.shows(back),
                 voice=str(said),
                 slowdown=scenario.slowdown if person is people[0] else 1.0,
+                watchdog=scenario.watchdog and person is people[0],
             )
         )
 

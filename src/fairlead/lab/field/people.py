@@ -22,6 +22,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Path of what it says, 16-bit samples."""
     slowdown: float = 1.0
     """So many times slower than this machine a browser's page runs."""
+    watchdog: bool = False
+    """Whether a browser's page uses the watchdog for web apps."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

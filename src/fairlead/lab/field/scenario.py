@@ -174,6 +174,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slowdown: float = 1.0
     """So many times slower than this machine their page runs, as on a cheap phone; Chromium's
     throttle slows its main thread alone, not its codecs."""
+    watchdog: bool = False
+    """Whether their page uses the watchdog for web apps (`web/watchdog`)."""
     voice: str = voice.COUNT
     """What both say: ``count`` is tones that count, any other a language (`speech.toml`)."""
     pictures: Pictures = "both"
@@ -302,6 +304,8 @@ def _check(scenario: Scenario) -> None:
         raise ConfigError(f"slowdown is {scenario.slowdown:g}: give 1 to {MOST_SLOWDOWN:.0f}")
     if scenario.slowdown > 1 and scenario.client != "chromium":
         raise ConfigError('slowdown is for a browser: set client = "chromium" beside it')
+    if scenario.watchdog and scenario.client != "chromium":
+        raise ConfigError('watchdog is for a browser: set client = "chromium" beside it')
     if not 0 <= scenario.judged_from <= scenario.seconds - SHORTEST_S / 2:
         raise ConfigError(
             f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"

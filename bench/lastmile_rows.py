@@ -246,7 +246,8 @@ def _appears() -> Row:
 def _watched(row: Row) -> Row:
     """The same of a page that uses our watchdog."""
     name = f"{row.scenario.name}-watchdog"
-    return _changed(row, name=name, watchdog=True, summary=f"{row.scenario.summary[:-1]}; our watchdog.")
+    summary = f"{row.scenario.summary[:-1]}; the page has our watchdog."
+    return _changed(row, name=name, watchdog=True, summary=summary)
 
 
 def _hand_over() -> Row:

@@ -1,4 +1,5 @@
-"""What a node serves to browsers: the doctor's page, which tries each way from there, and a watchdog for apps."""
+"""What a node serves to browsers: the doctor's page, which tries each way from there, and a
+watchdog for web apps."""
 
 from __future__ import annotations
 

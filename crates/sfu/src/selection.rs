@@ -14,6 +14,9 @@ const NOMINAL: [u64; 3] = [200_000, 600_000, 2_000_000];
 /// told of a pause: now and then a picture is left out then. Below, speech would suffer from it.
 const FLOOR: f64 = 0.8;
 const UNTOLD_FLOOR: f64 = 0.5;
+/// Of two encodings of a track the lesser is as good to look at as the greater if it needs this share of
+/// what that does. (SDKs send small pictures twice in one size: of 640 x 360 at 450 and 800 kb/s.)
+const ALIKE: f64 = 0.45;
 /// Priorities from this one on share alike.
 const MAX_WEIGHT: u64 = 4;
 
@@ -47,9 +50,26 @@ pub(crate) struct Request {
     pub(crate) pausable: bool,
 }
 
-/// The rungs in order, without those that a better one costs no more than. One that does not come
+/// The rungs in order, without those that a better one costs no more than, and without those that
+/// leave out pictures where a lesser encoding that is as good has them all. One that does not come
 /// costs nobody his.
 pub(crate) fn ladder(mut rungs: Vec<Rung>) -> Vec<Rung> {
+    let whole = |stream: StreamId| {
+        let own = rungs.iter().filter(|r| r.stream == stream && r.alive);
+        own.map(|rung| rung.needs).max()
+    };
+    let jerks = |rung: &Rung| {
+        let Some(all) = whole(rung.stream).filter(|all| rung.alive && rung.needs < *all) else {
+            return false;
+        };
+        let lesser = |r: &Rung| r.alive && r.stream != rung.stream && r.quality < rung.quality;
+        let entire = |r: &Rung| whole(r.stream) == Some(r.needs);
+        let alike = |r: &Rung| r.needs < all && r.needs as f64 >= ALIKE * all as f64;
+        rungs.iter().any(|r| lesser(r) && entire(r) && alike(r))
+    };
+    let jerky: Vec<bool> = rungs.iter().map(jerks).collect();
+    let mut jerky = jerky.iter();
+    rungs.retain(|_| !jerky.next().is_some_and(|jerky| *jerky));
     rungs.sort_by_key(|rung| (rung.quality, rung.layer.spatial, rung.layer.temporal));
     let mut least = u64::MAX;
     let mut kept: Vec<Rung> = Vec::with_capacity(rungs.len());
@@ -180,10 +200,26 @@ mod tests {
     #[test]
     fn a_rung_that_costs_more_than_a_better_one_is_none() {
         let mut all = rungs();
-        all[3].needs = 1_100_000;
+        all[3].needs = 1_700_000;
         let qualities: Vec<_> = ladder(all).iter().map(|r| (r.quality, r.needs)).collect();
         assert_eq!(qualities[2], (1, 250_000));
         assert_eq!(qualities[3], (2, 1_000_000));
+    }
+
+    #[test]
+    fn an_encoding_with_all_its_pictures_goes_before_half_of_those_of_one_that_is_little_better() {
+        let mut all = rungs();
+        (all[2].needs, all[3].needs) = (500_000, 800_000);
+        let mut qualities: Vec<_> = ladder(all.clone())
+            .iter()
+            .map(|r| r.needs / 1_000)
+            .collect();
+        assert_eq!(qualities, [60, 100, 500, 800, 1_600]);
+        // Where the lesser does not come it is no reason.
+        all[3].alive = false;
+        all[2].alive = false;
+        qualities = ladder(all).iter().map(|r| r.needs / 1_000).collect();
+        assert_eq!(qualities, [60, 100, 500, 800, 1_000, 1_600]);
     }
 
     #[test]

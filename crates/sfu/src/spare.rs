@@ -118,8 +118,8 @@ impl Spares {
         place: Place,
         round_trip: Duration,
     ) -> Vec<Check> {
-        let due = |(doubted, _): &(Instant, Instant)| now >= *doubted;
-        let Some((doubted, gone)) = self.times(round_trip).filter(due) else {
+        let doubted = self.times(round_trip).map(|(doubted, _)| doubted);
+        let Some(doubted) = doubted.filter(|doubted| now >= *doubted) else {
             return vec![];
         };
         let others = self.others(now, place);
@@ -140,8 +140,8 @@ impl Spares {
         asked.count += 1;
         let often = asked.count < ASKED_OFTEN;
         asked.next = now + if often { ASK_EACH.0 } else { ASK_EACH.1 };
-        let sure = now >= gone && now >= asked.since + round_trip + ANSWER;
-        match asked.answered.filter(|to| sure && others.contains(to)) {
+        let elsewhere = self.elsewhere(now, round_trip);
+        match elsewhere.filter(|to| others.contains(to)) {
             Some(to) => vec![Check::Nominate(to)],
             None => std::iter::once(place)
                 .chain(others)
@@ -189,7 +189,7 @@ impl Spares {
         let since = *self.unanswered.get_or_insert(now);
         let silence = now.saturating_duration_since(since);
         if silence > MAX_SILENCE
-            || (silence <= SILENT + round_trip && !self.elsewhere(now, round_trip))
+            || (silence <= SILENT + round_trip && self.elsewhere(now, round_trip).is_none())
         {
             return (Vec::new(), false);
         }
@@ -205,12 +205,12 @@ impl Spares {
         (copies, first)
     }
 
-    /// The client is gone from where it was, and answers over another way.
-    fn elsewhere(&self, now: Instant, round_trip: Duration) -> bool {
-        let answered = self.asked.as_ref().is_some_and(|asked| {
-            asked.answered.is_some() && now >= asked.since + round_trip + ANSWER
-        });
-        answered && self.times(round_trip).is_some_and(|(_, gone)| now >= gone)
+    /// Another way over which the client answers that is gone from where it was.
+    fn elsewhere(&self, now: Instant, round_trip: Duration) -> Option<Place> {
+        let asked = self.asked.as_ref()?;
+        let (_, gone) = self.times(round_trip)?;
+        let sure = now >= gone && now >= asked.since + round_trip + ANSWER;
+        asked.answered.filter(|_| sure)
     }
 }
 

@@ -622,11 +622,11 @@ impl Transport {
         transmits.extend(self.requests.due(now));
         transmits.extend(self.copies.due(now));
         self.pass_sound(now, happened);
-        self.check(now);
+        let round_trip = self.round_trip.unwrap_or_default();
+        self.check(now, round_trip);
         transmits.append(&mut self.own_checks);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
-            let round_trip = self.round_trip.unwrap_or_default();
             let leaving = &transmits[before..];
             let (copies, first) = self.spares.copy(now, place, round_trip, leaving);
             transmits.extend(copies);
@@ -641,7 +641,6 @@ impl Transport {
         let copies = [self.requests.deadline(), self.copies.deadline()];
         let sounds = self.sounds.values();
         let sounds = sounds.filter_map(|s| s.due_at(self.sound_waits)).min();
-        let round_trip = self.round_trip.unwrap_or_default();
         let doubt = self
             .place
             .and_then(|place| self.spares.deadline(place, round_trip));
@@ -674,11 +673,10 @@ impl Transport {
     }
 
     /// Ask a client that fell silent where else it is, and have it go there.
-    fn check(&mut self, now: Instant) {
+    fn check(&mut self, now: Instant, round_trip: Duration) {
         let Some(place) = self.place else {
             return;
         };
-        let round_trip = self.round_trip.unwrap_or_default();
         let checks = self.spares.checks(now, place, round_trip);
         if checks.is_empty() {
             return;

@@ -302,10 +302,9 @@ def _check(scenario: Scenario) -> None:
         )
     if not 1 <= scenario.slowdown <= MOST_SLOWDOWN:
         raise ConfigError(f"slowdown is {scenario.slowdown:g}: give 1 to {MOST_SLOWDOWN:.0f}")
-    if scenario.slowdown > 1 and scenario.client != "chromium":
-        raise ConfigError('slowdown is for a browser: set client = "chromium" beside it')
-    if scenario.watchdog and scenario.client != "chromium":
-        raise ConfigError('watchdog is for a browser: set client = "chromium" beside it')
+    for key, given in (("slowdown", scenario.slowdown > 1), ("watchdog", scenario.watchdog)):
+        if given and scenario.client != "chromium":
+            raise ConfigError(f'{key} is for a browser: set client = "chromium" beside it')
     if not 0 <= scenario.judged_from <= scenario.seconds - SHORTEST_S / 2:
         raise ConfigError(
             f"judged_from is {scenario.judged_from:g}: leave {SHORTEST_S / 2:.0f} s at least"

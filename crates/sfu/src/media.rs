@@ -13,7 +13,7 @@ use crate::layering::{LayerId, View};
 use crate::redundancy::Voice;
 use crate::sfu::{Sfu, TransportKey};
 use crate::track::{Asked, Subscription, Track, TrackKey};
-use crate::transport::Mid;
+use crate::transport::{Mid, Transport};
 use crate::values::{Kind, Side};
 
 /// A client may ask for keyframes for so long after it got another stream; later it lacks something,
@@ -64,20 +64,35 @@ impl Sfu {
         }
     }
 
-    /// Ask for a keyframe of a picture that somebody sees and that misses something for good.
+    /// Ask for what a picture that somebody sees misses, and for a keyframe where that does not help any
+    /// more.
     fn mend(&mut self, now: Instant, id: StreamId, packet: &MediaPacket, out: &mut Vec<Output>) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        if !stream.misses(now, packet) {
+            return;
+        }
         let Some(track) = self.tracks.get(&stream.track) else {
             return;
         };
-        let publisher = || self.participants.get(&track.info.publisher?);
-        let round_trip = || publisher()?.repair_round_trip(Side::Publisher);
+        let publisher = track.info.publisher.map(|id| (id, Side::Publisher));
         let seen = |s: &Subscription| s.forwarder.current() == Some(id);
-        if stream.is_broken(now, packet, round_trip)
-            && (stream.exported || track.subscriptions.iter().any(seen))
-        {
+        let wanted = stream.exported || track.subscriptions.iter().any(seen);
+        let at = publisher.and_then(|(id, side)| self.participants.get(&id)?.on(side));
+        let way = at.map(Transport::way_up).unwrap_or_default();
+        let (broken, lacks) = stream.is_broken(now, way);
+        if !wanted {
+            return;
+        }
+        if let Some(key) = publisher.filter(|_| !lacks.is_empty()) {
+            if let Some(transport) = self.transport(key) {
+                transport.ask_on(now, id, &lacks);
+            }
+            self.count_many("packets_asked_on", lacks.len() as u64);
+            self.touched(key);
+        }
+        if broken {
             self.need_keyframe(now, id, out);
         }
     }

@@ -107,11 +107,6 @@ impl Participant {
         self.on(side).is_some_and(Transport::is_established)
     }
 
-    /// The round trip by which lost packets are asked for again on that side, if it is known.
-    pub(crate) fn repair_round_trip(&self, side: Side) -> Option<Duration> {
-        self.on(side)?.repair_round_trip()
-    }
-
     pub(crate) fn on(&self, side: Side) -> Option<&Transport> {
         match side {
             Side::Publisher => self.publisher.as_ref(),

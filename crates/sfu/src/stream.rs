@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wire::MediaPacket;
 
 use crate::gop::Gop;
-use crate::holes::Holes;
+use crate::holes::{Holes, WayUp};
 use crate::layering::{Layering, View};
 use crate::rates::Rates;
 use crate::redundancy::Voice;
@@ -82,17 +82,17 @@ impl Stream {
         view
     }
 
-    /// Note what came of it on its way up. Whether it misses something that will not come any more,
-    /// where str0m knows this round trip to its publisher.
-    pub(crate) fn is_broken(
-        &mut self,
-        now: Instant,
-        packet: &MediaPacket,
-        round_trip: impl FnOnce() -> Option<Duration>,
-    ) -> bool {
+    /// Note what came of it on its way up. True: something of it is missing.
+    pub(crate) fn misses(&mut self, now: Instant, packet: &MediaPacket) -> bool {
         self.holes.take(now, packet.sequence, packet.keyframe);
-        self.broken = !self.holes.is_empty() && self.holes.given_up(now, round_trip());
-        self.broken
+        self.broken = false;
+        !self.holes.is_empty()
+    }
+
+    /// Whether what it misses will not come any more, and what of that is to be asked for.
+    pub(crate) fn is_broken(&mut self, now: Instant, way: WayUp) -> (bool, Vec<u64>) {
+        self.broken = self.holes.given_up(now, way);
+        (self.broken, self.holes.ask(now, way))
     }
 
     fn keep_pace(&mut self, now: Instant, timestamp: u32) {

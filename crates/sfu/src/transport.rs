@@ -24,17 +24,20 @@ use crate::codec::PayloadTypes;
 use crate::copies::Copies;
 use crate::estimate::Estimator;
 use crate::figures::Gauge;
+use crate::keying::{self, Keys};
 use crate::pace::{Left, Pace};
 use crate::redundancy::Lost;
 use crate::reorder::Reorder;
 use crate::repair::Repeats;
 use crate::restart::Names;
 use crate::spare::{Check, Place, Spares};
+use crate::srtcp::Sealer;
 use crate::twofold::Twofold;
 use crate::values::{Protocol, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
 
+mod asking;
 mod checks;
 mod events;
 mod messages;
@@ -182,8 +185,8 @@ pub(crate) struct Transport {
     pub(crate) place: Option<Place>,
     spares: Spares,
     checks: Checks,
-    /// Checks of ours, and answers to the client's that str0m does not make.
-    own_checks: Vec<Transmit>,
+    /// What str0m does not make: checks of ours, answers to the client's, requests for packets.
+    own: Vec<Transmit>,
     requests: Twofold,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
@@ -249,6 +252,10 @@ pub(crate) struct Transport {
     last_report: Option<(u8, u64)>,
     /// The highest number that any told of: one that goes beyond it is no replay.
     told_up_to: Option<u64>,
+    keys: Keys,
+    /// For RTCP of our own, which goes out under an SSRC of its own.
+    sealer: Option<Sealer>,
+    asker: Ssrc,
 }
 
 /// What may have to wait before it leaves.
@@ -290,6 +297,8 @@ impl Transport {
         let names = Names::new(prefix);
         let creds = names.credentials();
         let mut rtc = config().clone().set_local_ice_credentials(creds).build(now);
+        let keys = keying::of_made();
+        let asker = rtc.direct_api().new_ssrc();
         let udp = udp
             .iter()
             .map(|a| Candidate::builder().udp().host(*a).build());
@@ -322,7 +331,7 @@ impl Transport {
             place: None,
             spares: Spares::default(),
             checks: Checks::default(),
-            own_checks: vec![],
+            own: vec![],
             requests: Twofold::default(),
             gone: false,
             knock: None,
@@ -371,6 +380,9 @@ impl Transport {
             reported: None,
             last_report: None,
             told_up_to: None,
+            keys,
+            sealer: None,
+            asker,
         }
     }
 
@@ -429,7 +441,7 @@ impl Transport {
                     Taken::AsItIs => {}
                     Taken::As(other) => instead = Some(other),
                     Taken::Answered(bytes) => {
-                        self.own_checks.push(stun(place, bytes));
+                        self.own.push(stun(place, bytes));
                         self.changed(now);
                         return Ok(());
                     }
@@ -581,11 +593,6 @@ impl Transport {
         self.established
     }
 
-    /// The round trip by which str0m asks for lost packets again, if it knows one.
-    pub(crate) fn repair_round_trip(&self) -> Option<Duration> {
-        self.repair_round_trip
-    }
-
     /// Close, saying goodbye to the client with the next `poll`.
     pub(crate) fn close(&mut self, now: Instant) {
         if self.rtc.close().is_err() {
@@ -624,7 +631,7 @@ impl Transport {
         self.pass_sound(now, happened);
         let round_trip = self.round_trip.unwrap_or_default();
         self.check(now, round_trip);
-        transmits.append(&mut self.own_checks);
+        transmits.append(&mut self.own);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
             let leaving = &transmits[before..];
@@ -682,7 +689,7 @@ impl Transport {
             return;
         }
         let ours = self.rtc.direct_api().local_ice_credentials();
-        self.own_checks
+        self.own
             .extend(checks.into_iter().filter_map(|check| match check {
                 Check::Ask(place) => self.checks.ask(&ours, place),
                 Check::Nominate(place) => self.checks.nominate(now, &ours, place),

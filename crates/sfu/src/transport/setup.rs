@@ -1,6 +1,6 @@
 //! What all connections have in common, and their data channels' settings.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use str0m::bwe::Bitrate;
@@ -11,6 +11,7 @@ use str0m::{Rtc, RtcConfig};
 use super::RELIABLE;
 use crate::codec;
 use crate::estimate;
+use crate::keying;
 
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ pub(super) fn channel(label: &str, negotiated: Option<u16>) -> ChannelConfig {
 
 pub(super) fn crypto() -> &'static CryptoProvider {
     static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
-    PROVIDER.get_or_init(str0m::crypto::from_feature_flags)
+    PROVIDER.get_or_init(|| keying::kept(str0m::crypto::from_feature_flags()))
 }
 
 /// What all transports have in common. One certificate serves the process: making one costs a
@@ -40,6 +41,7 @@ pub(super) fn config() -> &'static RtcConfig {
     static CONFIG: OnceLock<RtcConfig> = OnceLock::new();
     CONFIG.get_or_init(|| {
         let config = Rtc::builder()
+            .set_crypto_provider(Arc::new(crypto().clone()))
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .set_stats_interval(Some(STATS_INTERVAL))

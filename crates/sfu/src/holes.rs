@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(asked, expected);
         found.take(now + ms(500), 200, false);
         let passed = found.ask(now + ms(1_000), lossy);
-        assert_eq!(passed.first(), Some(&100), "str0m takes none before");
+        assert_eq!(passed.first(), Some(&100), "none before is taken");
     }
 
     #[test]

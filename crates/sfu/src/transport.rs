@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use checks::{Checks, Taken, stun};
+use keying::Keys;
 use setup::config;
+use srtcp::Sealer;
 use str0m::bwe::Bitrate;
 use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
@@ -24,14 +26,14 @@ use crate::codec::PayloadTypes;
 use crate::copies::Copies;
 use crate::estimate::Estimator;
 use crate::figures::Gauge;
-use crate::keying::{self, Keys};
+
 use crate::pace::{Left, Pace};
 use crate::redundancy::Lost;
 use crate::reorder::Reorder;
 use crate::repair::Repeats;
 use crate::restart::Names;
 use crate::spare::{Check, Place, Spares};
-use crate::srtcp::Sealer;
+
 use crate::twofold::Twofold;
 use crate::values::{Protocol, Transmit, TransportState};
 
@@ -40,10 +42,12 @@ pub(crate) use str0m::media::{Mid, Rid};
 mod asking;
 mod checks;
 mod events;
+mod keying;
 mod messages;
 mod negotiation;
 mod reports;
 mod setup;
+mod srtcp;
 mod writing;
 
 /// What is sent within this time of a probe's start is its own.

@@ -93,7 +93,9 @@ async def test_a_later_reader_gets_what_stands_and_links_go_to_the_topology(
             heard = await hear(
                 changes, RecordPut(record=records.node(1)), RecordPut(record=records.room(1))
             )
-            assert not [put for put in heard if put.record in topological]  # type: ignore[union-attr]
+            # That the cell is synced may come between them, or not yet.
+            puts = [put for put in heard if isinstance(put, RecordPut)]
+            assert not [put for put in puts if put.record in topological]
 
 
 async def test_a_node_that_stops_takes_its_records_back(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ use std::time::Instant;
 use wire::StreamId;
 
 use super::setup::crypto;
+use super::srtcp::Sealer;
 use super::{Protocol, Transmit, Transport};
 use crate::holes::WayUp;
 use crate::nack;
-use crate::srtcp::Sealer;
 
 /// Where so much is lost, what five requests did not bring is asked for again.
 const MUCH_LOST: f32 = 0.2;

@@ -9,9 +9,9 @@ use str0m::config::CryptoProvider;
 use str0m::{Rtc, RtcConfig};
 
 use super::RELIABLE;
+use super::keying;
 use crate::codec;
 use crate::estimate;
-use crate::keying;
 
 /// How often losses are looked at.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);

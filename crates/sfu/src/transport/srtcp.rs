@@ -6,7 +6,7 @@ use str0m::crypto::{
     Aes128CmSha1_80Cipher, CryptoProvider, SrtpProvider,
 };
 
-use crate::keying::Keying;
+use super::keying::Keying;
 
 /// Of the key derivation (RFC 3711 section 4.3.1).
 const ENCRYPTION: u8 = 3;

@@ -1,5 +1,5 @@
 //! The keys of a connection, as they come out of its handshake: str0m takes them and keeps them, and what
-//! it can't be told to send has to be sealed here (`srtcp.rs`).
+//! it can't be told to send has to be sealed here (`srtcp.rs` beside this).
 
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};

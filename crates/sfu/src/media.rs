@@ -81,7 +81,7 @@ impl Sfu {
         let wanted = stream.exported || track.subscriptions.iter().any(seen);
         let at = publisher.and_then(|(id, side)| self.participants.get(&id)?.on(side));
         let way = at.map(Transport::way_up).unwrap_or_default();
-        let (broken, lacks) = stream.is_broken(now, way);
+        let (broken, lacks) = (stream.is_broken(now, way), stream.ask(now, way));
         if !wanted {
             return;
         }

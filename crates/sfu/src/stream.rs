@@ -89,10 +89,15 @@ impl Stream {
         !self.holes.is_empty()
     }
 
-    /// Whether what it misses will not come any more, and what of that is to be asked for.
-    pub(crate) fn is_broken(&mut self, now: Instant, way: WayUp) -> (bool, Vec<u64>) {
+    /// Whether something that it misses will not come any more.
+    pub(crate) fn is_broken(&mut self, now: Instant, way: WayUp) -> bool {
         self.broken = self.holes.given_up(now, way);
-        (self.broken, self.holes.ask(now, way))
+        self.broken
+    }
+
+    /// What it misses that its publisher is to be asked for now.
+    pub(crate) fn ask(&mut self, now: Instant, way: WayUp) -> Vec<u64> {
+        self.holes.ask(now, way)
     }
 
     fn keep_pace(&mut self, now: Instant, timestamp: u32) {

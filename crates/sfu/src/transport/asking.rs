@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use wire::StreamId;
 
-use super::setup::crypto;
 use super::srtcp::Sealer;
 use super::{Protocol, Transmit, Transport};
 use crate::holes::WayUp;
@@ -50,7 +49,7 @@ impl Transport {
     /// RTCP of ours as it is sent. None: the keys are not known yet, or none that are known here.
     fn seal(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         if self.sealer.is_none() {
-            self.sealer = Sealer::new(crypto(), self.keys.get()?);
+            self.sealer = Sealer::new(self.keys.get()?);
         }
         self.sealer.as_mut()?.seal(packet)
     }

@@ -3,10 +3,11 @@
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::crypto::{
     AeadAes128Gcm, AeadAes128GcmCipher, AeadAes256Gcm, AeadAes256GcmCipher, Aes128CmSha1_80,
-    Aes128CmSha1_80Cipher, CryptoProvider, SrtpProvider,
+    Aes128CmSha1_80Cipher, SrtpProvider,
 };
 
 use super::keying::Keying;
+use super::setup::crypto;
 
 /// Of the key derivation (RFC 3711 section 4.3.1).
 const ENCRYPTION: u8 = 3;
@@ -15,7 +16,6 @@ const SALT: u8 = 5;
 
 /// What of a packet stays clear: the first header and its SSRC.
 const CLEAR: usize = 8;
-const INDEX: usize = 4;
 /// The packet is encrypted.
 const ENCRYPTED: u32 = 1 << 31;
 /// What the cipher in counter mode writes beyond its end.
@@ -32,7 +32,6 @@ enum Cipher {
         salt: [u8; 14],
         authentication: [u8; 20],
         cipher: Box<dyn Aes128CmSha1_80Cipher>,
-        provider: &'static CryptoProvider,
     },
     Gcm128([u8; 12], Box<dyn AeadAes128GcmCipher>),
     Gcm256([u8; 12], Box<dyn AeadAes256GcmCipher>),
@@ -40,8 +39,8 @@ enum Cipher {
 
 impl Sealer {
     /// None: these keys are of a profile that is not known, or too short for theirs.
-    pub(crate) fn new(provider: &'static CryptoProvider, keying: &Keying) -> Option<Self> {
-        let srtp = provider.srtp_provider;
+    pub(crate) fn new(keying: &Keying) -> Option<Self> {
+        let srtp = crypto().srtp_provider;
         let cipher = match keying.profile {
             SrtpProfile::AES128_CM_SHA1_80 => {
                 let master = Master::<16, 14>::new(keying)?;
@@ -50,7 +49,6 @@ impl Sealer {
                     salt: master.derive(srtp, SALT),
                     authentication: master.derive(srtp, AUTHENTICATION),
                     cipher: srtp.aes_128_cm_sha1_80().create_cipher(key, true),
-                    provider,
                 }
             }
             SrtpProfile::AEAD_AES_128_GCM => {
@@ -84,14 +82,13 @@ impl Sealer {
                 salt,
                 authentication,
                 cipher,
-                provider,
             } => {
                 let iv = Aes128CmSha1_80::rtp_iv(*salt, ssrc, index.into());
                 sealed.resize(packet.len() + BEYOND, 0);
                 cipher.encrypt(&iv, secret, &mut sealed[CLEAR..]).ok()?;
                 sealed.truncate(packet.len());
                 sealed.extend(tail);
-                let hmac = provider.sha1_hmac_provider;
+                let hmac = crypto().sha1_hmac_provider;
                 let tag = hmac.sha1_hmac(authentication, &[&sealed]);
                 sealed.extend(&tag[..Aes128CmSha1_80::HMAC_TAG_LEN]);
             }
@@ -110,7 +107,6 @@ impl Sealer {
                 sealed.extend(tail);
             }
         }
-        debug_assert!(sealed.len() > packet.len() + INDEX);
         Some(sealed)
     }
 }
@@ -159,11 +155,6 @@ mod tests {
 
     use super::*;
 
-    fn provider() -> &'static CryptoProvider {
-        static PROVIDER: std::sync::OnceLock<CryptoProvider> = std::sync::OnceLock::new();
-        PROVIDER.get_or_init(str0m::crypto::from_feature_flags)
-    }
-
     fn hex(digits: &str) -> Vec<u8> {
         let pairs = digits.as_bytes().chunks(2);
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
@@ -177,7 +168,7 @@ mod tests {
             key: hex("E1F97A0D3E018BE0D64FA32C06DE4139").try_into().unwrap(),
             salt: hex("0EC675AD498AFEEBB6960B3AABE6").try_into().unwrap(),
         };
-        let srtp = provider().srtp_provider;
+        let srtp = crypto().srtp_provider;
         let cipher: [u8; 16] = master.derive(srtp, 0);
         assert_eq!(cipher.to_vec(), hex("C61E7A93744F39EE10734AFE3FF7A087"));
         let salt: [u8; 14] = master.derive(srtp, 2);
@@ -194,13 +185,13 @@ mod tests {
         let end = sealed.len() - if tag_first { 4 } else { 14 };
         let index = u32::from_be_bytes(*sealed[end..].first_chunk()?) ^ ENCRYPTED;
         let associated = [&sealed[..8], &sealed[end..end + 4]].concat();
-        let srtp = provider().srtp_provider;
+        let srtp = crypto().srtp_provider;
         let secret = &sealed[8..end];
         let mut clear = vec![0; secret.len() + BEYOND];
         let many = match &sealer.cipher {
             Cipher::CounterMode { salt, .. } => {
                 let (key, authentication) = (counter_key(), authentication_key());
-                let hmac = provider().sha1_hmac_provider;
+                let hmac = crypto().sha1_hmac_provider;
                 let tag = hmac.sha1_hmac(&authentication, &[&sealed[..end + 4]]);
                 if tag[..10] != sealed[end + 4..] {
                     return None;
@@ -235,14 +226,14 @@ mod tests {
 
     fn counter_key() -> [u8; 16] {
         let master = Master::<16, 14>::new(&keying(SrtpProfile::AES128_CM_SHA1_80));
-        master.unwrap().derive(provider().srtp_provider, ENCRYPTION)
+        master.unwrap().derive(crypto().srtp_provider, ENCRYPTION)
     }
 
     fn authentication_key() -> [u8; 20] {
         let master = Master::<16, 14>::new(&keying(SrtpProfile::AES128_CM_SHA1_80));
         master
             .unwrap()
-            .derive(provider().srtp_provider, AUTHENTICATION)
+            .derive(crypto().srtp_provider, AUTHENTICATION)
     }
 
     fn keying(profile: SrtpProfile) -> Keying {
@@ -265,7 +256,7 @@ mod tests {
             SrtpProfile::AEAD_AES_128_GCM,
             SrtpProfile::AEAD_AES_256_GCM,
         ] {
-            let mut sealer = Sealer::new(provider(), &keying(profile)).unwrap();
+            let mut sealer = Sealer::new(&keying(profile)).unwrap();
             let mut seen = std::collections::BTreeSet::new();
             for bytes in (20..200).step_by(4) {
                 let packet: Vec<u8> = (0..bytes).map(|n| n as u8 ^ 0x8f).collect();
@@ -284,6 +275,6 @@ mod tests {
     fn keys_that_are_too_short_are_none() {
         let mut keying = keying(SrtpProfile::AEAD_AES_256_GCM);
         keying.material.truncate(70);
-        assert!(Sealer::new(provider(), &keying).is_none());
+        assert!(Sealer::new(&keying).is_none());
     }
 }

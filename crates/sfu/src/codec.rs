@@ -121,6 +121,7 @@ pub(crate) fn clock(format: Format) -> u32 {
 pub(crate) fn extensions() -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
+    map.set(2, Extension::AbsoluteSendTime);
     map.set(3, Extension::TransportSequenceNumber);
     map.set(4, Extension::RtpMid);
     map.set(5, Extension::AbsoluteCaptureTime);

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::base::Base;
 use crate::plateau::{JUMP, Plateau};
 use crate::train::{Heard, Measured, Train};
 use crate::trend::Trend;
@@ -34,12 +35,10 @@ const MAX_SENT: usize = 8_192;
 const DELIVERED_OVER: i64 = 300_000;
 /// So long a service says how fast it is (µs).
 const BUSY: i64 = 80_000;
-/// The shortest delay of so long is that of an empty queue.
-const BASE_OVER: Duration = Duration::from_secs(15);
 
 /// A queue shorter than this is nobody's (µs); a loss beside a longer one is an overflow.
 const SHORT: i64 = 15_000;
-const LONG: i64 = 40_000;
+pub(crate) const LONG: i64 = 40_000;
 /// A queue so long is drained even if it does not grow.
 const STANDING: i64 = 100_000;
 /// A queue of others: between one step down and the next less came than at first, so often, and it
@@ -170,37 +169,6 @@ struct Probe {
     wanted: f64,
     sent_at: Option<Instant>,
     every: Duration,
-}
-
-/// The shortest one-way delay (µs, clocks of both ends) of this and the time before.
-#[derive(Debug, Default)]
-struct Base {
-    now: Option<i64>,
-    before: Option<i64>,
-    turned_at: Option<Instant>,
-}
-
-impl Base {
-    fn observe(&mut self, now: Instant, delay: i64) -> i64 {
-        let old = self.now.or(self.before);
-        if old.is_some_and(|old| (delay - old).abs() > JUMP) {
-            *self = Base::default();
-        }
-        if now >= *self.turned_at.get_or_insert(now) + BASE_OVER {
-            self.turned_at = Some(now);
-            self.before = self.now.take();
-        }
-        let least = self.now.map_or(delay, |least| least.min(delay));
-        self.now = Some(least);
-        delay - self.before.map_or(least, |before| before.min(least))
-    }
-
-    /// The way itself takes so much longer (µs).
-    fn rise(&mut self, longer: i64) {
-        let least = [self.now, self.before].into_iter().flatten().min();
-        self.now = least.map(|least| least + longer);
-        self.before = None;
-    }
 }
 
 /// A queue that stands although less is sent.
@@ -733,7 +701,7 @@ fn rate(packets: &VecDeque<(i64, usize)>) -> Option<f64> {
 }
 
 /// The number nearest to `near` with these last 16 bits.
-fn extend(near: u64, number: u16) -> u64 {
+pub(crate) fn extend(near: u64, number: u16) -> u64 {
     let base = near & !0xffff;
     let same = base | u64::from(number);
     let distance = same.wrapping_sub(near) as i64;

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod backlog;
+mod base;
 mod calls;
 mod choosing;
 mod codec;
@@ -18,6 +19,7 @@ mod figures;
 mod filter;
 mod forwarder;
 mod gop;
+mod growth;
 mod headroom;
 mod holes;
 mod ids;
@@ -57,6 +59,7 @@ mod train;
 mod transport;
 mod trend;
 mod twofold;
+mod uplink;
 mod values;
 mod vp8;
 mod vp9;

@@ -33,8 +33,8 @@ use crate::reorder::Reorder;
 use crate::repair::Repeats;
 use crate::restart::Names;
 use crate::spare::{Check, Place, Spares};
-
 use crate::twofold::Twofold;
+use crate::uplink::Uplink;
 use crate::values::{Protocol, Transmit, TransportState};
 
 pub(crate) use str0m::media::{Mid, Rid};
@@ -48,6 +48,8 @@ mod negotiation;
 mod reports;
 mod setup;
 mod srtcp;
+mod twcc;
+mod uplink;
 mod writing;
 
 /// What is sent within this time of a probe's start is its own.
@@ -260,6 +262,7 @@ pub(crate) struct Transport {
     /// For RTCP of our own, which goes out under an SSRC of its own.
     sealer: Option<Sealer>,
     asker: Ssrc,
+    uplink: Uplink,
 }
 
 /// What may have to wait before it leaves.
@@ -387,6 +390,7 @@ impl Transport {
             keys,
             sealer: None,
             asker,
+            uplink: Uplink::default(),
         }
     }
 
@@ -778,21 +782,18 @@ impl Transport {
                         Protocol::Tcp => chosen,
                     };
                     let bytes: Vec<u8> = t.contents.into();
-                    let class = self.class(&bytes);
-                    let transmit = Transmit {
+                    let transmit = |bytes| Transmit {
                         protocol,
                         from,
                         to,
                         bytes,
                     };
-                    if !self.bindings.is_empty() {
-                        self.requests.sent(now, &transmit);
-                    }
-                    self.copy_sound(now, class, &transmit);
-                    self.put = class;
-                    match self.line(class) {
-                        Some(line) => line.push(now, transmit),
-                        None => transmits.push(transmit),
+                    if is_rtcp(&bytes) {
+                        for bytes in self.told(now, bytes) {
+                            self.leaves(now, transmit(bytes), transmits);
+                        }
+                    } else {
+                        self.leaves(now, transmit(bytes), transmits);
                     }
                 }
                 Ok(Output::Event(Event::RawPacket(raw))) => {
@@ -828,6 +829,20 @@ impl Transport {
         if !self.sound_count.is_multiple_of(SENT_ONCE) {
             self.copies.put(now, transmit, more, COPIES_APART);
             self.copied = true;
+        }
+    }
+
+    /// A datagram leaves at once, or waits until there is room.
+    fn leaves(&mut self, now: Instant, transmit: Transmit, transmits: &mut Vec<Transmit>) {
+        if !self.bindings.is_empty() {
+            self.requests.sent(now, &transmit);
+        }
+        let class = self.class(&transmit.bytes);
+        self.copy_sound(now, class, &transmit);
+        self.put = class;
+        match self.line(class) {
+            Some(line) => line.push(now, transmit),
+            None => transmits.push(transmit),
         }
     }
 

@@ -47,10 +47,15 @@ impl Transport {
     }
 
     /// RTCP of ours as it is sent. None: the keys are not known yet, or none that are known here.
-    fn seal(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        if self.sealer.is_none() {
-            self.sealer = Sealer::new(self.keys.get()?);
-        }
+    pub(super) fn seal(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        self.can_seal().then_some(())?;
         self.sealer.as_mut()?.seal(packet)
+    }
+
+    pub(super) fn can_seal(&mut self) -> bool {
+        if self.sealer.is_none() {
+            self.sealer = self.keys.get().and_then(Sealer::new);
+        }
+        self.sealer.is_some()
     }
 }

@@ -19,7 +19,9 @@ impl Transport {
         agreed_channels: Option<[u16; 3]>,
     ) -> Result<String, String> {
         let sdp = without_snap(sdp);
-        let offer = SdpOffer::from_sdp_string(&sdp).map_err(|e| e.to_string())?;
+        let listens = |section: &[&str]| section.contains(&"a=recvonly");
+        let offer = SdpOffer::from_sdp_string(&without_send_times(&sdp, listens));
+        let offer = offer.map_err(|e| e.to_string())?;
         let before = self.rtc.direct_api().local_ice_credentials();
         let answer = self
             .rtc
@@ -41,7 +43,7 @@ impl Transport {
             self.lossy = Some(api.create_data_channel(channel(LOSSY, Some(lossy))));
             self.data_track = Some(api.create_data_channel(channel(DATA_TRACK, Some(tracks))));
         }
-        Ok(ask_for_lost_sound(&answer))
+        Ok(ask_for_lost_sound(&with_send_times(&answer, &sdp)))
     }
 
     /// Make an offer with exactly these sections after the data section. Err: nothing to offer.
@@ -100,7 +102,8 @@ impl Transport {
         self.changed(now);
         self.offer = Some((id, pending));
         self.named = true;
-        Ok((self.names.offer(restart, offer.to_sdp_string()), mids))
+        let offer = without_send_times(&offer.to_sdp_string(), |_| true);
+        Ok((self.names.offer(restart, offer), mids))
     }
 
     /// Take the answer to the offer `id` (0: whichever is open).
@@ -172,6 +175,36 @@ fn without_snap(sdp: &str) -> String {
         .filter(|l| !l.starts_with("a=sctp-init"))
         .flat_map(|l| [l, "\r\n"])
         .collect()
+}
+
+/// Only the client tells when it sent what (`uplink.rs`): in the sections that this is true of, str0m does
+/// not learn that it could.
+fn without_send_times(sdp: &str, here: impl Fn(&[&str]) -> bool) -> String {
+    let lines: Vec<&str> = sdp.lines().collect();
+    let sections = lines.chunk_by(|_, next| !next.starts_with("m="));
+    let kept = sections.flat_map(|section| {
+        let without = here(section);
+        let keep = move |line: &&&str| !(without && is_send_time(line));
+        section.iter().filter(keep)
+    });
+    kept.flat_map(|line| [*line, "\r\n"]).collect()
+}
+
+/// The answer that takes them nevertheless, as the offer has them: clients offer for what they publish
+/// later only what was taken before of any section.
+fn with_send_times(answer: &str, offer: &str) -> String {
+    let time = offer.lines().find(|line| is_send_time(line));
+    let lines: Vec<&str> = answer.lines().collect();
+    let sections = lines.chunk_by(|_, next| !next.starts_with("m="));
+    let all = sections.flat_map(|section| {
+        let more = time.filter(|_| section.contains(&"a=sendonly"));
+        section.iter().copied().chain(more)
+    });
+    all.flat_map(|line| [line, "\r\n"]).collect()
+}
+
+fn is_send_time(line: &str) -> bool {
+    line.starts_with("a=extmap:") && line.ends_with("/abs-send-time")
 }
 
 /// An answer that has the client send lost Opus packets again (RFC 4585 section 4.2), on the

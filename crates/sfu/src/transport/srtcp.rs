@@ -1,9 +1,10 @@
-//! RTCP of an SSRC of our own, sealed as str0m seals its own (RFC 3711 section 3.4, RFC 7714 section 9).
+//! RTCP sealed with the connection's keys (RFC 3711 section 3.4, RFC 7714 section 9): of an SSRC of our own, and
+//! what str0m sealed already with something taken out.
 
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::crypto::{
-    AeadAes128Gcm, AeadAes128GcmCipher, AeadAes256Gcm, AeadAes256GcmCipher, Aes128CmSha1_80,
-    Aes128CmSha1_80Cipher, SrtpProvider,
+    AeadAes128Gcm, AeadAes128GcmCipher, AeadAes256GcmCipher, Aes128CmSha1_80,
+    Aes128CmSha1_80Cipher, CryptoError, SrtpProvider,
 };
 
 use super::keying::Keying;
@@ -18,6 +19,8 @@ const SALT: u8 = 5;
 const CLEAR: usize = 8;
 /// The packet is encrypted.
 const ENCRYPTED: u32 = 1 << 31;
+/// The index, and that the packet is encrypted.
+const TAIL: usize = 4;
 /// What the cipher in counter mode writes beyond its end.
 const BEYOND: usize = 15;
 
@@ -28,13 +31,23 @@ pub(crate) struct Sealer {
 }
 
 enum Cipher {
+    /// What it encrypts twice is as it was.
     CounterMode {
         salt: [u8; 14],
         authentication: [u8; 20],
         cipher: Box<dyn Aes128CmSha1_80Cipher>,
     },
-    Gcm128([u8; 12], Box<dyn AeadAes128GcmCipher>),
-    Gcm256([u8; 12], Box<dyn AeadAes256GcmCipher>),
+    Gcm {
+        salt: [u8; 12],
+        seals: Gcm,
+        opens: Gcm,
+    },
+}
+
+/// By the length of their key (bytes * 8).
+enum Gcm {
+    Key128(Box<dyn AeadAes128GcmCipher>),
+    Key256(Box<dyn AeadAes256GcmCipher>),
 }
 
 impl Sealer {
@@ -54,14 +67,22 @@ impl Sealer {
             SrtpProfile::AEAD_AES_128_GCM => {
                 let master = Master::<16, 12>::new(keying)?;
                 let key = master.derive(srtp, ENCRYPTION);
-                let cipher = srtp.aead_aes_128_gcm().create_cipher(key, true);
-                Cipher::Gcm128(master.derive(srtp, SALT), cipher)
+                let gcm = |seals| srtp.aead_aes_128_gcm().create_cipher(key, seals);
+                Cipher::Gcm {
+                    salt: master.derive(srtp, SALT),
+                    seals: Gcm::Key128(gcm(true)),
+                    opens: Gcm::Key128(gcm(false)),
+                }
             }
             SrtpProfile::AEAD_AES_256_GCM => {
                 let master = Master::<32, 12>::new(keying)?;
                 let key = master.derive(srtp, ENCRYPTION);
-                let cipher = srtp.aead_aes_256_gcm().create_cipher(key, true);
-                Cipher::Gcm256(master.derive(srtp, SALT), cipher)
+                let gcm = |seals| srtp.aead_aes_256_gcm().create_cipher(key, seals);
+                Cipher::Gcm {
+                    salt: master.derive(srtp, SALT),
+                    seals: Gcm::Key256(gcm(true)),
+                    opens: Gcm::Key256(gcm(false)),
+                }
             }
             _ => return None,
         };
@@ -70,14 +91,34 @@ impl Sealer {
 
     /// Seal a packet that begins with an RTCP header and its SSRC. None: it is none, or can't be.
     pub(crate) fn seal(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        let (clear, secret) = packet.split_at_checked(CLEAR)?;
-        let ssrc = u32::from_be_bytes(*clear.last_chunk()?);
         let index = self.index;
         self.index = (index + 1) % ENCRYPTED;
+        self.cipher.seal(index, packet)
+    }
+
+    /// What this side sealed, whoever did it, with what `kept` leaves of it (None: all). It takes the other's place:
+    /// of the two only one may be sent. None: it stays as it was, or can't be opened.
+    pub(crate) fn reseal(
+        &mut self,
+        sealed: &[u8],
+        kept: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
+        let (index, packet) = self.cipher.open(sealed)?;
+        let kept = kept(&packet)?;
+        match kept.is_empty() {
+            true => Some(kept),
+            false => self.cipher.seal(index, &kept),
+        }
+    }
+}
+
+impl Cipher {
+    fn seal(&mut self, index: u32, packet: &[u8]) -> Option<Vec<u8>> {
+        let (clear, secret) = packet.split_at_checked(CLEAR)?;
+        let ssrc = u32::from_be_bytes(*clear.last_chunk()?);
         let tail = (ENCRYPTED | index).to_be_bytes();
         let mut sealed = clear.to_vec();
-        let associated = || [clear, &tail].concat();
-        match &mut self.cipher {
+        match self {
             Cipher::CounterMode {
                 salt,
                 authentication,
@@ -92,22 +133,83 @@ impl Sealer {
                 let tag = hmac.sha1_hmac(authentication, &[&sealed]);
                 sealed.extend(&tag[..Aes128CmSha1_80::HMAC_TAG_LEN]);
             }
-            Cipher::Gcm128(salt, cipher) => {
+            Cipher::Gcm { salt, seals, .. } => {
                 let iv = AeadAes128Gcm::rtcp_iv(*salt, ssrc, index);
                 sealed.resize(packet.len() + AeadAes128Gcm::TAG_LEN, 0);
+                let associated = [clear, &tail].concat();
                 let output = &mut sealed[CLEAR..];
-                cipher.encrypt(&iv, &associated(), secret, output).ok()?;
-                sealed.extend(tail);
-            }
-            Cipher::Gcm256(salt, cipher) => {
-                let iv = AeadAes256Gcm::rtcp_iv(*salt, ssrc, index);
-                sealed.resize(packet.len() + AeadAes256Gcm::TAG_LEN, 0);
-                let output = &mut sealed[CLEAR..];
-                cipher.encrypt(&iv, &associated(), secret, output).ok()?;
+                seals.encrypt(&iv, &associated, secret, output).ok()?;
                 sealed.extend(tail);
             }
         }
         Some(sealed)
+    }
+
+    /// The index and the packet. None: it is none of ours, or not as it was.
+    fn open(&mut self, sealed: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let (clear, rest) = sealed.split_at_checked(CLEAR)?;
+        let ssrc = u32::from_be_bytes(*clear.last_chunk()?);
+        let after = match self {
+            Cipher::CounterMode { .. } => TAIL + Aes128CmSha1_80::HMAC_TAG_LEN,
+            Cipher::Gcm { .. } => TAIL,
+        };
+        let (secret, after) = rest.split_at_checked(rest.len().checked_sub(after)?)?;
+        let (tail, tag) = after.split_at_checked(TAIL)?;
+        let index = u32::from_be_bytes(*tail.first_chunk()?) & !ENCRYPTED;
+        let mut packet = clear.to_vec();
+        packet.resize(CLEAR + secret.len() + BEYOND, 0);
+        let output = &mut packet[CLEAR..];
+        let many = match self {
+            Cipher::CounterMode {
+                salt,
+                authentication,
+                cipher,
+            } => {
+                let hmac = crypto().sha1_hmac_provider;
+                let expected = hmac.sha1_hmac(authentication, &[clear, secret, tail]);
+                if !expected.starts_with(tag) {
+                    return None;
+                }
+                let iv = Aes128CmSha1_80::rtp_iv(*salt, ssrc, index.into());
+                cipher.encrypt(&iv, secret, output).ok()?;
+                secret.len()
+            }
+            Cipher::Gcm { .. } if secret.len() < AeadAes128Gcm::TAG_LEN => return None,
+            Cipher::Gcm { salt, opens, .. } => {
+                let iv = AeadAes128Gcm::rtcp_iv(*salt, ssrc, index);
+                opens.decrypt(&iv, &[clear, tail], secret, output).ok()?
+            }
+        };
+        packet.truncate(CLEAR + many);
+        Some((index, packet))
+    }
+}
+
+impl Gcm {
+    fn encrypt(
+        &mut self,
+        iv: &[u8; 12],
+        associated: &[u8],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<(), CryptoError> {
+        match self {
+            Self::Key128(cipher) => cipher.encrypt(iv, associated, input, output),
+            Self::Key256(cipher) => cipher.encrypt(iv, associated, input, output),
+        }
+    }
+
+    fn decrypt(
+        &mut self,
+        iv: &[u8; 12],
+        associated: &[&[u8]],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        match self {
+            Self::Key128(cipher) => cipher.decrypt(iv, associated, input, output),
+            Self::Key256(cipher) => cipher.decrypt(iv, associated, input, output),
+        }
     }
 }
 
@@ -178,64 +280,6 @@ mod tests {
         assert_eq!(authentication.to_vec(), hex(expected));
     }
 
-    /// As its receiver does: the clear header, what is encrypted, the index and the tag.
-    fn open(sealer: &Sealer, sealed: &[u8]) -> Option<Vec<u8>> {
-        let tag_first = !matches!(sealer.cipher, Cipher::CounterMode { .. });
-        let ssrc = u32::from_be_bytes(*sealed[4..].first_chunk()?);
-        let end = sealed.len() - if tag_first { 4 } else { 14 };
-        let index = u32::from_be_bytes(*sealed[end..].first_chunk()?) ^ ENCRYPTED;
-        let associated = [&sealed[..8], &sealed[end..end + 4]].concat();
-        let srtp = crypto().srtp_provider;
-        let secret = &sealed[8..end];
-        let mut clear = vec![0; secret.len() + BEYOND];
-        let many = match &sealer.cipher {
-            Cipher::CounterMode { salt, .. } => {
-                let (key, authentication) = (counter_key(), authentication_key());
-                let hmac = crypto().sha1_hmac_provider;
-                let tag = hmac.sha1_hmac(&authentication, &[&sealed[..end + 4]]);
-                if tag[..10] != sealed[end + 4..] {
-                    return None;
-                }
-                let iv = Aes128CmSha1_80::rtp_iv(*salt, ssrc, index.into());
-                let mut cipher = srtp.aes_128_cm_sha1_80().create_cipher(key, false);
-                cipher.decrypt(&iv, secret, &mut clear).ok()?;
-                secret.len()
-            }
-            Cipher::Gcm128(salt, _) => {
-                let key = Master::<16, 12>::new(&keying(SrtpProfile::AEAD_AES_128_GCM))?;
-                let key = key.derive(srtp, ENCRYPTION);
-                let iv = AeadAes128Gcm::rtcp_iv(*salt, ssrc, index);
-                let mut cipher = srtp.aead_aes_128_gcm().create_cipher(key, false);
-                cipher
-                    .decrypt(&iv, &[&associated], secret, &mut clear)
-                    .ok()?
-            }
-            Cipher::Gcm256(salt, _) => {
-                let key = Master::<32, 12>::new(&keying(SrtpProfile::AEAD_AES_256_GCM))?;
-                let key = key.derive(srtp, ENCRYPTION);
-                let iv = AeadAes256Gcm::rtcp_iv(*salt, ssrc, index);
-                let mut cipher = srtp.aead_aes_256_gcm().create_cipher(key, false);
-                cipher
-                    .decrypt(&iv, &[&associated], secret, &mut clear)
-                    .ok()?
-            }
-        };
-        clear.truncate(many);
-        Some([&sealed[..8], &clear].concat())
-    }
-
-    fn counter_key() -> [u8; 16] {
-        let master = Master::<16, 14>::new(&keying(SrtpProfile::AES128_CM_SHA1_80));
-        master.unwrap().derive(crypto().srtp_provider, ENCRYPTION)
-    }
-
-    fn authentication_key() -> [u8; 20] {
-        let master = Master::<16, 14>::new(&keying(SrtpProfile::AES128_CM_SHA1_80));
-        master
-            .unwrap()
-            .derive(crypto().srtp_provider, AUTHENTICATION)
-    }
-
     fn keying(profile: SrtpProfile) -> Keying {
         let bytes = match profile {
             SrtpProfile::AES128_CM_SHA1_80 => 60,
@@ -249,25 +293,50 @@ mod tests {
         }
     }
 
+    const PROFILES: [SrtpProfile; 3] = [
+        SrtpProfile::AES128_CM_SHA1_80,
+        SrtpProfile::AEAD_AES_128_GCM,
+        SrtpProfile::AEAD_AES_256_GCM,
+    ];
+
     #[test]
-    fn what_is_sealed_can_be_opened_once_and_as_it_is() {
-        for profile in [
-            SrtpProfile::AES128_CM_SHA1_80,
-            SrtpProfile::AEAD_AES_128_GCM,
-            SrtpProfile::AEAD_AES_256_GCM,
-        ] {
+    fn what_is_sealed_can_be_opened_as_it_is() {
+        for profile in PROFILES {
             let mut sealer = Sealer::new(&keying(profile)).unwrap();
             let mut seen = std::collections::BTreeSet::new();
-            for bytes in (20..200).step_by(4) {
+            for (index, bytes) in (20..200).step_by(4).enumerate() {
                 let packet: Vec<u8> = (0..bytes).map(|n| n as u8 ^ 0x8f).collect();
                 let mut sealed = sealer.seal(&packet).unwrap();
                 assert!(seen.insert(sealed.clone()));
-                assert_eq!(open(&sealer, &sealed).as_ref(), Some(&packet));
-                let place = bytes / 2;
-                sealed[place] ^= 1;
-                assert_eq!(open(&sealer, &sealed), None, "{profile:?}");
+                assert!(!sealed.windows(8).any(|part| part == &packet[8..16]));
+                let opened = sealer.cipher.open(&sealed);
+                assert_eq!(opened, Some((index as u32, packet)));
+                for place in [3, bytes / 2, sealed.len() - 1] {
+                    sealed[place] ^= 1;
+                    assert_eq!(sealer.cipher.open(&sealed), None, "{profile:?}");
+                    sealed[place] ^= 1;
+                }
             }
             assert_eq!(sealer.seal(&[0x8f, 205, 0, 1]), None);
+            for bytes in 0..30 {
+                assert_eq!(sealer.cipher.open(&vec![0x80; bytes]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_anew_keeps_its_number() {
+        for profile in PROFILES {
+            let [mut str0m, mut ours] = [(); 2].map(|()| Sealer::new(&keying(profile)).unwrap());
+            let packet: Vec<u8> = (0..60).collect();
+            for number in 0..3 {
+                let sealed = str0m.seal(&packet).unwrap();
+                assert_eq!(ours.reseal(&sealed, |_| None), None);
+                assert_eq!(ours.reseal(&sealed, |_| Some(vec![])), Some(vec![]));
+                let anew = ours.reseal(&sealed, |all| Some(all[20..].to_vec()));
+                let opened = str0m.cipher.open(&anew.unwrap());
+                assert_eq!(opened, Some((number, packet[20..].to_vec())));
+            }
         }
     }
 

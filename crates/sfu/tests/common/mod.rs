@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use sfu::{
     Config, Figures, Input, Kind, Layer, Output, ParticipantInfo, Protocol, Sfu, Side, TrackInfo,
 };
+use str0m::bwe::BweKind;
 use str0m::change::SdpAnswer;
 use str0m::media::{
     Direction, KeyframeRequest, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer,
@@ -48,6 +49,8 @@ pub struct Client {
     pub answer: String,
     /// Asked for again of what it sent.
     pub nacks: u64,
+    /// What it may send by its own estimate, if it makes one.
+    pub estimate: Option<u64>,
     /// Sequence numbers of that, if it is configured to tell raw packets.
     pub asked: Vec<u16>,
     sent: Vec<Datagram>,
@@ -252,6 +255,7 @@ impl World {
             channels: vec![],
             answer: String::new(),
             nacks: 0,
+            estimate: None,
             asked: vec![],
             sent: vec![],
             heard: HashSet::new(),
@@ -567,6 +571,9 @@ fn drain(client: &mut Client) {
                     if let RawPacket::RtcpRx(Rtcp::Nack(nack)) = *raw {
                         client.asked.extend(named(&nack));
                     }
+                }
+                Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                    client.estimate = Some(estimate.as_u64());
                 }
                 Event::MediaEgressStats(s) => client.nacks = client.nacks.max(s.nacks),
                 Event::ChannelData(d) => client.messages.push(d.data),

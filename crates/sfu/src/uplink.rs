@@ -24,7 +24,7 @@ const MAX_STREAMS: usize = 32;
 /// A report of as many packets fits a datagram.
 const MAX_PART: usize = 400;
 /// What was lost by chance is not asked for any more. libwebrtc takes no report that is a second older than others.
-const OVER: Duration = Duration::from_millis(800);
+const OVER: Duration = Duration::from_millis(600);
 /// A queue is long for once or twice this time after a packet waited in it.
 const QUEUE_OVER: Duration = Duration::from_millis(100);
 /// A hole of more packets, or one that lasted longer, is an outage and no chance.
@@ -634,10 +634,10 @@ mod tests {
             come(&mut uplink, 9, 95);
             let parts = [(6, vec![Some(110)]), (9, vec![Some(115)])];
             assert_eq!(told(&mut uplink, 120), parts);
-            assert_eq!(told(&mut uplink, 800), []);
+            assert_eq!(told(&mut uplink, 600), []);
             // What did not come in time is said to have come when those after it did.
             let parts = [(2, vec![Some(60), Some(61), Some(60), Some(70)])];
-            assert_eq!(told(&mut uplink, 880), parts);
+            assert_eq!(told(&mut uplink, 680), parts);
             assert_eq!(told(&mut uplink, 2_000), []);
         }
     }

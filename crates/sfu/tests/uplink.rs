@@ -168,6 +168,6 @@ fn a_line_that_drops_without_a_queue_is_not_overfilled_for_long() {
         publisher.run(40);
         let over = publisher.seconds.iter().filter(|bits| **bits > 800_000);
         let over = over.count();
-        assert!(over <= 10, "{over} of {:?}", publisher.seconds);
+        assert!(over <= 10, "{queue} ms: {over} of {:?}", publisher.seconds);
     }
 }

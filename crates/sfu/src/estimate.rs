@@ -719,6 +719,7 @@ mod tests {
     #![allow(clippy::disallowed_methods)]
 
     use super::*;
+    use crate::chance::Chance;
 
     /// A sender through a link with a queue, of which the estimator hears 20 times a second.
     struct Link {
@@ -728,10 +729,7 @@ mod tests {
         rng: fastrand::Rng,
         rate: f64,
         queue: f64,
-        loss: f64,
-        /// Packets lost in a row, on average; and whether the last one was.
-        run: f64,
-        losing: bool,
+        chance: Chance,
         /// All but one packet in eight are sent twice, 12 ms apart.
         copied: bool,
         free: f64,
@@ -751,9 +749,7 @@ mod tests {
                 rng: fastrand::Rng::with_seed(1),
                 rate,
                 queue: 0.3,
-                loss: 0.0,
-                run: 0.0,
-                losing: false,
+                chance: Chance::default(),
                 copied: false,
                 free: 0.0,
                 way: 0.02,
@@ -797,8 +793,8 @@ mod tests {
             }
             let starts = self.free.max(at);
             let spilt = starts - at > self.queue;
-            let first = spilt || self.loses();
-            let lost = first && (!copied || self.loses());
+            let first = spilt || self.chance.loses(&mut self.rng);
+            let lost = first && (!copied || self.chance.loses(&mut self.rng));
             if !spilt {
                 self.free = starts + 8e3 / self.rate;
             }
@@ -810,17 +806,6 @@ mod tests {
             self.number += 1;
         }
 
-        /// By chance, or in runs (Gilbert's model).
-        fn loses(&mut self) -> bool {
-            let chance = match (self.run > 0.0, self.losing) {
-                (false, _) => self.loss,
-                (true, true) => 1.0 - 1.0 / self.run,
-                (true, false) => self.loss / (1.0 - self.loss) / self.run,
-            };
-            self.losing = self.rng.f64() < chance;
-            self.losing
-        }
-
         fn report(&mut self) {
             let arrivals = std::mem::take(&mut self.arrivals);
             self.estimator.feedback(self.now, arrivals.into_iter());
@@ -830,7 +815,7 @@ mod tests {
     #[test]
     fn what_is_sent_several_times_says_nothing_of_loss_or_delay() {
         let mut link = Link::new(20e6);
-        link.loss = 0.5;
+        link.chance.loss = 0.5;
         let once = |link: &mut Link| {
             link.send(1e6, 0.5);
             link.estimator.loss()
@@ -860,7 +845,7 @@ mod tests {
             (0.2, 8.0, true),
         ] {
             let mut link = Link::new(20e6);
-            (link.loss, link.run) = (loss, run);
+            (link.chance.loss, link.chance.run) = (loss, run);
             let mut found = 0;
             for _ in 0..40 {
                 link.send(4e5, 1.0);
@@ -878,16 +863,16 @@ mod tests {
     fn a_network_that_was_gone_for_a_while_is_not_one_that_loses_much() {
         let mut link = Link::new(20e6);
         link.send(1e6, 5.0);
-        link.loss = 1.0;
+        link.chance.loss = 1.0;
         link.send(1e6, 3.0);
-        link.loss = 0.0;
+        link.chance.loss = 0.0;
         link.send(1e6, 0.2);
         let usable = link.estimator.usable();
         assert!(usable >= 2_700_000, "{usable}");
         // Half a second may be chance.
-        link.loss = 1.0;
+        link.chance.loss = 1.0;
         link.send(1e6, 0.5);
-        link.loss = 0.0;
+        link.chance.loss = 0.0;
         link.send(1e6, 0.1);
         assert!(link.estimator.loss() > 0.3);
     }
@@ -896,7 +881,7 @@ mod tests {
     fn loss_by_chance_is_no_congestion() {
         for loss in [0.1, 0.3, 0.5] {
             let mut link = Link::new(20e6);
-            link.loss = loss;
+            link.chance.loss = loss;
             link.send(1.5e6, 20.0);
             let (rate, found) = (link.estimator.rate, link.estimator.loss());
             assert!(rate >= INITIAL, "{loss}: {rate}");
@@ -910,7 +895,7 @@ mod tests {
     fn a_full_link_is_found_within_half_a_second() {
         for loss in [0.0, 0.1] {
             let mut link = Link::new(300e3);
-            link.loss = loss;
+            link.chance.loss = loss;
             link.send(1.5e6, 0.5);
             let rate = link.estimator.rate;
             assert!((150e3..330e3).contains(&rate), "{loss}: {rate}");
@@ -1004,7 +989,7 @@ mod tests {
         for (loss, run) in [(0.0, 0.0), (0.02, 0.0), (0.08, 4.0)] {
             let mut link = Link::new(8e6);
             link.show(1e6, 3.0);
-            (link.loss, link.run) = (loss, run);
+            (link.chance.loss, link.chance.run) = (loss, run);
             link.way += 0.07;
             for _ in 0..30 {
                 link.show(1e6_f64.min(link.estimator.rate), 0.1);

@@ -8,6 +8,8 @@ mod addresses;
 mod backlog;
 mod base;
 mod calls;
+#[cfg(test)]
+mod chance;
 mod choosing;
 mod codec;
 mod copies;

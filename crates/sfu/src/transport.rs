@@ -26,7 +26,6 @@ use crate::codec::PayloadTypes;
 use crate::copies::Copies;
 use crate::estimate::Estimator;
 use crate::figures::Gauge;
-
 use crate::pace::{Left, Pace};
 use crate::redundancy::Lost;
 use crate::reorder::Reorder;

@@ -339,6 +339,7 @@ mod tests {
     #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
     use super::*;
+    use crate::chance::Chance;
 
     /// A client and its way up. The clients' clock turns once a test lasts long enough.
     struct Way {
@@ -347,10 +348,7 @@ mod tests {
         uplink: Uplink,
         rng: fastrand::Rng,
         number: u64,
-        loss: f64,
-        /// Packets lost in a row, on average; and whether the last one was.
-        run: f64,
-        losing: bool,
+        chance: Chance,
         /// Packets a second that are let through, and how many of them may wait.
         narrow: Option<(f64, f64)>,
         free: f64,
@@ -382,9 +380,7 @@ mod tests {
                 uplink: Uplink::default(),
                 rng: fastrand::Rng::with_seed(3),
                 number: FIRST,
-                loss,
-                run: 0.0,
-                losing: false,
+                chance: Chance::of(loss),
                 narrow: None,
                 free: 0.0,
                 again: VecDeque::new(),
@@ -392,16 +388,6 @@ mod tests {
                 said: vec![],
                 counted: 0,
             }
-        }
-
-        fn loses(&mut self) -> bool {
-            let chance = match (self.run > 0.0, self.losing) {
-                (false, _) => self.loss,
-                (true, true) => 1.0 - 1.0 / self.run,
-                (true, false) => self.loss / (1.0 - self.loss) / self.run,
-            };
-            self.losing = self.rng.f64() < chance;
-            self.losing
         }
 
         fn at(&self) -> f64 {
@@ -439,7 +425,7 @@ mod tests {
                     self.free = self.free.max(at) + 1.0 / rate;
                 }
             }
-            let lost = spilt || self.loses();
+            let lost = spilt || self.chance.loses(&mut self.rng);
             self.came.push(!lost);
             self.said.push(Said::default());
             if lost {
@@ -510,7 +496,7 @@ mod tests {
     fn what_is_lost_by_chance_is_not_told_at_any_rate() {
         for (loss, run) in [(0.05, 0.0), (0.3, 0.0), (0.5, 0.0), (0.1, 3.0), (0.2, 4.0)] {
             let mut way = Way::new(loss);
-            way.run = run;
+            way.chance.run = run;
             for second in 0..90 {
                 let rate = [60.0, 90.0, 200.0, 300.0, 250.0][second % 5];
                 way.send(rate, 1.0);
@@ -528,7 +514,7 @@ mod tests {
             way.rng = fastrand::Rng::with_seed(seed);
             way.send(120.0, 3.0);
             way.send(180.0, 5.0);
-            way.loss = 0.3;
+            way.chance.loss = 0.3;
             // A keyframe is asked for.
             for tenth in 0..100 {
                 way.send(if tenth % 20 == 3 { 400.0 } else { 200.0 }, 0.1);
@@ -576,10 +562,10 @@ mod tests {
     fn an_outage_is_no_chance_and_not_told() {
         let mut way = Way::new(0.0);
         way.send(200.0, 3.0);
-        way.loss = 1.0;
+        way.chance.loss = 1.0;
         let from = way.said.len();
         way.send(200.0, 1.0);
-        way.loss = 0.0;
+        way.chance.loss = 0.0;
         way.again.clear();
         way.send(200.0, 3.0);
         assert!(

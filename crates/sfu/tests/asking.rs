@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::{Part, World, publish, subscribe};
+use common::{Part, World, publish, subscribe, vp8};
 use sfu::Kind;
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind};
@@ -35,10 +35,7 @@ fn asked(loss: f32) -> BTreeMap<u16, u32> {
         let keyframe = picture == 0 || !std::mem::take(requests).is_empty();
         for n in 0..6 {
             sequence += 1;
-            let mut payload = vec![0x01; 1_000];
-            // The descriptor tells where a picture begins, its first byte what it is (RFC 7741).
-            payload[0] = if n == 0 { 0x10 } else { 0x00 };
-            payload[1] = u8::from(!keyframe);
+            let payload = vp8(1_000, n == 0, keyframe);
             let part = Part {
                 sequence,
                 timestamp: picture * 4_500,

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Part, World, publish};
+use common::{Part, World, publish, vp8};
 use netem::Weather;
 use sfu::Kind;
 use str0m::bwe::Bitrate;
@@ -94,10 +94,7 @@ impl Publisher {
         let keyframe = self.frame == 1 || !std::mem::take(requests).is_empty();
         for n in 0..packets {
             self.sequence += 1;
-            let mut payload = vec![0x01; bytes / packets];
-            // The descriptor tells where a picture begins, its first byte what it is (RFC 7741).
-            payload[0] = if n == 0 { 0x10 } else { 0x00 };
-            payload[1] = u8::from(!keyframe);
+            let payload = vp8(bytes / packets, n == 0, keyframe);
             let part = Part {
                 sequence: self.sequence,
                 timestamp: self.frame * 4_500,

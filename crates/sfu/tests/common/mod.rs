@@ -552,6 +552,14 @@ fn is_rtcp(bytes: &[u8]) -> bool {
     matches!(bytes, [first, kind, ..] if first >> 6 == 2 && (64..96).contains(&(kind & 0x7f)))
 }
 
+/// A packet's worth of a VP8 picture: the descriptor tells where one begins, the byte after it what it is (RFC 7741).
+pub fn vp8(bytes: usize, begins: bool, keyframe: bool) -> Vec<u8> {
+    let mut payload = vec![0x01; bytes];
+    payload[0] = if begins { 0x10 } else { 0x00 };
+    payload[1] = u8::from(!keyframe);
+    payload
+}
+
 type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
 
 fn drain(client: &mut Client) {

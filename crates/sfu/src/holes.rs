@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::lacking::Lack;
+use crate::uplink::{LONG_OVER, OVER};
+
 /// Packets that are waited for at most; past it the oldest are forgotten.
 const MAX_MISSING: usize = 256;
 /// str0m takes nothing that is further behind the newest than this, sent again or not.
@@ -11,11 +14,9 @@ const WINDOW: u64 = 100;
 /// str0m asks for a packet so many times, a round trip and a little more apart, or this long where
 /// it knows none.
 const REQUESTS: u32 = 5;
-/// Where much is lost it is asked for so many times more, by us: of half lost 1.6 % of the packets are
-/// lost with all that str0m has sent again, so that every sixth of a large picture's frames broke. libwebrtc
-/// sends nothing again within what it takes for a round trip, which varies: these are further apart.
-const MORE: u32 = 8;
-const FURTHER: f64 = 1.5;
+/// Shares of what is sent that are lost.
+const MUCH_LOST: f32 = 0.2;
+const MOST_LOST: f32 = 0.25;
 const MARGIN: Duration = Duration::from_millis(5);
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 
@@ -24,8 +25,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(100);
 pub(crate) struct WayUp {
     /// As str0m knows it.
     pub(crate) round_trip: Option<Duration>,
-    /// What str0m asks for in vain is worth asking for again.
-    pub(crate) lossy: bool,
+    /// The share of what is sent that is lost.
+    pub(crate) lost: f32,
 }
 
 /// See the module.
@@ -40,8 +41,6 @@ pub(crate) struct Holes {
 struct Missing {
     sequence: u64,
     since: Instant,
-    /// By us.
-    asked: u32,
 }
 
 impl Holes {
@@ -54,7 +53,6 @@ impl Holes {
                 .extend((first..sequence).map(|sequence| Missing {
                     sequence,
                     since: now,
-                    asked: 0,
                 }));
             let excess = self.missing.len().saturating_sub(MAX_MISSING);
             self.missing.drain(..excess);
@@ -75,27 +73,22 @@ impl Holes {
         self.missing.is_empty()
     }
 
-    /// What str0m has asked for to no end, and is to be asked for now.
-    pub(crate) fn ask(&mut self, now: Instant, way: WayUp) -> Vec<u64> {
+    /// What is worth asking for where str0m's requests are not enough.
+    pub(crate) fn lacks(&self, now: Instant, way: WayUp) -> Vec<Lack> {
         let newest = self.newest.unwrap_or(0);
-        let due = |m: &&mut Missing| {
-            let after = way.until(m.asked);
-            newest - m.sequence <= WINDOW
-                && m.asked < way.more()
-                && now.saturating_duration_since(m.since) >= after
+        let worth = |m: &&Missing| way.lossy() && newest - m.sequence <= WINDOW;
+        let lack = |m: &Missing| Lack {
+            sequence: m.sequence,
+            until: m.since + way.over(),
         };
-        let due = self.missing.iter_mut().filter(due);
-        due.map(|m| {
-            m.asked += 1;
-            m.sequence
-        })
-        .collect()
+        let lacks = self.missing.iter().filter(worth).map(lack);
+        lacks.filter(|lack| now < lack.until).collect()
     }
 
     /// Whether something will not come any more.
     pub(crate) fn given_up(&self, now: Instant, way: WayUp) -> bool {
         let passed = |sequence| self.newest.is_some_and(|newest| newest - sequence > WINDOW);
-        let waits = way.until(way.more());
+        let waits = way.waits();
         self.missing
             .front()
             .is_some_and(|m| passed(m.sequence) || now.saturating_duration_since(m.since) > waits)
@@ -103,16 +96,27 @@ impl Holes {
 }
 
 impl WayUp {
-    /// From when a packet is missing until so many requests of ours have had their time.
-    fn until(&self, asked: u32) -> Duration {
-        let round_trip = self.round_trip.unwrap_or(ROUND_TRIP);
-        let further = round_trip.mul_f64(FURTHER) + MARGIN;
-        REQUESTS * (round_trip + MARGIN) + asked * further
+    /// So much is lost that what str0m asks for is not enough.
+    pub(crate) fn lossy(&self) -> bool {
+        self.lost >= MUCH_LOST
     }
 
-    /// Requests of ours for a packet.
-    fn more(&self) -> u32 {
-        if self.lossy { MORE } else { 0 }
+    /// The client is told that a packet lost by chance came after so long, and asked for it so long.
+    pub(crate) fn over(&self) -> Duration {
+        match self.lost >= MOST_LOST {
+            true => LONG_OVER,
+            false => OVER,
+        }
+    }
+
+    /// From when a packet is missing until it will not come any more.
+    fn waits(&self) -> Duration {
+        let round_trip = self.round_trip.unwrap_or(ROUND_TRIP);
+        let told = self.over() + round_trip;
+        match self.lossy() {
+            true => told,
+            false => told.min(REQUESTS * (round_trip + MARGIN)),
+        }
     }
 }
 
@@ -125,13 +129,13 @@ mod tests {
     const WHILE: Duration = Duration::from_millis(525);
     const UNKNOWN: WayUp = WayUp {
         round_trip: None,
-        lossy: false,
+        lost: 0.0,
     };
 
     fn of(round_trip: Duration) -> WayUp {
         WayUp {
             round_trip: Some(round_trip),
-            lossy: false,
+            lost: 0.0,
         }
     }
 
@@ -157,35 +161,28 @@ mod tests {
     }
 
     #[test]
-    fn where_much_is_lost_it_is_asked_for_longer() {
+    fn where_much_is_lost_it_is_asked_for_until_its_client_is_told_that_it_came() {
         let now = Instant::now();
         let ms = Duration::from_millis;
         let mut found = holes(now, &[7, 9]);
         found.take(now + ms(1), 11, false);
         let near = of(ms(35));
-        let lossy = WayUp {
-            lossy: true,
-            ..near
-        };
-        let mut asked = vec![];
-        for at in 0..700 {
-            assert!(found.ask(now + ms(at), near).is_empty());
-            for sequence in found.ask(now + ms(at), lossy) {
-                asked.push((at, sequence));
-            }
-            if at == 250 {
-                found.take(now + ms(at), 8, false);
-            }
-            let first = if at < 250 { 0 } else { 1 };
-            assert_eq!(found.given_up(now + ms(at), near), at > 200 + first);
-            assert_eq!(found.given_up(now + ms(at), lossy), at > 660 + first);
+        let lossy = WayUp { lost: 0.2, ..near };
+        assert_eq!(found.lacks(now, near), []);
+        let [eight, ten] = [(8, 600), (10, 601)].map(|(sequence, until)| Lack {
+            sequence,
+            until: now + ms(until),
+        });
+        assert_eq!(found.lacks(now + ms(599), lossy), [eight, ten]);
+        assert_eq!(found.lacks(now + ms(600), lossy), [ten]);
+        assert_eq!(found.lacks(now + ms(601), lossy), []);
+        for at in 0..800 {
+            assert_eq!(found.given_up(now + ms(at), near), at > 200);
+            assert_eq!(found.given_up(now + ms(at), lossy), at > 635);
         }
-        let of_10 = [201, 259, 316, 374, 431, 489, 546, 604].map(|at| (at, 10));
-        let expected = [&[(200, 8)], &of_10[..]].concat();
-        assert_eq!(asked, expected);
-        found.take(now + ms(700), 200, false);
-        let passed = found.ask(now + ms(1_000), lossy);
-        assert_eq!(passed.first(), Some(&100), "none before is taken");
+        found.take(now + ms(300), 110, false);
+        let passed = found.lacks(now + ms(300), lossy);
+        assert_eq!(passed.first(), Some(&ten), "eight is not taken any more");
     }
 
     #[test]

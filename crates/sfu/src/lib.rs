@@ -27,6 +27,8 @@ mod holes;
 mod ids;
 mod interface;
 mod keyframe;
+mod lacking;
+mod late;
 mod layering;
 mod levels;
 mod loudest;

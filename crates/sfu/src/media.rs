@@ -12,6 +12,7 @@ use crate::interface::Output;
 use crate::layering::{LayerId, View};
 use crate::redundancy::Voice;
 use crate::sfu::{Sfu, TransportKey};
+use crate::stream::Stream;
 use crate::track::{Asked, Subscription, Track, TrackKey};
 use crate::transport::{Mid, Transport};
 use crate::values::{Kind, Side};
@@ -70,7 +71,7 @@ impl Sfu {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if !stream.misses(now, packet) {
+        if !stream.misses(now, packet) && !packet.keyframe {
             return;
         }
         let Some(track) = self.tracks.get(&stream.track) else {
@@ -81,15 +82,14 @@ impl Sfu {
         let wanted = stream.exported || track.subscriptions.iter().any(seen);
         let at = publisher.and_then(|(id, side)| self.participants.get(&id)?.on(side));
         let way = at.map(Transport::way_up).unwrap_or_default();
-        let (broken, lacks) = (stream.is_broken(now, way), stream.ask(now, way));
+        let (broken, lacks) = (stream.is_broken(now, way), stream.lacks(now, way));
         if !wanted {
             return;
         }
-        if let Some(key) = publisher.filter(|_| !lacks.is_empty()) {
+        if let Some(key) = publisher.filter(|_| way.lossy()) {
             if let Some(transport) = self.transport(key) {
-                transport.ask_on(now, id, &lacks);
+                transport.lacks(now, id, lacks);
             }
-            self.count_many("packets_asked_on", lacks.len() as u64);
             self.touched(key);
         }
         if broken {
@@ -287,11 +287,15 @@ impl Sfu {
         };
         let to = (subscription.participant, subscription.side);
         let mid = subscription.mid;
+        let stream = subscription.forwarder.current();
+        let stream = stream.and_then(|id| self.streams.get(&id));
+        let keep_back = stream.map(Stream::keep_back).unwrap_or_default();
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {
             let voice = voice.map(|voice| (voice, p.losses.repetition()));
             let playout = p.playout;
             p.transport(to.1).is_some_and(|t| {
                 t.scene_playout = playout;
+                t.come_late(keep_back);
                 t.write(now, mid, packet, placed, voice, vp8)
             })
         });

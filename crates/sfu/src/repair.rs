@@ -51,11 +51,7 @@ impl Repeats {
             before |= last.is_some_and(|at| now < at + SAME);
             many += 1;
         }
-        let times = match loss {
-            loss if loss >= TWICE_MORE => 2,
-            loss if loss >= ONCE_MORE || (before && loss >= IF_ASKED_BEFORE) => 1,
-            _ => 0,
-        };
+        let times = more(loss, before);
         self.fill(now, rate as f64 / 8.0 * BUDGET);
         let cost = PACKET * f64::from(many);
         let times = times.min((self.budget / cost) as u32);
@@ -71,6 +67,19 @@ impl Repeats {
         };
         self.filled_at = Some(now);
         self.budget = (self.budget + filled).min(most);
+    }
+}
+
+/// How often a packet is sent for each request after the first, where this share is lost.
+pub(crate) fn sent_again(loss: f64) -> i32 {
+    1 + more(loss, true) as i32
+}
+
+fn more(loss: f64, before: bool) -> u32 {
+    match loss {
+        loss if loss >= TWICE_MORE => 2,
+        loss if loss >= ONCE_MORE || (before && loss >= IF_ASKED_BEFORE) => 1,
+        _ => 0,
     }
 }
 

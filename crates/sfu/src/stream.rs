@@ -6,6 +6,8 @@ use wire::MediaPacket;
 
 use crate::gop::Gop;
 use crate::holes::{Holes, WayUp};
+use crate::lacking::Lack;
+use crate::late::Late;
 use crate::layering::{Layering, View};
 use crate::rates::Rates;
 use crate::redundancy::Voice;
@@ -42,6 +44,8 @@ pub(crate) struct Stream {
     pub(crate) gop: Gop,
     /// What is missing of it, if it is a picture of a client of this worker.
     holes: Holes,
+    /// How late they come, if it is a picture.
+    late: Late,
     pub(crate) rates: Rates,
     layering: Layering,
     /// It misses something that will not come any more.
@@ -63,6 +67,7 @@ impl Stream {
             voice: Voice::default(),
             gop: Gop::default(),
             holes: Holes::default(),
+            late: Late::default(),
             rates: Rates::new(now),
             layering: Layering::default(),
             broken: false,
@@ -77,9 +82,17 @@ impl Stream {
     pub(crate) fn observe(&mut self, now: Instant, packet: &MediaPacket) -> View {
         self.last_packet = Some(now);
         let view = self.layering.read(packet);
+        if !packet.format.is_audio() {
+            self.late.came(now, packet.sequence);
+        }
         self.keep_pace(now, packet.timestamp);
         self.rates.observe(now, view.layer, packet.payload.len());
         view
+    }
+
+    /// So long who sees it is to keep its pictures back.
+    pub(crate) fn keep_back(&self) -> Duration {
+        self.late.keep_back()
     }
 
     /// Note what came of it on its way up. True: something of it is missing.
@@ -95,9 +108,9 @@ impl Stream {
         self.broken
     }
 
-    /// What it misses that its publisher is to be asked for now.
-    pub(crate) fn ask(&mut self, now: Instant, way: WayUp) -> Vec<u64> {
-        self.holes.ask(now, way)
+    /// What it misses that its publisher is to be asked for beside str0m's requests.
+    pub(crate) fn lacks(&self, now: Instant, way: WayUp) -> Vec<Lack> {
+        self.holes.lacks(now, way)
     }
 
     fn keep_pace(&mut self, now: Instant, timestamp: u32) {

@@ -26,6 +26,7 @@ use crate::codec::PayloadTypes;
 use crate::copies::Copies;
 use crate::estimate::Estimator;
 use crate::figures::Gauge;
+use crate::lacking::Lacking;
 use crate::pace::{Left, Pace};
 use crate::redundancy::Lost;
 use crate::reorder::Reorder;
@@ -181,6 +182,8 @@ pub(crate) struct Transport {
     received: bool,
     /// It has something to send and waits for its next `poll`.
     pub(crate) queued: bool,
+    /// So long it is to keep back what comes late from its publisher.
+    come_late: Option<Duration>,
     /// How long the scene lets pictures wait at the client, at least and at most.
     pub(crate) scene_playout: Option<(Duration, Duration)>,
     /// The client takes what publishers append to their pictures.
@@ -193,6 +196,7 @@ pub(crate) struct Transport {
     /// What str0m does not make: checks of ours, answers to the client's, requests for packets.
     own: Vec<Transmit>,
     requests: Twofold,
+    lacking: Lacking,
     /// Nothing reached the client for a while, and it is heard again.
     gone: bool,
     /// What just came from elsewhere: the client is there if it turns out to be its.
@@ -331,6 +335,7 @@ impl Transport {
             resending: false,
             received: false,
             queued: false,
+            come_late: None,
             scene_playout: None,
             packet_trailers: true,
             addresses: VecDeque::new(),
@@ -339,6 +344,7 @@ impl Transport {
             checks: Checks::default(),
             own: vec![],
             requests: Twofold::default(),
+            lacking: Lacking::default(),
             gone: false,
             knock: None,
             placed_at: now,
@@ -526,6 +532,7 @@ impl Transport {
         self.bindings.retain(|(_, _, s)| *s != stream);
         self.sources.clear();
         self.requests.forget(stream);
+        self.lacking.set(stream, vec![]);
         self.sounds.remove(&stream);
         self.told_sources.remove(&stream);
     }
@@ -638,6 +645,7 @@ impl Transport {
         self.pass_sound(now, happened);
         let round_trip = self.round_trip.unwrap_or_default();
         self.check(now, round_trip);
+        self.ask_on(now);
         transmits.append(&mut self.own);
         // Who tells nothing of what arrives may be silent for long.
         if let Some(place) = self.place.filter(|_| self.reported.is_some()) {
@@ -668,6 +676,7 @@ impl Transport {
             copies[1],
             sounds,
             doubt,
+            self.asks_at(now),
         ];
         self.deadline = self.due;
         if let Some(at) = soonest.into_iter().flatten().min() {

@@ -24,7 +24,9 @@ const MAX_STREAMS: usize = 32;
 /// A report of as many packets fits a datagram.
 const MAX_PART: usize = 400;
 /// What was lost by chance is not asked for any more. libwebrtc takes no report that is a second older than others.
-const OVER: Duration = Duration::from_millis(600);
+/// The longer one is for ways that lose a fourth and more: what a line that is slowly overfilled spills is less.
+pub(crate) const OVER: Duration = Duration::from_millis(600);
+pub(crate) const LONG_OVER: Duration = Duration::from_millis(850);
 /// A queue is long for once or twice this time after a packet waited in it.
 const QUEUE_OVER: Duration = Duration::from_millis(100);
 /// A hole of more packets, or one that lasted longer, is an outage and no chance.
@@ -229,8 +231,9 @@ impl Uplink {
         self.untold = self.from;
     }
 
-    /// All that there is to tell since the last call, in as many parts as what was lost by chance leaves.
-    pub(crate) fn report(&mut self, now: Instant) -> Vec<Arrivals> {
+    /// All that there is to tell since the last call, in as many parts as what was lost by chance leaves, which is over
+    /// after this time.
+    pub(crate) fn report(&mut self, now: Instant, over: Duration) -> Vec<Arrivals> {
         let (Some(zero), Some((newest, _))) = (self.zero, self.newest) else {
             return vec![];
         };
@@ -240,11 +243,11 @@ impl Uplink {
             .map(|(number, at)| (number, vec![Some(at)]));
         let mut parts: Vec<_> = late.collect();
         let old = self.fates.iter().take_while(|fate| match fate {
-            Fate::Came(at) | Fate::ByChance(at) => now >= *at + OVER,
+            Fate::Came(at) | Fate::ByChance(at) => now >= *at + over,
             Fate::Missing | Fate::Gone => true,
         });
-        let over = self.untold.min(self.from + old.count() as u64);
-        parts.extend(self.over(over));
+        let end = self.untold.min(self.from + old.count() as u64);
+        parts.extend(self.over(end));
         let new = |fate: &Fate| match fate {
             Fate::Came(at) => Some(Some(*at)),
             Fate::Missing => Some(None),
@@ -252,7 +255,7 @@ impl Uplink {
         };
         parts.extend(self.parts(self.untold..newest + 1, new));
         self.untold = newest + 1;
-        self.forget((over - self.from) as usize);
+        self.forget((end - self.from) as usize);
         parts.retain(|(_, came)| came.iter().any(Option::is_some));
         let about = self.heard;
         let arrivals = |(number, came): (u64, _)| {
@@ -448,7 +451,7 @@ mod tests {
 
         fn report(&mut self) {
             let now = self.now + Duration::from_secs_f64(64.02);
-            for part in self.uplink.report(now) {
+            for part in self.uplink.report(now, OVER) {
                 let near = self.number - FIRST;
                 for (number, told) in (u64::from(part.first)..).zip(&part.came) {
                     let back = (self.number as u16).wrapping_sub(number as u16);
@@ -597,7 +600,7 @@ mod tests {
                 let part =
                     |part: Arrivals| (part.first, part.came.iter().map(at_ms).collect::<Vec<_>>());
                 uplink
-                    .report(now + ms(at))
+                    .report(now + ms(at), OVER)
                     .into_iter()
                     .map(part)
                     .collect::<Vec<_>>()
@@ -651,7 +654,7 @@ mod tests {
                     ..sent(rng.u16(..))
                 },
             );
-            uplink.report(at);
+            uplink.report(at, OVER);
         }
         assert_eq!(uplink.sequences.len(), MAX_STREAMS);
     }

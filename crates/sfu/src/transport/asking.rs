@@ -1,49 +1,70 @@
-//! Asking a client on for packets for which str0m has asked as often as it does.
+//! Asking a client for packets beside str0m, which asks five times.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::StreamId;
 
 use super::srtcp::Sealer;
 use super::{Protocol, Transmit, Transport};
 use crate::holes::WayUp;
+use crate::lacking::Lack;
 use crate::nack;
-
-/// Where so much is lost, what five requests did not bring is asked for again.
-const MUCH_LOST: f32 = 0.2;
 
 impl Transport {
     /// What is known of the way that its packets come.
     pub(crate) fn way_up(&self) -> WayUp {
         WayUp {
             round_trip: self.repair_round_trip,
-            lossy: self.requests.share() >= MUCH_LOST,
+            lost: self.requests.share(),
         }
     }
 
-    /// Ask for packets of a stream for which str0m does not ask any more. Over TCP nothing is lost.
-    pub(crate) fn ask_on(&mut self, now: Instant, stream: StreamId, sequences: &[u64]) {
-        let bound = self.bindings.iter().find(|(.., bound)| *bound == stream);
-        let Some(((mid, rid, _), (from, to))) = bound.zip(self.place) else {
+    /// What a stream lacks that str0m's requests may not bring in time.
+    pub(crate) fn lacks(&mut self, now: Instant, stream: StreamId, lacks: Vec<Lack>) {
+        self.lacking.set(stream, lacks);
+        if let Some(at) = self.lacking.deadline(now, self.asked_over()) {
+            self.deadline = self.deadline.min(at);
+        }
+    }
+
+    /// Ask for what is lacking, if it is time to. Over TCP nothing is lost.
+    pub(super) fn ask_on(&mut self, now: Instant) {
+        let round_trip = self.asked_over();
+        let due = self.lacking.due(now, round_trip);
+        let Some((from, to)) = self.place.filter(|_| !due.is_empty()) else {
             return;
         };
-        let (mid, rid) = (*mid, *rid);
-        let mut api = self.rtc.direct_api();
-        let Some(ssrc) = api.stream_rx_by_mid(mid, rid).map(|rx| *rx.ssrc()) else {
+        let mut requests = vec![];
+        for (stream, sequences) in due {
+            if let Some(ssrc) = self.ssrc_of(stream) {
+                requests.extend(nack::write(*self.asker, ssrc, &sequences));
+            }
+        }
+        let Some(bytes) = self.seal(&requests) else {
             return;
         };
-        let Some(bytes) = self.seal(&nack::write(*self.asker, ssrc, sequences)) else {
-            return;
-        };
-        let transmit = Transmit {
+        self.own.push(Transmit {
             protocol: Protocol::Udp,
             from,
             to,
             bytes,
-        };
-        self.requests.sent(now, &transmit);
-        self.own.push(transmit);
-        self.changed(now);
+        });
+    }
+
+    /// When it is to be asked again.
+    pub(super) fn asks_at(&self, now: Instant) -> Option<Instant> {
+        self.lacking.deadline(now, self.asked_over())
+    }
+
+    fn asked_over(&self) -> Duration {
+        self.repair_round_trip.unwrap_or_default()
+    }
+
+    fn ssrc_of(&mut self, stream: StreamId) -> Option<u32> {
+        let (mid, rid, _) = self.bindings.iter().find(|(.., bound)| *bound == stream)?;
+        let (mid, rid) = (*mid, *rid);
+        let mut api = self.rtc.direct_api();
+        api.stream_rx_by_mid(mid, rid).map(|rx| *rx.ssrc())
     }
 
     /// RTCP of ours as it is sent. None: the keys are not known yet, or none that are known here.

@@ -187,6 +187,7 @@ impl Transport {
             return;
         };
         self.requests.came(stream, *rtp.seq_no);
+        self.lacking.came(self.clock, stream, *rtp.seq_no);
         self.consider_sound();
         let packet = media_packet(format, rtp);
         if packet.format.is_audio() {

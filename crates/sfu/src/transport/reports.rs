@@ -25,7 +25,7 @@ impl Transport {
     pub(super) fn raw(&mut self, now: Instant, raw: RawPacket, happened: &mut Vec<Happened>) {
         match raw {
             RawPacket::RtpTx(header, bytes) => self.rtp_sent(now, &header, bytes.len()),
-            RawPacket::RtpRx(header, _) => self.rtp_came(now, &header),
+            RawPacket::RtpRx(header, payload) => self.rtp_came(now, &header, &payload),
             RawPacket::RtcpRx(Rtcp::Twcc(report)) => self.reported(now, report, happened),
             RawPacket::RtcpRx(Rtcp::Nack(nack)) => {
                 self.resending = true;

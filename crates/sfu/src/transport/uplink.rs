@@ -12,7 +12,12 @@ use crate::uplink::Sent;
 
 impl Transport {
     /// A packet of the client's came.
-    pub(super) fn rtp_came(&mut self, now: Instant, header: &RtpHeader) {
+    pub(super) fn rtp_came(&mut self, now: Instant, header: &RtpHeader, payload: &[u8]) {
+        let repairs = self.repair_types.contains(&*header.payload_type);
+        if let ([high, low, ..], true) = (payload, repairs) {
+            self.lacking
+                .came_again(now, u16::from_be_bytes([*high, *low]));
+        }
         let Some(number) = header.ext_vals.transport_cc else {
             return;
         };
@@ -21,7 +26,7 @@ impl Transport {
             at: header.ext_vals.abs_send_time,
             ssrc: *header.ssrc,
             sequence: header.sequence_number,
-            repairs: self.repair_types.contains(&*header.payload_type),
+            repairs,
         };
         self.uplink.arrived(now, sent);
     }
@@ -36,7 +41,8 @@ impl Transport {
             return vec![rtcp];
         };
         let mut told = vec![rest];
-        for arrivals in self.uplink.report(now) {
+        let over = self.way_up().over();
+        for arrivals in self.uplink.report(now, over) {
             told.extend(self.seal(&twcc::write(*self.asker, &arrivals)));
         }
         told.retain(|bytes| !bytes.is_empty());

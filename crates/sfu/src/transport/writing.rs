@@ -13,15 +13,18 @@ use crate::codec;
 use crate::forwarder::Placed;
 use crate::packet::{extension_values, set_playout, without_trailer};
 use crate::redundancy::{Repetition, Voice};
+use crate::repair::sent_again;
 
 /// Pictures wait for what is sent again from this share of loss on (livekit-server#1838), until
 /// less than the other is lost.
 const PLAYOUT_FROM: f32 = 0.02;
 const PLAYOUT_STAY: f32 = 0.01;
-/// How long, in round trips, and at least and at most; speech is held back with the picture.
+/// How long, in round trips at least, until this share of what was lost is there, and at least and at most.
 const PLAYOUT_TRIPS: f64 = 1.3;
+const IN_TIME: f64 = 0.997;
+const MAX_LOST: f64 = 0.9;
 const MIN_PLAYOUT: Duration = Duration::from_millis(20);
-const MAX_PLAYOUT: Duration = Duration::from_millis(400);
+const MAX_PLAYOUT: Duration = Duration::from_millis(700);
 /// The most that a client may let them wait by itself, which is its own default.
 const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
 /// Packets kept to be sent again, for so long; retransmissions take this share of all bytes at most.
@@ -41,12 +44,12 @@ impl Transport {
     }
 
     /// Have the client keep pictures back until what is lost of them came again, if it loses this
-    /// share: some more than a round trip, told with each packet (the playout-delay extension).
+    /// share: a round trip and more, told with each packet (the playout-delay extension).
     pub(crate) fn set_losses(&mut self, share: f32) {
         let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
         let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
         let delay = self.round_trip.filter(|_| share >= from);
-        let delay = delay.map(|trip| trip.mul_f64(PLAYOUT_TRIPS));
+        let delay = delay.map(|trip| trip.mul_f64(tries(share.into()).max(PLAYOUT_TRIPS)));
         let delay = delay.map(|delay| delay.clamp(MIN_PLAYOUT, MAX_PLAYOUT));
         // Who was told once goes on by that until it is told otherwise.
         if delay.is_some() || waits {
@@ -54,16 +57,26 @@ impl Transport {
         }
     }
 
+    /// Have the client keep back what is written next so long, for it comes late from its publisher.
+    pub(crate) fn come_late(&mut self, keep_back: Duration) {
+        if !keep_back.is_zero() || self.come_late.is_some() {
+            self.come_late = Some(keep_back);
+        }
+    }
+
     /// How long the client is to let pictures wait, at least and at most: what the scene says, and
     /// what repair takes.
     fn playout(&self) -> Option<(Duration, Duration)> {
-        if self.scene_playout.is_none() && self.repair_wait.is_none() {
+        let waits = [self.repair_wait, self.come_late];
+        if self.scene_playout.is_none() && waits == [None; 2] {
             return None;
         }
         let (least, most) = self
             .scene_playout
             .unwrap_or((Duration::ZERO, PLAYOUT_LIMIT));
-        let least = least.max(self.repair_wait.unwrap_or_default());
+        let repaired = self.repair_wait.unwrap_or_default();
+        let late = self.come_late.unwrap_or_default();
+        let least = least.max(repaired).max((repaired + late).min(most));
         Some((least, most.max(least)))
     }
 
@@ -164,5 +177,28 @@ impl Transport {
                 place.insert(types)
             }
         })
+    }
+}
+
+/// How often a packet has to be asked for where this share is lost, of requests too.
+fn tries(lost: f64) -> f64 {
+    let lost = lost.min(MAX_LOST);
+    let again = (1.0 - lost) * (1.0 - lost.powi(sent_again(lost)));
+    if again < IN_TIME {
+        (1.0 - IN_TIME).ln() / (1.0 - again).ln()
+    } else {
+        1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_is_lost_the_longer_pictures_wait() {
+        let rounded = [0.0, 0.02, 0.1, 0.3, 0.5].map(|lost| (tries(lost) * 10.0).round());
+        assert_eq!(rounded, [10.0, 15.0, 26.0, 57.0, 101.0]);
+        assert!(tries(1.0) > 100.0);
     }
 }

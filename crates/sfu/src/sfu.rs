@@ -729,7 +729,7 @@ impl Sfu {
                     p.losses.observe(now, lost);
                     let share = p.losses.share();
                     if let Some(transport) = p.transport(side) {
-                        transport.set_losses(share);
+                        transport.set_losses(now, share);
                     }
                 }
             }

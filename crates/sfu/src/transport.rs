@@ -213,6 +213,7 @@ pub(crate) struct Transport {
     repair_round_trip: Option<Duration>,
     /// How long the client lets pictures wait for what is sent again; None: it was never told.
     repair_wait: Option<Duration>,
+    losses_set: Option<Instant>,
     /// Lost sound is asked for again.
     asks_for_sound: bool,
     /// So long what came behind it waits for it.
@@ -356,6 +357,7 @@ impl Transport {
             round_trip: None,
             repair_round_trip: None,
             repair_wait: None,
+            losses_set: None,
             asks_for_sound: true,
             sound_waits: Duration::ZERO,
             sounds: BTreeMap::new(),

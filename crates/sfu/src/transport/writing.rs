@@ -25,6 +25,9 @@ const IN_TIME: f64 = 0.997;
 const MAX_LOST: f64 = 0.9;
 const MIN_PLAYOUT: Duration = Duration::from_millis(20);
 const MAX_PLAYOUT: Duration = Duration::from_millis(700);
+/// Longer by such a share of the time that passes, of so much at most: the picture stands for what is added.
+const PLAYOUT_GROWS: f64 = 0.15;
+const PLAYOUT_STEP: Duration = Duration::from_secs(1);
 /// The most that a client may let them wait by itself, which is its own default.
 const PLAYOUT_LIMIT: Duration = Duration::from_secs(10);
 /// Packets kept to be sent again, for so long; retransmissions take this share of all bytes at most.
@@ -45,12 +48,15 @@ impl Transport {
 
     /// Have the client keep pictures back until what is lost of them came again, if it loses this
     /// share: a round trip and more, told with each packet (the playout-delay extension).
-    pub(crate) fn set_losses(&mut self, share: f32) {
+    pub(crate) fn set_losses(&mut self, now: Instant, share: f32) {
+        let before = self.losses_set.replace(now);
+        let passed = before.map_or(PLAYOUT_STEP, |at| (now - at).min(PLAYOUT_STEP));
         let waits = self.repair_wait.is_some_and(|delay| !delay.is_zero());
         let from = if waits { PLAYOUT_STAY } else { PLAYOUT_FROM };
         let delay = self.round_trip.filter(|_| share >= from);
         let delay = delay.map(|trip| trip.mul_f64(tries(share.into()).max(PLAYOUT_TRIPS)));
-        let delay = delay.map(|delay| delay.clamp(MIN_PLAYOUT, MAX_PLAYOUT));
+        let next = self.repair_wait.unwrap_or_default() + passed.mul_f64(PLAYOUT_GROWS);
+        let delay = delay.map(|delay| delay.min(next).clamp(MIN_PLAYOUT, MAX_PLAYOUT));
         // Who was told once goes on by that until it is told otherwise.
         if delay.is_some() || waits {
             self.repair_wait = Some(delay.unwrap_or_default());

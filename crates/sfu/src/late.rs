@@ -35,13 +35,13 @@ impl Late {
     /// A packet came.
     pub(crate) fn came(&mut self, now: Instant, sequence: u64) {
         self.pass(now);
-        let newest = self.newest.back().copied();
-        if newest.is_some_and(|(newest, _)| sequence + ANEW < newest) {
+        let newest = self.newest.back();
+        if newest.is_some_and(|(newest, _)| sequence + ANEW < *newest) {
             self.newest.clear();
         }
-        match newest {
+        match self.newest.back().copied() {
             Some((newest, _)) if sequence < newest => {
-                let after = self.newest.partition_point(|(came, _)| *came < sequence);
+                let after = self.newest.partition_point(|(came, _)| *came <= sequence);
                 let late = self.newest.get(after).map(|(_, at)| now - *at);
                 if let (Some(late), Some(latest)) = (late, self.latest.front_mut()) {
                     *latest = late.max(*latest);
@@ -158,7 +158,7 @@ mod tests {
         }
         assert_eq!(late.newest.len(), KEPT);
         late.came(start + ms(20_000), 5);
-        assert_eq!(late.newest.len(), 0);
+        assert_eq!(late.newest.len(), 1);
         late.came(start + ms(20_010), 6);
         late.came(start + ms(20_020), 5);
         assert!(late.latest[0] <= ms(10), "{:?}", late.latest);

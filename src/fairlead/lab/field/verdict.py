@@ -76,8 +76,9 @@ def health(
     seen: list[Watched] | None = None,
 ) -> Health:
     """Of a run. What is before the first event is judged where there are a few seconds of it and
-    the network is meant to be good then; one without UDP is not: jitter buffers follow TCP."""
-    quiet = scenario.first_event if _has_udp(scenario) else 0.0
+    the network is meant to be good then. One without UDP is not, for jitter buffers follow TCP,
+    nor one of recorded rates, on which something happens all the time."""
+    quiet = scenario.first_event if _begins_well(scenario) else 0.0
     # What was said just before an event may be struck by it on its way.
     until = quiet - min(1.0, quiet / 2)
     judged = ways if quiet >= QUIET_S else []
@@ -99,9 +100,9 @@ def health(
     )
 
 
-def _has_udp(scenario: Scenario) -> bool:
-    """At the start."""
-    return any(access.udp for access in scenario.access.values() if access.present)
+def _begins_well(scenario: Scenario) -> bool:
+    present = [access for access in scenario.access.values() if access.present]
+    return any(one.udp and not (one.trace or one.trace_up) for one in present)
 
 
 def _frame_ms(scenario: Scenario) -> float:

@@ -62,8 +62,7 @@ impl Late {
     }
 
     fn pass(&mut self, now: Instant) {
-        let since = *self.since.get_or_insert(now);
-        if !self.latest.is_empty() && now < since + SECOND {
+        if self.since.is_some_and(|since| now < since + SECOND) {
             return;
         }
         let mut latest: Vec<_> = self.latest.iter().copied().collect();

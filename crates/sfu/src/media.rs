@@ -82,11 +82,12 @@ impl Sfu {
         let wanted = stream.exported || track.subscriptions.iter().any(seen);
         let at = publisher.and_then(|(id, side)| self.participants.get(&id)?.on(side));
         let way = at.map(Transport::way_up).unwrap_or_default();
-        let (broken, lacks) = (stream.is_broken(now, way), stream.lacks(now, way));
+        let broken = stream.is_broken(now, way);
         if !wanted {
             return;
         }
         if let Some(key) = publisher.filter(|_| way.lossy()) {
+            let lacks = stream.lacks(now, way);
             if let Some(transport) = self.transport(key) {
                 transport.lacks(now, id, lacks);
             }
@@ -287,7 +288,9 @@ impl Sfu {
         };
         let to = (subscription.participant, subscription.side);
         let mid = subscription.mid;
+        // Only pictures are kept back.
         let stream = subscription.forwarder.current();
+        let stream = stream.filter(|_| !packet.format.is_audio());
         let stream = stream.and_then(|id| self.streams.get(&id));
         let keep_back = stream.map(Stream::keep_back).unwrap_or_default();
         let written = self.participants.get_mut(&to.0).is_some_and(|p| {

@@ -213,6 +213,7 @@ pub(crate) struct Transport {
     repair_round_trip: Option<Duration>,
     /// How long the client lets pictures wait for what is sent again; None: it was never told.
     repair_wait: Option<Duration>,
+    /// When the share lost was last told, which that follows.
     losses_set: Option<Instant>,
     /// Lost sound is asked for again.
     asks_for_sound: bool,
@@ -539,12 +540,17 @@ impl Transport {
         self.told_sources.remove(&stream);
     }
 
+    /// Where a stream arrives.
+    fn bound(&self, stream: StreamId) -> Option<(Mid, Option<Rid>)> {
+        let bound = self.bindings.iter().find(|(.., bound)| *bound == stream);
+        bound.map(|(mid, rid, _)| (*mid, *rid))
+    }
+
     /// Let what comes under these SSRCs be what is bound as a stream. False: nothing is.
     pub(crate) fn expect(&mut self, stream: StreamId, ssrc: u32, rtx: Option<u32>) -> bool {
-        let Some((mid, rid, _)) = self.bindings.iter().find(|(_, _, s)| *s == stream) else {
+        let Some((mid, rid)) = self.bound(stream) else {
             return false;
         };
-        let (mid, rid) = (*mid, *rid);
         if self.rtc.media(mid).is_none() {
             return false;
         }
@@ -558,10 +564,9 @@ impl Transport {
 
     /// Ask the publisher for a keyframe of a stream.
     pub(crate) fn request_keyframe(&mut self, now: Instant, stream: StreamId) {
-        let Some((mid, rid, _)) = self.bindings.iter().find(|(_, _, s)| *s == stream) else {
+        let Some((mid, rid)) = self.bound(stream) else {
             return;
         };
-        let (mid, rid) = (*mid, *rid);
         let mut api = self.rtc.direct_api();
         if let Some(rx) = api.stream_rx_by_mid(mid, rid) {
             rx.request_keyframe(KeyframeRequestKind::Pli);

@@ -22,7 +22,7 @@ impl Transport {
     /// What a stream lacks that str0m's requests may not bring in time.
     pub(crate) fn lacks(&mut self, now: Instant, stream: StreamId, lacks: Vec<Lack>) {
         self.lacking.set(stream, lacks);
-        if let Some(at) = self.lacking.deadline(now, self.asked_over()) {
+        if let Some(at) = self.asks_at(now) {
             self.deadline = self.deadline.min(at);
         }
     }
@@ -61,8 +61,7 @@ impl Transport {
     }
 
     fn ssrc_of(&mut self, stream: StreamId) -> Option<u32> {
-        let (mid, rid, _) = self.bindings.iter().find(|(.., bound)| *bound == stream)?;
-        let (mid, rid) = (*mid, *rid);
+        let (mid, rid) = self.bound(stream)?;
         let mut api = self.rtc.direct_api();
         api.stream_rx_by_mid(mid, rid).map(|rx| *rx.ssrc())
     }
